@@ -1,0 +1,51 @@
+# `make demo` and `make test` each set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+DEMO := demo-workspace
+
+.PHONY: help demo install fix check test bench
+
+help:
+	@echo "make demo     set up, then index, train and query the bundled Korean sample"
+	@echo "make test     set up, then lint, type-check and test"
+	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
+	@echo "make fix      format and mend what ruff can"
+	@echo "make check    lint and type-check"
+	@echo "make bench    measure this machine (benchmarks/README.md)"
+
+$(VENV)/installed-$(FAISS): pyproject.toml constraints.txt
+	@echo "nvidia-smi $(if $(filter gpu,$(FAISS)),answers: the GPU build of FAISS,does not answer: the CPU build of FAISS) is installed"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e ".[$(FAISS)]"
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed-$(FAISS)
+	$(PIP) install -c constraints.txt -e ".[$(FAISS),dev]"
+	touch $@
+
+install: $(VENV)/installed-$(FAISS)
+
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/dotbogi index --workspace $(DEMO)
+	$(BIN)/dotbogi train --rounds 2 --workspace $(DEMO)
+	$(BIN)/dotbogi query "배고프다" --workspace $(DEMO)
+
+fix: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/cold_start.py

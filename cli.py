@@ -1,0 +1,472 @@
+"""The command line: parse, call one function, print."""
+
+import errno
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from indexes import Collection, Counts
+    from search import ModelConfig
+
+
+class _Commands(click.Group):
+    """Turns errors that a user can act on into one line and the exit code that is documented."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            from indexes.errors import DotbogiError
+
+            if isinstance(error, DotbogiError):
+                raise _shown(str(error), error.exit_code) from error
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _shown(
+                    "the disk is full; nothing was published. Free some space.", 5
+                ) from error
+            if isinstance(error, PermissionError):
+                raise _shown(f"{error.filename}: permission denied.", 1) from error
+            raise
+
+
+def _shown(message: str, exit_code: int) -> click.ClickException:
+    shown = click.ClickException(" ".join(message.split("\n")))
+    shown.exit_code = exit_code  # type: ignore[misc]
+    return shown
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_workspace = click.option(
+    "--workspace", "-w", default="workspace", envvar="DOTBOGI_WORKSPACE", show_default=True,
+    show_envvar=True, help="Folder that holds the collection.",
+)  # fmt: skip
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_columns = _options(
+    click.option("--question-column", metavar="NAME", help="Column of the questions."),
+    click.option("--answer-column", metavar="NAME", help="Column of the answers."),
+    click.option("--id-column", metavar="NAME", help="Column of the answers' ids."),
+)
+_model = _options(
+    click.option("--model", metavar="MODEL", help="scratch, a model folder, or a hub id."),
+    click.option("--max-seq-length", type=int, metavar="N", help="Tokens read of each text."),
+    click.option("--query-prompt", metavar="TEXT", help='Before every query, e.g. "query: ".'),
+    click.option("--answer-prompt", metavar="TEXT", help='Before every answer, e.g. "passage: ".'),
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dotbogi", prog_name="dotbogi")
+def main() -> None:
+    r"""Find the right answer to a question, and get better at it from your own pairs.
+
+    \b
+    dotbogi index faq.csv         index a table of questions and answers
+    dotbogi train                 fine-tune on it, round by round; publish what is better
+    dotbogi query "배고프다"       search
+    """
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    for room in ("indexes", "search", "training"):
+        logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+@main.command()
+@click.argument("table", required=False, type=click.Path(path_type=Path))
+@_workspace
+@_columns
+@_model
+@click.option(
+    "--analyzer", type=click.Choice(["kiwi", "bigram", "whitespace"]), help="Default: kiwi."
+)
+@click.option("--bm25", type=click.Choice(["bm25s", "rank-bm25"]), help="Default: bm25s.")
+@click.option("--dense", type=click.Choice(["exact", "hnsw"]), help="FAISS index; default: exact.")
+@_as_json
+def index(
+    table: Path | None, workspace: str, as_json: bool, analyzer: str | None, bm25: str | None,
+    dense: str | None, **options: Any,
+) -> None:  # fmt: skip
+    r"""Index a TABLE of questions and answers and publish it as a new generation.
+
+    TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder; without one the bundled Korean sample
+    is indexed. A workspace keeps its trained model unless --model names another.
+
+    \b
+    dotbogi index
+    dotbogi index faq.csv
+    dotbogi index faq.xlsx.csv --question-column 문의 --answer-column 답변
+    dotbogi index faq.parquet --model intfloat/multilingual-e5-small \
+        --query-prompt "query: " --answer-prompt "passage: "
+    """
+    from indexes import Workspace
+    from indexes.dense import device
+    from search import IndexConfig, index_collection
+
+    collection, counts, source = _read(table, options)
+    chosen = {"analyzer": analyzer, "bm25": bm25, "dense": dense}
+    generation = index_collection(
+        Workspace(workspace),
+        collection,
+        source,
+        model=_model_config(options),
+        config=IndexConfig(**{name: value for name, value in chosen.items() if value}),  # type: ignore[arg-type]
+        progress=_shows_progress(as_json),
+    )
+    manifest = generation.manifest
+    if as_json:
+        _print_json({"generation": generation.name, "rows": asdict(counts), **_brief(manifest)})
+        return
+    _print_lines(counts.lines())
+    size = manifest["counts"]
+    click.echo(f"collection: {size['answers']} answers, {size['questions']} known questions")
+    click.echo(f"model: {_describe_model(manifest)}")
+    kinds = manifest["index"]
+    click.echo(
+        f"dense: FAISS {kinds['dense']} on {device()}; bm25: {kinds['bm25']}, {kinds['analyzer']}"
+    )
+    click.echo(f"published generation {generation.name} in {workspace}")
+
+
+@main.command()
+@click.argument("table", required=False, type=click.Path(path_type=Path))
+@_workspace
+@_columns
+@_model
+@click.option("--rounds", type=click.IntRange(min=1), help="At most so many; default 2.")
+@click.option(
+    "--patience", type=click.IntRange(min=1), help="Dropped rounds in a row that end it; 1."
+)
+@click.option("--negatives", metavar="QUOTAS", help="A pair's; default bm25:1,model:2,random:1.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: 10 static, 3 transformer.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."
+)
+@click.option("--learning-rate", type=float, help="Default: 0.2 static, 2e-5 transformer.")
+@click.option("--temperature", type=float, help="Default: 0.1 static, 0.05 transformer.")
+@click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
+@click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
+@click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
+@_as_json
+def train(
+    table: Path | None, workspace: str, as_json: bool, resume: bool, **options: Any
+) -> None:  # fmt: skip
+    r"""Fine-tune the model on question-answer pairs, and publish it if it is measurably better.
+
+    Without a TABLE: the one the workspace was indexed from, or else the bundled Korean sample.
+    Every round mines hard negatives, trains, searches the development questions, and is kept only
+    if the gain is real. The test questions are looked at once, at the end.
+
+    \b
+    dotbogi train
+    dotbogi train faq.csv --rounds 3
+    dotbogi train --resume
+    dotbogi train pairs.parquet --model klue/roberta-base \
+        --max-seq-length 128 --batch-size 32 --epochs 4
+    """
+    from indexes import UsageError, Workspace
+    from training import resume_loop, run_loop
+    from training.report import loop_lines
+
+    place = Workspace(workspace)
+    if resume:
+        given = [name for name, value in {"TABLE": table, **options}.items() if value]
+        if given:
+            raise UsageError(
+                f"--resume takes the settings of the run it goes on with; leave out {given[0]}."
+            )
+        result = resume_loop(place, progress=_shows_progress(as_json))
+    else:
+        config, model = _loop_config(options), _model_config(options)
+        collection, source = _collection_to_train(table, place, options, as_json)
+        result = run_loop(
+            place, collection, config(source), model=model, progress=_shows_progress(as_json)
+        )
+    if as_json:
+        _print_json(asdict(result))
+    else:
+        _print_lines(["", *loop_lines(result)])
+        if result.generation:
+            click.echo(f"published generation {result.generation} in {workspace}")
+        else:
+            click.echo("no round was better than what is published: CURRENT stays as it was")
+
+
+@main.command()
+@click.argument("text")
+@_workspace
+@click.option(
+    "-k", default=5, show_default=True, type=click.IntRange(min=1), help="How many answers."
+)
+@click.option(
+    "--model", metavar="FOLDER", help="Search with this copy of the model; must be the same."
+)
+@_as_json
+def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -> None:
+    r"""Find the answers to TEXT in the published generation.
+
+    \b
+    dotbogi query "배고프다"
+    dotbogi query "환불 언제 돼요" -k 3 --json
+    """
+    from search import Searcher
+    from search.encoders import open_encoder
+
+    encoder = open_encoder(Path(model)) if model else None
+    searcher = Searcher.open(workspace, encoder=encoder)
+    hits = searcher.search(text, k)
+    if as_json:
+        shown = [
+            {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}}
+            for hit in hits
+        ]
+        _print_json({"query": text, "generation": searcher.generation, "hits": shown})
+        return
+    if not hits:
+        click.echo("no answer found")
+    for rank, hit in enumerate(hits, 1):
+        click.echo(f"{rank}. {hit.text}")
+        found = ", ".join(f"{signal} #{e.rank}" for signal, e in hit.signals.items())
+        known = f'known question "{hit.question}"; ' if hit.question else ""
+        click.echo(click.style(f"   {hit.score:.3f}  {known}{found}  [{hit.answer_id}]", dim=True))
+
+
+@main.command()
+@click.argument("table", required=False, type=click.Path(path_type=Path))
+@_workspace
+@_columns
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for TREC run and qrels files.")
+@_as_json
+def evaluate(
+    table: Path | None, workspace: str, out: Path | None, as_json: bool, **options: Any
+) -> None:
+    r"""Measure BM25, dense and hybrid search on a TABLE's questions.
+
+    It searches the published generation. Without a TABLE: the bundled sample. A query that is
+    itself a known question never finds itself. Queries that the model trained on flatter it, so
+    the others are shown apart.
+
+    \b
+    dotbogi evaluate held-out.csv
+    dotbogi evaluate held-out.csv --out trec/
+    """
+    from search import Searcher
+    from search.fusion import METHODS
+    from training.evaluation import evaluate_table, write_trec
+    from training.report import metrics_table
+
+    collection, counts, _ = _read(table, options)
+    searcher = Searcher.open(workspace)
+    evaluation, unseen = evaluate_table(searcher, collection)
+    if out:
+        for method in METHODS:
+            write_trec(evaluation, method, out / method)
+    report = {
+        "generation": searcher.generation,
+        "rows": asdict(counts),
+        "queries": len(evaluation.queries),
+        "metrics": evaluation.means(),
+        "not_trained_on": {"queries": sum(unseen), "metrics": evaluation.means(unseen)},
+    }
+    if as_json:
+        _print_json(report)
+        return
+    click.echo(f"generation {searcher.generation}, {len(evaluation.queries)} queries")
+    _print_lines(metrics_table({"all": evaluation.means()}))
+    if sum(unseen) < len(unseen):
+        click.echo(f"{sum(unseen)} queries that the model has not trained on:")
+        if any(unseen):
+            _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
+    if out:
+        click.echo(f"run.trec and qrels.trec for each method in {out}")
+
+
+@main.group()
+def history() -> None:
+    """List the generations of a workspace, verify them, or publish an older one again."""
+
+
+@history.command("list")
+@_workspace
+@_as_json
+def history_list(workspace: str, as_json: bool) -> None:
+    r"""List all generations, oldest first; * marks the published one.
+
+    \b
+    dotbogi history list
+    """
+    from indexes import Workspace
+    from indexes.store import read_manifest
+
+    place = Workspace(workspace)
+    current = place.current_name()
+    manifests = {name: read_manifest(place.generations_folder / name) for name in place.names()}
+    if as_json:
+        _print_json({"current": current, "generations": [_brief(m) for m in manifests.values()]})
+        return
+    if not manifests:
+        click.echo(f"{workspace}: no generations yet")
+    for name, manifest in manifests.items():
+        size = manifest["counts"]
+        click.echo(
+            f"{'*' if name == current else ' '} {name}  {manifest['created']}  "
+            f"{size['answers']} answers, {size['questions']} questions  {_describe_model(manifest)}"
+        )
+
+
+@history.command("verify")
+@click.argument("name", required=False)
+@_workspace
+@_as_json
+def history_verify(name: str | None, workspace: str, as_json: bool) -> None:
+    r"""Check sizes and digests of every file of one generation (NAME) or of all.
+
+    \b
+    dotbogi history verify
+    """
+    from indexes import DotbogiError, Workspace
+
+    place = Workspace(workspace)
+    names = [name] if name else place.names()
+    if not names:
+        raise DotbogiError(f"{workspace}: no generations yet. Run: dotbogi index TABLE")
+    for each in names:
+        generation = place.generation(each)
+        if not as_json:
+            click.echo(f"{each}: {len(generation.manifest['files'])} files, all as published")
+    if as_json:
+        _print_json({"verified": names})
+
+
+@history.command("rollback")
+@click.argument("name", required=False)
+@_workspace
+@_as_json
+def history_rollback(name: str | None, workspace: str, as_json: bool) -> None:
+    r"""Publish generation NAME again, or the one before the current one.
+
+    \b
+    dotbogi history rollback
+    dotbogi history rollback 000001
+    """
+    from indexes import Workspace
+
+    place = Workspace(workspace)
+    with place.writing():
+        generation = place.roll_back(name)
+    if as_json:
+        _print_json({"current": generation.name})
+    else:
+        click.echo(f"published generation {generation.name}")
+
+
+def _read(
+    table: Path | None, options: Mapping[str, Any]
+) -> tuple["Collection", "Counts", dict[str, Any]]:
+    """Read a table, or the bundled sample; returns the collection, the counts and its origin."""
+    from indexes import SAMPLE_PATH, Columns, build_collection, read_table
+
+    columns = Columns(
+        question=options["question_column"],
+        answer=options["answer_column"],
+        answer_id=options["id_column"],
+    )
+    read = read_table(table or SAMPLE_PATH, columns)
+    collection, counts = build_collection(read)
+    for note in read.notes:
+        click.echo(f"note: {read.path}: {note}", err=True)
+    source = {"table": str(table.resolve()) if table else "bundled sample", **asdict(read.columns)}
+    return collection, counts, source
+
+
+def _collection_to_train(
+    table: Path | None, place: Any, options: Mapping[str, Any], as_json: bool
+) -> tuple["Collection", Mapping[str, Any]]:
+    if table is None and place.current_name() is not None:
+        from indexes import open_collection
+
+        generation = place.current()
+        return open_collection(generation.folder), generation.manifest["source"]
+    collection, counts, source = _read(table, options)
+    if not as_json:
+        _print_lines(counts.lines())
+    return collection, source
+
+
+def _model_config(options: Mapping[str, Any]) -> "ModelConfig | None":
+    from indexes import UsageError
+    from search import ModelConfig
+
+    settings = {
+        name: options[name]
+        for name in ("max_seq_length", "query_prompt", "answer_prompt")
+        if options[name] is not None
+    }
+    if options["model"] is None:
+        if settings:
+            option = "--" + next(iter(settings)).replace("_", "-")
+            raise UsageError(f"{option} belongs to a model; name it with --model.")
+        return None
+    return ModelConfig(name=options["model"], **settings)
+
+
+def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what makes the loop's settings once the table's origin is known."""
+    from training import LoopConfig, MiningConfig
+    from training.negatives import parse_quotas
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: options[name] for name in names if options[name] is not None}
+
+    quotas = options["negatives"]
+    mining = MiningConfig(quotas=parse_quotas(quotas)) if quotas else MiningConfig()
+    loop = given("rounds", "patience", "seed", "cpu_only")
+    fit = given("epochs", "batch_size", "learning_rate", "temperature", "seed")
+    return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
+
+
+def _shows_progress(as_json: bool) -> bool:
+    return sys.stderr.isatty() and not as_json
+
+
+def _describe_model(manifest: Mapping[str, Any]) -> str:
+    training = manifest["training"]
+    state = (
+        f"trained in {training['run']}, round {training['round']}" if training else "not trained"
+    )
+    return f"{manifest['model']['name']}, {manifest['dim']} dimensions, {state}"
+
+
+def _brief(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in manifest.items() if name != "files"}
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The collection: cleaned answers and their known questions."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from indexes.errors import DotbogiError
+from indexes.tables import Row, Table
+from indexes.text import clean, is_valid_unicode
+
+Split = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes back: an id that stays, its text, and free metadata."""
+
+    id: str
+    text: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownQuestion:
+    """A phrasing paired with an answer; `split` says how the published model met it, if it did."""
+
+    text: str
+    answer_id: str
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the rows of a table: read = kept + merged + sum of skipped."""
+
+    read: int
+    kept: int
+    merged: int
+    skipped: Mapping[str, int]
+
+    def lines(self) -> list[str]:
+        """Return the counts as lines for a person."""
+        total = sum(self.skipped.values())
+        lines = [
+            f"rows: {self.read} read = {self.kept} kept + {self.merged} merged + {total} skipped"
+        ]
+        return lines + [f"  skipped {count}: {reason}" for reason, count in self.skipped.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Answers, in the order of their ids, and known questions, in the order of the table."""
+
+    answers: list[Answer]
+    questions: list[KnownQuestion]
+
+    def only(self, splits: Sequence[Split]) -> "Collection":
+        """Return the collection with all answers and the known questions of these splits."""
+        return replace(self, questions=[q for q in self.questions if q.split in splits])
+
+
+def build_collection(table: Table) -> tuple[Collection, Counts]:
+    """Clean a table's rows: NFC, trimmed, exact duplicates merged, unusable rows counted.
+
+    Answers without an id get one from their text, so that the same text keeps its id in every
+    later table.
+
+    Raises:
+        DotbogiError: no row has an answer.
+    """
+    answers: dict[str, Answer] = {}
+    questions: dict[tuple[str, str], KnownQuestion] = {}
+    skipped = Counter(table.skipped)
+    kept = merged = 0
+    for row in table.rows:
+        question, answer_text, answer_id = clean(row.question), clean(row.answer), row.answer_id
+        reason = _unusable(question, answer_text, answer_id, answers)
+        if reason:
+            skipped[reason] += 1
+            continue
+        answer_id = answer_id or _id_of(answer_text)
+        new_answer = answer_id not in answers
+        new_question = bool(question) and (question, answer_id) not in questions
+        if new_answer:
+            answers[answer_id] = Answer(answer_id, answer_text, _clean_metadata(row))
+        if new_question:
+            questions[question, answer_id] = KnownQuestion(question, answer_id)
+        if new_answer or new_question:
+            kept += 1
+        else:
+            merged += 1
+    counts = Counts(len(table.rows) + sum(table.skipped.values()), kept, merged, dict(skipped))
+    if not answers:
+        why = "; ".join(f"{count} × {reason}" for reason, count in skipped.items())
+        raise DotbogiError(
+            f"{table.path}: none of the {counts.read} rows can be used ({why}). "
+            f"Answers were looked for in column {table.columns.answer!r}; "
+            "--answer-column names another."
+        )
+    ordered = sorted(answers.values(), key=lambda answer: answer.id)
+    return Collection(ordered, list(questions.values())), counts
+
+
+def _unusable(question: str, answer: str, answer_id: str, answers: Mapping[str, Answer]) -> str:
+    if not answer:
+        return "the answer is blank"
+    if not all(map(is_valid_unicode, (question, answer, answer_id))):
+        return "not valid Unicode"
+    if answer_id in answers and answers[answer_id].text != answer:
+        return "its answer id belongs to another text"
+    return ""
+
+
+def _id_of(text: str) -> str:
+    return "a" + hashlib.sha256(text.encode()).hexdigest()[:15]
+
+
+def _clean_metadata(row: Row) -> dict[str, str]:
+    cleaned = {clean(name): clean(value) for name, value in row.metadata.items()}
+    return {
+        name: value
+        for name, value in cleaned.items()
+        if value and is_valid_unicode(name) and is_valid_unicode(value)
+    }
+
+
+def save_collection(collection: Collection, folder: Path) -> None:
+    """Write answers.parquet (id, text, metadata as JSON) and questions.parquet."""
+    answers = collection.answers
+    _write_parquet(
+        folder / "answers.parquet",
+        {
+            "id": [answer.id for answer in answers],
+            "text": [answer.text for answer in answers],
+            "metadata": [_canonical(answer.metadata) for answer in answers],
+        },
+    )
+    questions = collection.questions
+    _write_parquet(
+        folder / "questions.parquet",
+        {
+            "text": [question.text for question in questions],
+            "answer_id": [question.answer_id for question in questions],
+            "split": [question.split for question in questions],
+        },
+    )
+
+
+def open_collection(folder: Path) -> Collection:
+    """Read what `save_collection` wrote."""
+    answers = _read_parquet(folder / "answers.parquet")
+    questions = _read_parquet(folder / "questions.parquet")
+    return Collection(
+        [
+            Answer(id_, text, json.loads(metadata))
+            for id_, text, metadata in zip(
+                answers["id"], answers["text"], answers["metadata"], strict=True
+            )
+        ],
+        [
+            KnownQuestion(text, answer_id, split)
+            for text, answer_id, split in zip(
+                questions["text"], questions["answer_id"], questions["split"], strict=True
+            )
+        ],
+    )
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | None]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    pq.write_table(pa.table(arrays), path, compression="zstd")
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
+    return columns

@@ -1,0 +1,101 @@
+"""The dense index: unit vectors in FAISS, by inner product (= cosine)."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.errors import DamagedError, UsageError
+
+DenseKind = Literal["exact", "hnsw"]
+Vectors = NDArray[np.float32]
+
+_HNSW_LINKS = 32  # neighbours a node; FAISS's usual choice for vectors of a few hundred dimensions
+_HNSW_BUILD_WIDTH = 200
+_MAX_FILE_BYTES = 1 << 36  # what a damaged length field may make FAISS allocate
+
+
+class DenseIndex:
+    """Rows of unit vectors, found by inner product; row numbers are the ids."""
+
+    def __init__(self, index: Any, kind: DenseKind) -> None:
+        self._index = index
+        self.kind = kind
+
+    @classmethod
+    def build(cls, vectors: Vectors, kind: DenseKind = "exact") -> "DenseIndex":
+        """Index `vectors` (rows × dim, float32, unit rows or zero rows)."""
+        dim = vectors.shape[1]
+        index: Any
+        if kind == "hnsw":
+            index = faiss.IndexHNSWFlat(dim, _HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = _HNSW_BUILD_WIDTH
+        else:
+            index = faiss.IndexFlatIP(dim)
+        index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        return cls(_on_gpu(index) if kind == "exact" else index, kind)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._index.d)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
+        """Return the scores and rows of the `k` best rows a query, both queries × min(k, rows).
+
+        Exact search finds min(k, rows) rows. HNSW may find fewer: the places left are filled
+        with row -1 and score -inf.
+        """
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise UsageError(
+                f"the index holds {self.dim}-dimensional vectors; the queries have shape "
+                f"{queries.shape}. Encode them with the model of the index."
+            )
+        k = min(k, len(self))
+        if k == 0 or len(queries) == 0:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if self.kind == "hnsw":
+            params = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
+                efSearch=max(2 * k, 64)
+            )
+            scores, rows = self._index.search(queries, k, params=params)
+        else:
+            scores, rows = self._index.search(queries, k)
+        scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
+        return scores, rows
+
+    def save(self, path: Path) -> None:
+        """Write the index in FAISS's own format."""
+        index = self._index if self.kind == "hnsw" else _on_cpu(self._index)
+        faiss.write_index(index, str(path))
+
+    @classmethod
+    def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
+        """Read what `save` wrote; check its digest first, FAISS misses most single-byte damages."""
+        faiss.set_deserialization_vector_byte_limit(min(_MAX_FILE_BYTES, 8 * path.stat().st_size))
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise DamagedError(f"{path}: FAISS cannot read it. Build the index again.") from error
+        return cls(_on_gpu(index) if kind == "exact" else index, kind)
+
+
+def device() -> str:
+    """Say where exact search runs: 'GPU (n)' or 'CPU'."""
+    count = faiss.get_num_gpus()
+    return f"GPU ({count})" if count else "CPU"
+
+
+def _on_gpu(index: Any) -> Any:
+    # Only the GPU build of FAISS has these names; it reports 0 GPUs on a machine without one.
+    return faiss.index_cpu_to_all_gpus(index) if faiss.get_num_gpus() else index
+
+
+def _on_cpu(index: Any) -> Any:
+    return faiss.index_gpu_to_cpu(index) if faiss.get_num_gpus() else index

@@ -1,0 +1,35 @@
+"""The errors a user can meet: one line that names the found, the expected and the mend."""
+
+
+class DotbogiError(Exception):
+    """Anything the user can act on; its text is the one line that is printed."""
+
+    exit_code = 1
+
+
+class UsageError(DotbogiError):
+    """The command was called with something it cannot use."""
+
+    exit_code = 2
+
+
+class DamagedError(DotbogiError):
+    """Bytes on disk are not what they have to be."""
+
+    exit_code = 3
+
+
+class LockedError(DotbogiError):
+    """Another process is writing to the workspace."""
+
+    exit_code = 4
+
+
+class NoSpaceError(DotbogiError):
+    """The disk is full; what was being written has been taken back."""
+
+    exit_code = 5
+
+
+class ModelMismatchError(DotbogiError):
+    """Vectors of one model were about to be compared with those of another."""

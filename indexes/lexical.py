@@ -1,0 +1,101 @@
+"""The lexical index: BM25 over tokens, by bm25s or by rank-bm25."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+BM25Engine = Literal["bm25s", "rank-bm25"]
+Tokens = list[list[str]]
+
+K1 = 1.5
+B = 0.75
+
+
+class BM25Index:
+    """Rows of tokens, scored by BM25 (k1 1.5, b 0.75); row numbers are the ids.
+
+    `bm25s` gives Lucene's BM25, whose idf log(1 + (N − df + ½)/(df + ½)) is always above 0.
+    `rank-bm25` gives BM25Okapi as that package has it: idf may be 0 or a small floor, so a row
+    is a match because it shares a token with the query, never because its score is above 0.
+    """
+
+    def __init__(self, scorer: Any, engine: BM25Engine, rows: int, tokens: Tokens) -> None:
+        self._scorer = scorer
+        self.engine = engine
+        self._rows = rows
+        self._tokens = tokens  # kept for rank-bm25 alone, which can only be rebuilt
+
+    @classmethod
+    def build(cls, tokens: Tokens, engine: BM25Engine = "bm25s") -> "BM25Index":
+        """Index rows of tokens; no rows, or rows without any token, are an index without hits."""
+        if not any(tokens):
+            return cls(None, engine, len(tokens), tokens)
+        if engine == "rank-bm25":
+            return cls(_okapi(tokens), engine, len(tokens), tokens)
+        import bm25s
+
+        scorer = bm25s.BM25(method="lucene", k1=K1, b=B, backend="numpy", dtype="float32")
+        scorer.index(_numbered(tokens), create_empty_token=False, show_progress=False)
+        return cls(scorer, engine, len(tokens), [])
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def scores(self, query: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the rows that share a token with the query, ascending, and their scores."""
+        if self._scorer is None or not query:
+            return np.zeros(0, np.int64), np.zeros(0, np.float64)
+        if self.engine == "rank-bm25":
+            wanted = set(query)
+            matched = [not wanted.isdisjoint(found) for found in self._scorer.doc_freqs]
+            rows = np.flatnonzero(matched)
+            return rows, np.asarray(self._scorer.get_scores(list(query)), np.float64)[rows]
+        ids = self._scorer.get_tokens_ids(list(query))
+        if not len(ids):
+            return np.zeros(0, np.int64), np.zeros(0, np.float64)
+        scores = np.asarray(self._scorer.get_scores_from_ids(ids), np.float64)
+        rows = np.flatnonzero(scores)
+        return rows, scores[rows]
+
+    def save(self, folder: Path) -> None:
+        """Write the index into `folder` (.npy and JSON for bm25s, Parquet for rank-bm25)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._scorer is None or self.engine == "rank-bm25":
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            column = pa.array(self._tokens, pa.list_(pa.string()))
+            pq.write_table(pa.table({"tokens": column}), folder / "tokens.parquet")
+        else:
+            self._scorer.save(folder, show_progress=False)
+
+    @classmethod
+    def open(cls, folder: Path, engine: BM25Engine, rows: int) -> "BM25Index":
+        """Read what `save` wrote."""
+        if (folder / "tokens.parquet").is_file():
+            import pyarrow.parquet as pq
+
+            return cls.build(pq.read_table(folder / "tokens.parquet")["tokens"].to_pylist(), engine)
+        import bm25s
+
+        return cls(
+            bm25s.BM25.load(folder, load_corpus=False, show_progress=False), engine, rows, []
+        )
+
+
+def _okapi(tokens: Tokens) -> Any:
+    from rank_bm25 import BM25Okapi
+
+    return BM25Okapi(tokens, k1=K1, b=B)
+
+
+def _numbered(tokens: Tokens) -> Any:
+    """Number the tokens in the order of their first use, which bm25s leaves to chance otherwise."""
+    from bm25s.tokenization import Tokenized
+
+    numbers: dict[str, int] = {}
+    ids = [[numbers.setdefault(token, len(numbers)) for token in row] for row in tokens]
+    return Tokenized(ids=ids, vocab=numbers)

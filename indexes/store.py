@@ -1,0 +1,249 @@
+"""The store of generations: written aside, published by rename, never changed after."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+
+FORMAT = 1
+_STAGING = ".staging"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One published state on disk: a folder and its manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its number, six digits."""
+        return self.folder.name
+
+
+class Workspace:
+    """The folder that holds one collection: its generations, rounds and caches."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.generations_folder = self.folder / "generations"
+        self.rounds_folder = self.folder / "rounds"
+        self.cache_folder = self.folder / "cache"
+
+    def current_name(self) -> str | None:
+        """Return the name of the published generation, or None before the first `index`."""
+        try:
+            return (self.folder / "CURRENT").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+
+    def current(self) -> Generation:
+        """Return the published generation with its files checked.
+
+        Raises:
+            DotbogiError: nothing has been indexed yet.
+            DamagedError: a file is missing or differs from the manifest.
+        """
+        name = self.current_name()
+        if name is None:
+            raise DotbogiError(
+                f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
+                f"--workspace {self.folder}"
+            )
+        return self.generation(name)
+
+    def generation(self, name: str) -> Generation:
+        """Return one generation with sizes and digests of all its files checked."""
+        folder = self.generations_folder / name
+        if not name.isdigit() or not folder.is_dir():
+            raise UsageError(
+                f"{self.folder}: no generation {name!r}; there are: "
+                f"{', '.join(self.names()) or 'none'}."
+            )
+        manifest = read_manifest(folder)
+        for file, expected in manifest["files"].items():
+            _check_file(folder / file, expected)
+        return Generation(folder, manifest)
+
+    def names(self) -> list[str]:
+        """Return the names of all generations, oldest first."""
+        if not self.generations_folder.is_dir():
+            return []
+        return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdigit())
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the workspace's one writer's lock; clears what a killed writer left behind.
+
+        Raises:
+            LockedError: another process holds it.
+        """
+        created = _make_folders(self.folder)
+        path = self.folder / "lock"
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise LockedError(
+                    f"{self.folder}: process {holder} is writing to this workspace. "
+                    "Wait for it to end, or use another --workspace."
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            shutil.rmtree(self.generations_folder / _STAGING, ignore_errors=True)
+            try:
+                yield
+            finally:
+                file.truncate(0)
+                if created and self.current_name() is None and not self.rounds_folder.exists():
+                    shutil.rmtree(created)  # a first command that failed leaves nothing
+
+    @contextlib.contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Give a folder to write a generation into; it is gone afterwards unless published.
+
+        Raises:
+            NoSpaceError: the disk is full.
+        """
+        folder = self.generations_folder / _STAGING
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoSpaceError(
+                    f"{self.folder}: the disk is full; nothing was published. Free some space."
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
+        """Make the staged folder the next generation and name it in CURRENT.
+
+        Everything is on the disk before the rename, and CURRENT changes last: a kill at any
+        moment leaves the old generation published, or the new one, whole.
+        """
+        names = self.names()
+        name = f"{int(names[-1]) + 1 if names else 1:06}"
+        files = {
+            str(path.relative_to(staged)): {"size": path.stat().st_size, "sha256": digest(path)}
+            for path in sorted(staged.rglob("*"))
+            if path.is_file()
+        }
+        complete = {
+            "format": FORMAT,
+            "generation": name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "parent": self.current_name(),
+            **manifest,
+            "files": files,
+        }
+        write_json(staged / "manifest.json", {**complete, "digest": _digest_of(complete)})
+        for path in [*staged.rglob("*"), staged]:
+            _sync(path)
+        folder = self.generations_folder / name
+        staged.rename(folder)
+        _sync(self.generations_folder)
+        self._set_current(name)
+        return Generation(folder, read_manifest(folder))
+
+    def roll_back(self, name: str | None = None) -> Generation:
+        """Publish an older generation again: the one named, or the parent of the current one."""
+        if name is None:
+            name = self.current().manifest["parent"]
+            if name is None:
+                raise UsageError(f"{self.folder}: the current generation is the first one.")
+        generation = self.generation(name)
+        self._set_current(name)
+        return generation
+
+    def _set_current(self, name: str) -> None:
+        temporary = self.folder / ".CURRENT"
+        temporary.write_text(name + "\n", encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(self.folder / "CURRENT")
+        _sync(self.folder)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a generation's manifest, checked against its own digest and format version."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        stated = manifest.pop("digest")
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise DamagedError(f"{path}: cannot be read. {_MEND}") from error
+    if manifest.get("format") != FORMAT:
+        raise DotbogiError(
+            f"{path}: written in format {manifest.get('format')}, this version reads {FORMAT}. "
+            "Build the index again."
+        )
+    if stated != _digest_of(manifest):
+        raise DamagedError(f"{path}: differs from its own digest. {_MEND}")
+    return dict(manifest)
+
+
+_MEND = "Publish another generation: dotbogi history rollback NAME; or index again."
+
+
+def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DamagedError(f"{path}: missing. {_MEND}") from error
+    if size != expected["size"]:
+        raise DamagedError(f"{path}: {size} bytes, expected {expected['size']}. {_MEND}")
+    if digest(path) != expected["sha256"]:
+        raise DamagedError(f"{path}: its bytes have changed since it was published. {_MEND}")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people to read: UTF-8, indented."""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(folder: Path) -> Path | None:
+    """Create a folder with its parents; return the topmost one that is new."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be a workspace ({error.strerror}).") from error
+    return missing[-1] if missing else None

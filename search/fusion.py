@@ -1,0 +1,105 @@
+"""Several rankings → one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from indexes.hits import Candidate, Ranking
+from indexes.views import BM25, DENSE
+
+# Smaller than the paper's 60: with two lists that often agree, the first places should weigh
+# more. Chosen on development splits (benchmarks/LOG.md).
+RRF_K = 10
+
+METHODS = ("bm25", "dense", "hybrid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FusionWeights:
+    """What each scorer's ranks count for. Saved in a generation's fusion.json."""
+
+    bm25: float = 1.0
+    dense: float = 1.0
+
+
+# Before training, the vectors of a scratch model know less than BM25 and break its ties at best;
+# at full weight they cost .02 to .18 MRR@10 (benchmarks/LOG.md).
+UNTRAINED = FusionWeights(dense=0.1)
+
+
+def fuse(
+    signals: Mapping[str, Ranking],
+    method: str = "hybrid",
+    weights: FusionWeights | None = None,
+) -> Ranking:
+    """Merge the signals of one query: the better view of each scorer, then RRF of the scorers.
+
+    The views of one scorer share a scale, so an answer counts with its best text, be it its own
+    or a known question. Reciprocal rank over all four signals instead lets the weaker view of a
+    collection pull the better one down (benchmarks/LOG.md).
+
+    Args:
+        signals: a ranking for each name in `indexes.views.SIGNALS`.
+        method: "hybrid", or one scorer alone: "bm25" or "dense".
+        weights: of the scorers in the hybrid; equal if left out.
+    """
+    scorers = {"bm25": BM25, "dense": DENSE}
+    if method != "hybrid":
+        return best_of([signals[name] for name in scorers[method]])
+    weights = weights or FusionWeights()
+    return reciprocal_rank_fusion(
+        [best_of([signals[name] for name in names]) for names in scorers.values()],
+        k=RRF_K,
+        weights=[weights.bm25, weights.dense],
+    )
+
+
+def best_of(rankings: Sequence[Ranking]) -> Ranking:
+    """Merge rankings of one scale: an answer's score is its highest. Ties: smaller answer_id.
+
+    >>> own, known = [Candidate("a", 0.4)], [Candidate("b", 0.5), Candidate("a", 0.6, "배고파")]
+    >>> [(c.answer_id, c.score) for c in best_of([own, known])]
+    [('a', 0.6), ('b', 0.5)]
+    """
+    best: dict[str, Candidate] = {}
+    for ranking in rankings:
+        for candidate in ranking:
+            known = best.get(candidate.answer_id)
+            if known is None or candidate.score > known.score:
+                best[candidate.answer_id] = candidate
+    return sorted(best.values(), key=lambda candidate: (-candidate.score, candidate.answer_id))
+
+
+def reciprocal_rank_fusion(
+    rankings: Sequence[Ranking], *, k: int = 60, weights: Sequence[float] | None = None
+) -> Ranking:
+    """Merge rankings by the sum of weight / (k + rank), ranks from 1.
+
+    Cormack et al., SIGIR 2009. Input scores are ignored, so cosine and BM25 need no common
+    scale. Ties: smaller answer_id first. The known question kept for an answer is that of the
+    ranking where it stands highest.
+
+    Args:
+        rankings: best first; an answer may be in only one.
+        k: damping constant (60 in the paper), not the number of hits.
+        weights: one a ranking; 1 if left out, as in the paper.
+
+    >>> first = [Candidate("a", 9.0), Candidate("b", 5.0)]
+    >>> second = [Candidate("b", 0.8), Candidate("c", 0.7)]
+    >>> [c.answer_id for c in reciprocal_rank_fusion([first, second])]
+    ['b', 'a', 'c']
+    """
+    scores: dict[str, float] = {}
+    questions: dict[str, tuple[int, str]] = {}
+    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
+        for rank, candidate in enumerate(ranking, 1):
+            score = scores.get(candidate.answer_id, 0.0) + weight / (k + rank)
+            scores[candidate.answer_id] = score
+            if candidate.question is not None:
+                found = (rank, candidate.question)
+                questions[candidate.answer_id] = min(
+                    questions.get(candidate.answer_id, found), found
+                )
+    return [
+        Candidate(answer_id, score, questions.get(answer_id, (0, None))[1])
+        for answer_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    ]

@@ -1,0 +1,160 @@
+"""Everything one search needs, in memory: built from a collection, saved, opened again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from indexes.analyzer import Analyzer, AnalyzerName
+from indexes.cache import Cache
+from indexes.collection import Answer, Collection, open_collection, save_collection
+from indexes.dense import DenseIndex, DenseKind, Vectors
+from indexes.errors import ModelMismatchError
+from indexes.lexical import BM25Engine, BM25Index, Tokens
+from indexes.store import Generation, write_json
+from indexes.views import View, make_views
+from search.encoders import Encoder, open_encoder
+from search.fusion import UNTRAINED, FusionWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexConfig:
+    """How a collection is indexed. Saved in the manifest."""
+
+    analyzer: AnalyzerName = "kiwi"
+    bm25: BM25Engine = "bm25s"
+    dense: DenseKind = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchIndex:
+    """A collection with both indexes over both views, and the encoder and analyzer that fit."""
+
+    collection: Collection
+    config: IndexConfig
+    encoder: Encoder
+    analyzer: Analyzer
+    views: Mapping[str, View]
+    weights: FusionWeights
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def build_index(
+    collection: Collection,
+    encoder: Encoder,
+    config: IndexConfig | None = None,
+    *,
+    cache: Cache | None = None,
+) -> SearchIndex:
+    """Analyse and encode a collection, and index both views of it.
+
+    Args:
+        collection: answers and known questions.
+        encoder: gives the vectors; answers with the answer prompt, questions with the query's.
+        config: analyzer and engines.
+        cache: where vectors and tokens of known texts are found and those of new ones kept.
+    """
+    config = config or IndexConfig()
+    analyzer = Analyzer(config.analyzer)
+
+    def tokens(texts: Sequence[str]) -> Tokens:
+        if cache is None:
+            return analyzer.tokenize(texts)
+        return cache.tokens(analyzer.fingerprint, texts, analyzer.tokenize)
+
+    def vectors(view: str, texts: Sequence[str]) -> Vectors:
+        encode = encoder.encode_queries if view == "question" else encoder.encode_answers
+        if cache is None:
+            return encode(texts)
+        return cache.vectors(f"{encoder.fingerprint}.{view}", texts, encode)
+
+    def indexes(view: str, texts: Sequence[str]) -> tuple[DenseIndex, BM25Index]:
+        return (
+            DenseIndex.build(vectors(view, texts), config.dense),
+            BM25Index.build(tokens(texts), config.bm25),
+        )
+
+    built = {
+        "answer": indexes("answer", [answer.text for answer in collection.answers]),
+        "question": indexes("question", [question.text for question in collection.questions]),
+    }
+    weights = FusionWeights() if encoder.trained else UNTRAINED
+    return _assemble(collection, config, encoder, built, weights)
+
+
+def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
+    """Write everything but the model into a staged generation; return what its manifest needs."""
+    save_collection(index.collection, folder)
+    write_json(folder / "fusion.json", asdict(index.weights))
+    for name, view in index.views.items():
+        view.dense.save(folder / f"dense.{name}.faiss")
+        view.bm25.save(folder / f"bm25.{name}")
+    return {
+        "counts": {
+            "answers": len(index.collection.answers),
+            "questions": len(index.collection.questions),
+        },
+        "index": asdict(index.config),
+        "dim": index.encoder.dim,
+        "metric": "inner product of unit vectors",
+        "analyzer_fingerprint": index.analyzer.fingerprint,
+        "model_fingerprint": index.encoder.fingerprint,
+    }
+
+
+def open_index(generation: Generation, encoder: Encoder | None = None) -> SearchIndex:
+    """Open a published generation.
+
+    Args:
+        generation: its files have been checked.
+        encoder: used in place of the generation's own copy; must be the same model.
+
+    Raises:
+        ModelMismatchError: the vectors were made by another model or the tokens by another
+            analyzer.
+    """
+    manifest, folder = generation.manifest, generation.folder
+    config = IndexConfig(**manifest["index"])
+    encoder = encoder or open_encoder(folder / "model")
+    if encoder.fingerprint != manifest["model_fingerprint"]:
+        raise ModelMismatchError(
+            f"{folder}: its {manifest['dim']}-dimensional vectors are from model "
+            f"{manifest['model_fingerprint']}; this model is {encoder.fingerprint} with "
+            f"{encoder.dim} dimensions. Rebuild: dotbogi index TABLE --model MODEL"
+        )
+    analyzer = Analyzer(config.analyzer)
+    if analyzer.fingerprint != manifest["analyzer_fingerprint"]:
+        raise ModelMismatchError(
+            f"{folder}: its tokens are from another version of the {config.analyzer} analyzer. "
+            "Rebuild: dotbogi index TABLE"
+        )
+    collection = open_collection(folder)
+    sizes = {"answer": len(collection.answers), "question": len(collection.questions)}
+    opened = {
+        name: (
+            DenseIndex.open(folder / f"dense.{name}.faiss", config.dense),
+            BM25Index.open(folder / f"bm25.{name}", config.bm25, size),
+        )
+        for name, size in sizes.items()
+    }
+    weights = FusionWeights(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")))
+    return _assemble(collection, config, encoder, opened, weights)
+
+
+def _assemble(
+    collection: Collection,
+    config: IndexConfig,
+    encoder: Encoder,
+    indexes: Mapping[str, tuple[DenseIndex, BM25Index]],
+    weights: FusionWeights,
+) -> SearchIndex:
+    return SearchIndex(
+        collection=collection,
+        config=config,
+        encoder=encoder,
+        analyzer=Analyzer(config.analyzer),
+        views=make_views(collection, indexes),
+        weights=weights,
+        answers={answer.id: answer for answer in collection.answers},
+    )

@@ -1,0 +1,209 @@
+"""Any model a user names → a plain, safe sentence-transformers folder of the generation's own."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexes.errors import DamagedError, DotbogiError, UsageError
+from indexes.store import write_json
+from search.encoders import is_static, load_sentence_transformer, prompts_of, read_modules
+from search.scratch import save_scratch_model
+
+SCRATCH = "scratch"
+DEFAULT_MODEL = SCRATCH
+
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which model, and how it reads texts. Saved in the manifest."""
+
+    name: str = DEFAULT_MODEL  # scratch, a folder, or a hub id
+    max_seq_length: int | None = None  # tokens a text; None leaves the model's own
+    query_prompt: str | None = None  # None leaves the model's own
+    answer_prompt: str | None = None
+
+
+def check_model(config: ModelConfig) -> None:
+    """Refuse early, before anything is written, what `save_model` could not use.
+
+    Raises:
+        UsageError: there is no such folder, or an option does not fit the model.
+        DamagedError: the folder has no weights.
+    """
+    if config.max_seq_length is not None and config.max_seq_length < 1:
+        raise UsageError(f"--max-seq-length is {config.max_seq_length}; expected 1 or more.")
+    if config.name == SCRATCH:
+        _refuse_length(config)
+        return
+    folder = Path(config.name).expanduser()
+    if not folder.is_dir():
+        if (
+            config.name.startswith((".", "/", "~"))
+            or config.name.count("/") > 1
+            or folder.is_file()
+        ):
+            raise UsageError(
+                f"{config.name}: no such model folder. Expected a folder, a hub id such as "
+                f"klue/roberta-base, or {SCRATCH}."
+            )
+        return  # a hub id
+    is_sentence_transformer = (folder / "modules.json").is_file()
+    if not is_sentence_transformer and not (folder / "config.json").is_file():
+        raise UsageError(
+            f"{folder}: not a model folder. Expected modules.json (sentence-transformers) or "
+            "config.json (BERT, RoBERTa) in it."
+        )
+    if not any(path for pattern in _WEIGHTS for path in folder.rglob(pattern)):
+        raise DamagedError(
+            f"{folder}: the model has no weights. Expected model.safetensors or pytorch_model.bin "
+            "beside its config; download the model again."
+        )
+    if is_sentence_transformer and is_static(read_modules(folder)):
+        _refuse_length(config)
+
+
+def _refuse_length(config: ModelConfig) -> None:
+    if config.max_seq_length is not None:
+        raise UsageError(
+            f"--max-seq-length does not apply to {config.name}: a static-embedding model reads "
+            "texts of any length. Leave it out."
+        )
+
+
+def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
+    """Write the named model into `folder` as a sentence-transformers folder, safetensors only.
+
+    A folder without modules.json (plain BERT or RoBERTa) gets mean pooling over its tokens.
+
+    Args:
+        config: the model and how it reads texts.
+        texts: the collection, from which `scratch` learns its pieces.
+        folder: created.
+
+    Raises:
+        DotbogiError: the model cannot be loaded, from the folder or from the hub.
+    """
+    folder.mkdir(parents=True)
+    if config.name == SCRATCH:
+        save_scratch_model(texts, folder)
+        write_prompts(config, folder)
+        return
+    source = Path(config.name).expanduser()
+    if source.is_dir() and _is_ready(source):
+        copy_model(source, folder)
+        write_prompts(config, folder)
+        return
+    try:
+        model = _load(source, config)
+    except DotbogiError:
+        raise
+    except Exception as error:  # a dozen libraries may fail here, each in its own way
+        raise DotbogiError(
+            f"{config.name}: cannot be loaded as a model "
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
+            f"model folder, a hub id that can be reached from here, or {SCRATCH}."
+        ) from error
+    if config.max_seq_length is not None:
+        _set_length(model, config)
+    model.save(str(folder), create_model_card=False)
+    write_prompts(config, folder)
+
+
+def _is_ready(source: Path) -> bool:
+    """Return whether the folder is a static model in safetensors, which needs only copying."""
+    if not (source / "modules.json").is_file():
+        return False
+    modules = read_modules(source)
+    return is_static(modules) and (source / modules[0]["path"] / "model.safetensors").is_file()
+
+
+def copy_model(source: Path, folder: Path) -> None:
+    """Copy a model folder's files of the safe kinds, and no others."""
+    for pattern in _SAFE_FILES:
+        for path in source.rglob(pattern):
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def write_prompts(config: ModelConfig, folder: Path) -> None:
+    """Store the prompts with the model, where sentence-transformers finds them too."""
+    import json
+
+    query, answer = prompts_of(folder)
+    path = folder / "config_sentence_transformers.json"
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stored["prompts"] = {
+        "query": query if config.query_prompt is None else config.query_prompt,
+        "document": answer if config.answer_prompt is None else config.answer_prompt,
+    }
+    stored["default_prompt_name"] = None
+    write_json(path, stored)
+
+
+def _load(source: Path, config: ModelConfig) -> Any:
+    if source.is_dir() and not (source / "modules.json").is_file():
+        return _load_plain(source)
+    if source.is_dir():
+        read_modules(source)  # refuses modules with code of their own
+    return load_sentence_transformer(source if source.is_dir() else config.name)
+
+
+def _load_plain(source: Path) -> Any:
+    """Load a plain BERT/RoBERTa folder as Transformer + mean pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    has_tokenizer = any(
+        (source / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")
+    )
+    if has_tokenizer or not (source / "vocab.txt").is_file():
+        transformer = Transformer(str(source))
+    else:
+        import tempfile
+
+        # With vocab.txt alone the library would guess the tokenizer from the model's type, and
+        # a RoBERTa with a WordPiece vocabulary (klue) would get the wrong one.
+        with tempfile.TemporaryDirectory() as folder:
+            complete = Path(folder)
+            for path in source.iterdir():
+                (complete / path.name).symlink_to(path.resolve())
+            _wordpiece(source / "vocab.txt").save_pretrained(complete)
+            transformer = Transformer(str(complete))
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
+    return SentenceTransformer(modules=[transformer, pooling])
+
+
+def _wordpiece(vocabulary: Path) -> Any:
+    from transformers import BertTokenizerFast
+
+    pieces = vocabulary.read_text(encoding="utf-8").splitlines()
+    cased = any(piece.isascii() and piece[:1].isupper() for piece in pieces)
+    syllables = any("가" <= char <= "힣" for piece in pieces for char in piece)
+    return BertTokenizerFast(
+        vocab={piece: number for number, piece in enumerate(pieces)},
+        do_lower_case=not cased,
+        # Stripping accents decomposes Hangul syllables, which then miss a syllable vocabulary.
+        strip_accents=False if syllables else None,
+    )
+
+
+def _set_length(model: Any, config: ModelConfig) -> None:
+    settings = getattr(getattr(model[0], "auto_model", None), "config", None)
+    limit = getattr(settings, "max_position_embeddings", None)
+    if limit is not None and getattr(settings, "model_type", "") == "roberta":
+        limit -= 2  # RoBERTa's positions start behind the padding index
+    assert config.max_seq_length is not None
+    if limit is not None and config.max_seq_length > limit:
+        raise UsageError(
+            f"--max-seq-length is {config.max_seq_length}; {config.name} has {limit} positions."
+        )
+    model.max_seq_length = config.max_seq_length

@@ -1,0 +1,111 @@
+"""A collection and a model → the next published generation."""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from indexes.cache import Cache
+from indexes.collection import Collection, open_collection
+from indexes.store import Generation, Workspace
+from search.encoders import open_encoder
+from search.index import IndexConfig, build_index, save_index
+from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
+
+_LIBRARIES = (
+    "bm25s", "faiss-cpu", "faiss-gpu", "kiwipiepy", "numpy", "rank-bm25", "sentence-transformers",
+    "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+def index_collection(
+    workspace: Workspace,
+    collection: Collection,
+    source: Mapping[str, Any],
+    *,
+    model: ModelConfig | None = None,
+    config: IndexConfig | None = None,
+    progress: bool = False,
+) -> Generation:
+    """Index a collection and publish it.
+
+    Args:
+        workspace: made if need be.
+        collection: what is searched from now on.
+        source: where it came from, for the manifest.
+        model: None keeps the model of the published generation, trained or not; the default
+            model where nothing is published yet.
+        config: analyzer and engines.
+        progress: show a bar while a large model encodes.
+    """
+    if model:
+        check_model(model)
+    with workspace.writing():
+        kept = None if model or workspace.current_name() is None else workspace.current()
+        if kept and kept.manifest["training"] is None and kept.manifest["model"]["name"] == SCRATCH:
+            model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
+        model = model or ModelConfig()
+        if kept:
+            training, named = kept.manifest["training"], kept.manifest["model"]
+            collection = _with_splits_of(open_collection(kept.folder), collection)
+        else:
+            training, named = None, asdict(model)
+
+        def write_model(folder: Path) -> None:
+            if kept:
+                copy_model(kept.folder / "model", folder)
+            else:
+                save_model(model, all_texts(collection), folder)
+
+        facts = {"model": named, "source": dict(source), "training": training}
+        return publish_index(
+            workspace, collection, write_model, config or IndexConfig(), facts, progress=progress
+        )
+
+
+def publish_index(
+    workspace: Workspace,
+    collection: Collection,
+    write_model: Callable[[Path], None],
+    config: IndexConfig,
+    facts: Mapping[str, Any],
+    *,
+    progress: bool = False,
+) -> Generation:
+    """Build, save and publish one generation; the caller holds the writer's lock."""
+    cache = Cache(workspace.cache_folder)
+    with workspace.staging() as staged:
+        write_model(staged / "model")
+        encoder = open_encoder(staged / "model", progress=progress)
+        index = build_index(collection, encoder, config, cache=cache)
+        manifest = {**facts, **save_index(index, staged), "libraries": _library_versions()}
+        generation = workspace.publish(staged, manifest)
+    cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
+    return generation
+
+
+def all_texts(collection: Collection) -> list[str]:
+    """Return the texts of all answers and known questions."""
+    return [a.text for a in collection.answers] + [q.text for q in collection.questions]
+
+
+def _with_splits_of(published: Collection, collection: Collection) -> Collection:
+    """Carry over how the kept model met each question: evaluation must know what it trained on."""
+    splits = {(q.text, q.answer_id): q.split for q in published.questions}
+    questions = [
+        replace(question, split=splits.get((question.text, question.answer_id)))
+        for question in collection.questions
+    ]
+    return replace(collection, questions=questions)
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # one of the two builds of FAISS
+    return versions

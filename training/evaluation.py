@@ -1,0 +1,190 @@
+"""Metrics of BM25, dense and hybrid search, through the search path that users get."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from indexes.collection import Collection, KnownQuestion
+from indexes.dense import DenseIndex, Vectors
+from indexes.errors import DotbogiError
+from indexes.hits import Candidate, Qrels, Run
+from indexes.lexical import BM25Index
+from indexes.text import same_text_key
+from indexes.views import VIEWS, make_views
+from search.fusion import METHODS, best_of
+from search.searcher import Searcher
+from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
+
+METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
+DEPTH = 100  # answers a query in a run file
+
+Encode = Callable[[Sequence[str]], Vectors]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to measure with: its text, and the answers that are right."""
+
+    id: str
+    text: str
+    grades: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of every query by method and metric; `scores[method][metric][i]` is query i's."""
+
+    queries: list[Query]
+    scores: Mapping[str, Mapping[str, list[float]]]
+    runs: Mapping[str, Run]
+
+    def mean(self, method: str, metric: str, only: Sequence[bool] | None = None) -> float:
+        """Return a metric's mean over the queries, or over those marked in `only`."""
+        values = np.asarray(self.scores[method][metric])
+        chosen = values if only is None else values[np.asarray(only, bool)]
+        return float(chosen.mean()) if len(chosen) else float("nan")
+
+    def means(self, only: Sequence[bool] | None = None) -> dict[str, dict[str, float]]:
+        """Return {method: {metric: mean}}."""
+        return {
+            method: {metric: self.mean(method, metric, only) for metric in METRICS}
+            for method in METHODS
+        }
+
+
+def queries_of(questions: Sequence[KnownQuestion]) -> list[Query]:
+    """Return one query for each normalised question; all its answers are right."""
+    grades: dict[str, dict[str, int]] = {}
+    texts: dict[str, str] = {}
+    for question in questions:
+        key = same_text_key(question.text)
+        texts.setdefault(key, question.text)
+        grades.setdefault(key, {})[question.answer_id] = 1
+    return [Query(f"q{i}", texts[key], grades[key]) for i, key in enumerate(texts)]
+
+
+def evaluate(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
+    """Search every query and score what comes back; a known question never finds itself."""
+    rankings = searcher.rankings([query.text for query in queries], DEPTH, hide_twins=True)
+    runs: dict[str, dict[str, list[Candidate]]] = {method: {} for method in METHODS}
+    for query, signals in zip(queries, rankings, strict=True):
+        for method in METHODS:
+            runs[method][query.id] = searcher.fuse(signals, method)[:DEPTH]
+    scores = {
+        method: _score(queries, [[c.answer_id for c in run[q.id]] for q in queries])
+        for method, run in runs.items()
+    }
+    return Evaluation(list(queries), scores, runs)
+
+
+def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, list[bool]]:
+    """Evaluate a published generation on a table's questions.
+
+    Answers of the table are found in the generation by their id, else by their text.
+
+    Returns:
+        The evaluation, and for each query whether the model has not trained on it.
+
+    Raises:
+        DotbogiError: no question of the table has an answer that the generation holds.
+    """
+    held = searcher.index.answers
+    by_text = {same_text_key(answer.text): answer.id for answer in held.values()}
+    texts = {answer.id: answer.text for answer in table.answers}
+    questions = []
+    for question in table.questions:
+        answer_id = question.answer_id
+        if answer_id not in held or held[answer_id].text != texts[answer_id]:
+            answer_id = by_text.get(same_text_key(texts[answer_id]), "")
+        if answer_id:
+            questions.append(replace(question, answer_id=answer_id))
+    missing = len(table.questions) - len(questions)
+    if not questions:
+        raise DotbogiError(
+            f"none of the table's {len(table.questions)} questions has an answer that generation "
+            f"{searcher.generation} holds. Index the answers first: dotbogi index TABLE"
+        )
+    if missing:
+        logger.info("%d questions left out: their answers are not in the generation", missing)
+    queries = queries_of(questions)
+    trained = {
+        same_text_key(question.text)
+        for question in searcher.index.collection.questions
+        if question.split == "train"
+    }
+    return evaluate(searcher, queries), [same_text_key(q.text) not in trained for q in queries]
+
+
+def dense_mrr(train: Collection, queries: Sequence[Query]) -> Callable[[Encode, Encode], float]:
+    """Return what gives MRR@10 of dense search, over both views, from a model's encode functions.
+
+    Used inside a fit, where the weights change with every step: only vectors are made anew.
+    """
+    answers = [answer.text for answer in train.answers]
+    questions = [question.text for question in train.questions]
+
+    def score(encode_queries: Encode, encode_answers: Encode) -> float:
+        vectors = {"answer": encode_answers(answers), "question": encode_queries(questions)}
+        views = make_views(
+            train, {name: (DenseIndex.build(v), BM25Index.build([])) for name, v in vectors.items()}
+        )
+        asked = encode_queries([query.text for query in queries])
+        found = [views[name].search_dense(asked, 10) for name in VIEWS]
+        rankings = [best_of(both) for both in zip(*found, strict=True)]
+        return float(
+            np.mean(_score(queries, [[c.answer_id for c in r] for r in rankings])["MRR@10"])
+        )
+
+    return score
+
+
+def known_from_training(queries: Sequence[Query], train: Collection) -> list[bool]:
+    """Mark the queries one of whose answers has a train-side question."""
+    known = {question.answer_id for question in train.questions}
+    return [not known.isdisjoint(query.grades) for query in queries]
+
+
+def write_trec(evaluation: Evaluation, method: str, folder: Path) -> None:
+    """Write run.trec and qrels.trec, from which any trec_eval gives the figures reported here.
+
+    trec_eval orders equal scores by its own rule and reads them in single precision: a score that
+    is not below the one before it is lowered by one such step.
+    """
+    lines = []
+    for query_id, ranking in evaluation.runs[method].items():
+        previous = np.float32(np.inf)
+        for rank, candidate in enumerate(ranking, 1):
+            score = min(np.float32(candidate.score), np.nextafter(previous, np.float32(-np.inf)))
+            lines.append(f"{query_id} Q0 {candidate.answer_id} {rank} {score!r} dotbogi-{method}")
+            previous = score
+    _write(folder / "run.trec", lines)
+    qrels: Qrels = {query.id: query.grades for query in evaluation.queries}
+    _write(
+        folder / "qrels.trec",
+        [
+            f"{q} 0 {answer} {grade}"
+            for q, grades in qrels.items()
+            for answer, grade in grades.items()
+        ],
+    )
+
+
+def _score(queries: Sequence[Query], rankings: Sequence[Sequence[str]]) -> dict[str, list[float]]:
+    pairs = [(ranking, query.grades) for query, ranking in zip(queries, rankings, strict=True)]
+    return {
+        "recall@1": [recall_at(1, *pair) for pair in pairs],
+        "recall@5": [recall_at(5, *pair) for pair in pairs],
+        "recall@10": [recall_at(10, *pair) for pair in pairs],
+        "MRR@10": [reciprocal_rank_at(10, *pair) for pair in pairs],
+        "nDCG@10": [ndcg_at(10, *pair) for pair in pairs],
+    }
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

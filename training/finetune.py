@@ -1,0 +1,186 @@
+"""One fit: MultipleNegativesRankingLoss through SentenceTransformerTrainer."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from transformers import PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from indexes.dense import Vectors
+from search.encoders import load_sentence_transformer, unit_rows
+from training.fit import TrainConfig, TrainingRow
+from training.sampler import NoSharedAnswerSampler
+
+METRIC = "dev_mrr@10"
+
+Encode = Callable[[Sequence[str]], Vectors]
+
+logger = logging.getLogger(__name__)
+
+
+def finetune(
+    base: Path,
+    rows: Sequence[TrainingRow],
+    config: TrainConfig,
+    folder: Path,
+    *,
+    evaluate: Callable[[Encode, Encode], float],
+    progress: bool = False,
+    cpu_only: bool = False,
+) -> list[dict[str, float]]:
+    """Train a model from `base` on the rows and write the best checkpoint to `folder`/model.
+
+    After each epoch the development split is searched; the checkpoint with the highest dev
+    MRR@10 wins. Interrupted, the same call goes on from the last complete checkpoint.
+
+    Args:
+        base: a sentence-transformers folder.
+        rows: question, positive and negatives as texts.
+        config: settings of the fit.
+        folder: keeps checkpoints while training.
+        evaluate: gives dev MRR@10 from (encode queries, encode answers).
+        progress: show a bar.
+        cpu_only: leave a GPU alone.
+
+    Returns:
+        The log: loss, learning rate and dev MRR@10 by step.
+    """
+    model = load_sentence_transformer(base)
+    model.model_card_data.generate_widget_examples = False
+    loss = MultipleNegativesRankingLoss(model, scale=1 / config.temperature)
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(config, folder / "checkpoints", model, rows, progress, cpu_only),
+        train_dataset=_dataset(rows),
+        loss=loss,
+        evaluator=_DevEvaluator(evaluate),
+    )
+    if not progress:
+        trainer.remove_callback(PrinterCallback)
+    checkpoint = _last_complete_checkpoint(folder / "checkpoints")
+    if checkpoint:
+        logger.info("resuming from %s", checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    staged = folder / ".model"
+    shutil.rmtree(staged, ignore_errors=True)
+    model.save(str(staged), create_model_card=False)
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    staged.rename(folder / "model")
+    shutil.rmtree(folder / "checkpoints")
+    return [
+        {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+        for entry in trainer.state.log_history
+    ]
+
+
+class _Trainer(SentenceTransformerTrainer):
+    """Checkpoints without a model card (seconds each) and without pickled arguments."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        del state_dict
+        assert self.model is not None
+        self.model.save(output_dir or self.args.output_dir, create_model_card=False)
+
+
+class _DevEvaluator(SentenceEvaluator):
+    """Dev MRR@10 of the model in training, called by the trainer after each epoch."""
+
+    def __init__(self, evaluate: Callable[..., float]) -> None:
+        super().__init__()
+        self._evaluate = evaluate
+        self.primary_metric = METRIC
+
+    def __call__(
+        self,
+        model: SentenceTransformer,
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        del output_path, epoch, steps
+
+        def encoder(encode: Any) -> Encode:
+            return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
+
+        score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
+        return {METRIC: score}
+
+
+def _dataset(rows: Sequence[TrainingRow]) -> Dataset:
+    """Return columns anchor, positive, negative_1 …, whose order is their meaning."""
+    columns = {
+        "anchor": [row.question for row in rows],
+        "positive": [row.positive for row in rows],
+    }
+    for number in range(len(rows[0].negatives)):
+        columns[f"negative_{number + 1}"] = [row.negatives[number] for row in rows]
+    return Dataset.from_dict(columns)
+
+
+def _arguments(
+    config: TrainConfig,
+    folder: Path,
+    model: SentenceTransformer,
+    rows: Sequence[TrainingRow],
+    progress: bool,
+    cpu_only: bool,
+) -> SentenceTransformerTrainingArguments:
+    import torch
+
+    on_gpu = torch.cuda.is_available() and not cpu_only
+    negatives = [f"negative_{number + 1}" for number in range(len(rows[0].negatives))]
+    prompts = dict.fromkeys(["positive", *negatives], model.prompts.get("document") or "")
+    prompts["anchor"] = model.prompts.get("query") or ""
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        warmup_steps=config.warmup_share,
+        lr_scheduler_type="linear",
+        optim="adamw_torch",
+        batch_sampler=NoSharedAnswerSampler,
+        prompts={name: prompt for name, prompt in prompts.items() if prompt} or None,
+        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        use_cpu=not on_gpu,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{METRIC}",
+        greater_is_better=True,
+        logging_strategy="epoch",
+        disable_tqdm=not progress,
+        report_to="none",
+        seed=config.seed,
+        data_seed=config.seed,
+    )
+
+
+def _last_complete_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint that was written to its end; drop a torn one.
+
+    The trainer writes trainer_state.json last.
+    """
+    while folder.is_dir() and (found := get_last_checkpoint(str(folder))):
+        checkpoint = Path(found)
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+        else:
+            return checkpoint
+    return None

@@ -1,0 +1,55 @@
+"""The ledger of a run: what happened, one JSON line an event, on the disk before the next step."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from indexes.errors import DamagedError
+
+
+class Ledger:
+    """`ledger.jsonl` of one run; an event that is in it has happened and is not done again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "ledger.jsonl"
+        self._events = list(self._read())
+
+    def get(self, event: str, round_number: int | None = None) -> Mapping[str, Any] | None:
+        """Return the event of this name (and round), or None if it has not happened."""
+        for entry in self._events:
+            if entry["event"] == event and entry.get("round") == round_number:
+                return entry
+        return None
+
+    def add(self, event: str, round_number: int | None = None, /, **facts: Any) -> dict[str, Any]:
+        """Append an event with its time and facts; return it."""
+        entry: dict[str, Any] = {
+            "event": event,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        if round_number is not None:
+            entry["round"] = round_number
+        entry.update(facts)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._events.append(entry)
+        return entry
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        if not self._path.is_file():
+            return
+        raw = self._path.read_bytes()
+        whole = raw.rfind(b"\n") + 1
+        if whole < len(raw):  # a kill in the middle of a line: it has not happened
+            with self._path.open("r+b") as file:
+                file.truncate(whole)
+        for number, line in enumerate(raw[:whole].splitlines(), 1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise DamagedError(f"{self._path}, line {number}: not JSON.") from error

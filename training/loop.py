@@ -1,0 +1,147 @@
+"""The loop: check and split a collection, then run its rounds, from the start or from a cut."""
+
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from indexes.collection import Collection, open_collection, save_collection
+from indexes.errors import DotbogiError, UsageError
+from indexes.store import Generation, Workspace, write_json
+from search.index import IndexConfig
+from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
+from search.publish import all_texts
+from training.ledger import Ledger
+from training.negatives import MiningConfig
+from training.rounds import LoopConfig, LoopResult, Run
+from training.split import split_collection
+
+logger = logging.getLogger(__name__)
+
+
+def run_loop(
+    workspace: Workspace,
+    collection: Collection,
+    config: LoopConfig,
+    *,
+    model: ModelConfig | None = None,
+    progress: bool = False,
+) -> LoopResult:
+    """Run the loop on a collection and publish the best model's generation, if one is better.
+
+    Args:
+        workspace: made if need be.
+        collection: known questions and answers; split here.
+        config: settings of the run.
+        model: what to start from; None starts from the published model, or from the default
+            model where nothing is published yet.
+        progress: show bars.
+
+    Raises:
+        DotbogiError: there are too few questions to split.
+        LockedError: another process is writing to the workspace.
+    """
+    split = split_collection(collection, seed=config.seed)
+    _check_enough(split)
+    if model:
+        check_model(model)
+    with workspace.writing():
+        current = workspace.current() if workspace.current_name() else None
+        if current:
+            config = replace(config, index=IndexConfig(**current.manifest["index"]))
+        published = current if model is None else None
+        if published:
+            model = ModelConfig(**published.manifest["model"])
+            _check_same_split(published, config)
+        config = replace(config, model=model or ModelConfig())
+        folder = workspace.rounds_folder / f"run-{len(_runs(workspace)) + 1:04}"
+        staged = workspace.rounds_folder / ".starting"
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        try:
+            save_collection(split, staged)
+            write_json(staged / "config.json", asdict(config))
+            _save_base(published, split, config.model, staged / "base")
+            staged.rename(folder)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+            with_nothing_in_it = not any(workspace.rounds_folder.iterdir())
+            if with_nothing_in_it:
+                workspace.rounds_folder.rmdir()
+        return Run(workspace, folder, split, config, progress).go()
+
+
+def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
+    """Go on with the last run of a workspace, from the step it reached.
+
+    Raises:
+        UsageError: there is no run, or the last one has ended.
+    """
+    runs = _runs(workspace)
+    if not runs:
+        raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
+    with workspace.writing():
+        folder = workspace.rounds_folder / runs[-1]
+        if Ledger(folder).get("ended"):
+            raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
+        config = _config_from(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        logger.info("resuming %s", folder.name)
+        return Run(workspace, folder, open_collection(folder), config, progress).go()
+
+
+def _runs(workspace: Workspace) -> list[str]:
+    if not workspace.rounds_folder.is_dir():
+        return []
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-*"))
+
+
+def _check_enough(split: Collection) -> None:
+    counts = Counter(question.split for question in split.questions)
+    few = [name for name in ("train", "dev", "test") if counts[name] < 2]
+    if few or len(split.answers) < 2:
+        raise DotbogiError(
+            f"the table has {len(split.questions)} questions for {len(split.answers)} answers: "
+            f"too few to train, tune and test on (train {counts['train']}, dev {counts['dev']}, "
+            f"test {counts['test']}). Expected at least about 30 questions."
+        )
+
+
+def _check_same_split(published: Generation, config: LoopConfig) -> None:
+    """Refuse to test a model on what it has trained on."""
+    training = published.manifest["training"]
+    if training and training["seed"] != config.seed:
+        raise UsageError(
+            f"the published model was trained on the split of seed {training['seed']}; with seed "
+            f"{config.seed} it would be tested on its own training questions. Use --seed "
+            f"{training['seed']}, or start anew with --model {SCRATCH}."
+        )
+
+
+def _save_base(
+    published: Generation | None, split: Collection, model: ModelConfig, folder: Path
+) -> None:
+    """Write the model that the run starts from.
+
+    An untrained scratch model is made again from train-side texts: the published one has its
+    pieces from all texts, also those of dev and test questions.
+    """
+    untrained = published is None or published.manifest["training"] is None
+    if published is None or (untrained and model.name == SCRATCH):
+        save_model(model, all_texts(split.only(["train"])), folder)
+    else:
+        copy_model(published.folder / "model", folder)
+
+
+def _config_from(stored: Mapping[str, Any]) -> LoopConfig:
+    return LoopConfig(
+        **{
+            **stored,
+            "mining": MiningConfig(**stored["mining"]),
+            "model": ModelConfig(**stored["model"]),
+            "index": IndexConfig(**stored["index"]),
+        }
+    )

@@ -1,0 +1,54 @@
+"""What a run or an evaluation came to, as lines for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from training.evaluation import METRICS
+from training.rounds import LoopResult
+
+Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
+
+
+def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:
+    """Return a table of figures: a line for each label and method, a column for each metric."""
+    width = max(map(len, rows))
+    lines = [f"{'':{width}}  {'':7}" + "".join(f"{metric:>11}" for metric in METRICS)]
+    for label, methods in rows.items():
+        for number, (method, metrics) in enumerate(methods.items()):
+            figures = "".join(f"{metrics[metric]:11.3f}" for metric in METRICS)
+            lines.append(f"{label if number == 0 else '':{width}}  {method:7}{figures}")
+    return lines
+
+
+def loop_lines(result: LoopResult) -> list[str]:
+    """Return the rounds' table, the test table and what was published."""
+    counts, test = result.counts, result.test
+    lines = [
+        f"{result.run}: {counts['train']} train, {counts['dev']} development, "
+        f"{counts['test']} test questions",
+        "",
+        "development questions, round by round",
+        *metrics_table({_round_label(entry): entry["metrics"] for entry in result.dev}),
+        "",
+        "test questions, looked at once",
+    ]
+    rows: dict[str, Metrics] = {"round 0": test["base"]}
+    if test["kept_round"]:
+        rows[f"round {test['kept_round']}"] = test["kept"]
+    for label, part in test["slices"].items():
+        if part["queries"] and len(test["slices"]) > 1:
+            rows[f"{label} ({part['queries']})"] = part["metrics"]
+    interval = test["interval"]
+    lines += [
+        *metrics_table(rows),
+        "",
+        f"test gain of hybrid MRR@10 over round 0: {interval['mean']:+.3f} "
+        f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
+    ]
+    return lines
+
+
+def _round_label(entry: Mapping[str, Any]) -> str:
+    if entry["round"] == 0:
+        return "round 0"
+    return f"round {entry['round']} {'kept' if entry['kept'] else 'dropped'}"

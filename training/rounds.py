@@ -1,0 +1,314 @@
+"""The rounds of one run: mine → train → rebuild → evaluate → keep or drop; then publish."""
+
+import logging
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from indexes.analyzer import Analyzer
+from indexes.collection import Collection
+from indexes.store import Workspace
+from search.encoders import Encoder, is_static, open_encoder, read_modules
+from search.fusion import METHODS
+from search.index import IndexConfig, build_index
+from search.models import ModelConfig, copy_model
+from search.publish import publish_index
+from search.searcher import Searcher
+from training.bootstrap import paired_bootstrap
+from training.evaluation import (
+    Evaluation,
+    Query,
+    dense_mrr,
+    evaluate,
+    known_from_training,
+    queries_of,
+    write_trec,
+)
+from training.fit import TrainingRow, fit_config
+from training.ledger import Ledger
+from training.negatives import (
+    MiningConfig,
+    Negative,
+    mine,
+    open_negatives,
+    save_negatives,
+    train_side,
+)
+
+GATE_METRIC = "MRR@10"
+GATE_METHOD = "hybrid"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopConfig:
+    """One run of the loop. Saved in the ledger."""
+
+    rounds: int = 2
+    patience: int = 1  # rounds dropped in a row before the loop ends
+    seed: int = 42  # of the split, the mining and the fits
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
+    model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
+    source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
+    index: IndexConfig = field(default_factory=IndexConfig)
+    cpu_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoopResult:
+    """What a run came to; metrics are {method: {metric: mean}}."""
+
+    run: str
+    counts: Mapping[str, int]  # questions by split
+    dev: list[Mapping[str, Any]]  # round 0 first: {round, metrics, kept, interval, …}
+    test: Mapping[str, Any]  # {base, kept, interval, slices}
+    generation: str | None  # published at the end; None if nothing was
+
+
+class Run:
+    """One run of the loop; a step that the ledger has is not taken again."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: Path,
+        collection: Collection,
+        config: LoopConfig,
+        progress: bool,
+    ) -> None:
+        self.workspace, self.folder, self.config = workspace, folder, config
+        self.collection, self.progress = collection, progress
+        self.train = collection.only(["train"])
+        self.dev = queries_of(collection.only(["dev"]).questions)
+        self.test = queries_of(collection.only(["test"]).questions)
+        self.ledger = Ledger(folder)
+
+    def go(self) -> LoopResult:
+        """Take every step that has not been taken yet."""
+        counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
+        if not self.ledger.get("started"):
+            self.ledger.add("started", config=asdict(self.config), questions=counts)
+        rounds = [self._round_zero()]
+        best = rounds[0]
+        incumbent = self._incumbent(rounds[0])
+        drops = 0
+        for number in range(1, self.config.rounds + 1):
+            done = self._round(number, best, incumbent)
+            rounds.append(done)
+            if done["kept"]:
+                best, incumbent, drops = done, done, 0
+            else:
+                drops += 1
+                if drops >= self.config.patience:
+                    break
+        test = self.ledger.get("tested") or self._final_test(best)
+        generation = self._publish(best)
+        return LoopResult(self.folder.name, counts, list(rounds), test, generation)
+
+    def _round_zero(self) -> Mapping[str, Any]:
+        known = self.ledger.get("evaluated", 0)
+        if known:
+            return known
+        encoder = open_encoder(self.folder / "base", progress=self.progress)
+        found = self._evaluate(encoder, self.dev)
+        entry = self.ledger.add("evaluated", 0, kept=True, **_facts(found, encoder))
+        _log_metrics("round 0, before training", found)
+        return entry
+
+    def _incumbent(self, round_zero: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what the first round has to beat: round 0, or a better published model."""
+        name = self.workspace.current_name()
+        known = self.ledger.get("incumbent")
+        if name is None or known:
+            return known or round_zero
+        generation = self.workspace.current()
+        if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
+            return round_zero
+        encoder = open_encoder(generation.folder / "model", progress=self.progress)
+        found = self._evaluate(encoder, self.dev)
+        if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
+            return round_zero
+        _log_metrics(f"published generation {name}", found)
+        return self.ledger.add("incumbent", generation=name, **_facts(found, encoder))
+
+    def _round(
+        self, number: int, best: Mapping[str, Any], incumbent: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        known = self.ledger.get("evaluated", number)
+        if known:
+            return known
+        negatives = self._mine(number, best)
+        self._fit(number, negatives)
+        encoder = open_encoder(self._model_folder(number), progress=self.progress)
+        found = self._evaluate(encoder, self.dev)
+        interval = paired_bootstrap(
+            found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
+        )
+        kept = interval.low > 0
+        entry = self.ledger.add(
+            "evaluated", number, kept=kept, interval=asdict(interval), **_facts(found, encoder)
+        )
+        _log_metrics(f"round {number}", found)
+        logger.info(
+            "round %d: hybrid %s %s a query against the incumbent: %s",
+            number, GATE_METRIC, interval, "kept" if kept else "dropped",
+        )  # fmt: skip
+        return entry
+
+    def _mine(self, number: int, best: Mapping[str, Any]) -> list[Negative]:
+        path = self.folder / f"negatives-{number}.parquet"
+        if self.ledger.get("mined", number):
+            return open_negatives(path)
+        started = time.monotonic()
+        encoder = open_encoder(self._model_folder(best["round"]), progress=self.progress)
+        mining = replace(self.config.mining, seed=self.config.seed + number)
+        mined = mine(self.collection, encoder, Analyzer(self.config.index.analyzer), mining)
+        negatives = list(mined.all())
+        save_negatives(negatives, path)
+        save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
+        seconds = round(time.monotonic() - started, 1)
+        self.ledger.add(
+            "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
+        )
+        logger.info("round %d: %s", number, _describe_yield(mined.counts))
+        return negatives
+
+    def _fit(self, number: int, negatives: Sequence[Negative]) -> None:
+        if self.ledger.get("trained", number):
+            return
+        from training.finetune import finetune  # imports torch: seconds
+
+        started = time.monotonic()
+        base = self.folder / "base"
+        settings = fit_config(static=is_static(read_modules(base)), changes=self.config.fit)
+        rows = training_rows(self.collection, negatives)
+        log = finetune(
+            base,
+            rows,
+            settings,
+            self.folder / f"round-{number}",
+            evaluate=dense_mrr(self.train, self.dev),
+            progress=self.progress,
+            cpu_only=self.config.cpu_only,
+        )
+        seconds = round(time.monotonic() - started, 1)
+        self.ledger.add(
+            "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
+        )
+        logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
+
+    def _final_test(self, best: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Look at the test split, once: the kept model beside the base."""
+        before = self._evaluate(self._encoder(0), self.test)
+        after = (
+            before
+            if best["round"] == 0
+            else self._evaluate(self._encoder(best["round"]), self.test)
+        )
+        known = known_from_training(self.test, self.train)
+        unknown = [not mark for mark in known]
+        interval = paired_bootstrap(
+            after.scores[GATE_METHOD][GATE_METRIC],
+            before.scores[GATE_METHOD][GATE_METRIC],
+            seed=self.config.seed,
+        )
+        write_trec(after, GATE_METHOD, self.folder)
+        return self.ledger.add(
+            "tested",
+            kept_round=best["round"],
+            base=before.means(),
+            kept=after.means(),
+            interval=asdict(interval),
+            slices={
+                "answer known from training": _slice(after, known),
+                "answer not known from training": _slice(after, unknown),
+            },
+        )
+
+    def _publish(self, best: Mapping[str, Any]) -> str | None:
+        """Publish the kept model over the whole collection, once, and clear the working models.
+
+        Nothing is published when no round was kept, unless nothing is published yet.
+        """
+        entry = self.ledger.get("published")
+        if entry is None and (best["round"] > 0 or self.workspace.current_name() is None):
+            generation = publish_index(
+                self.workspace,
+                self.collection,
+                lambda folder: copy_model(self._model_folder(best["round"]), folder),
+                self.config.index,
+                self._facts_of_publication(best["round"]),
+                progress=self.progress,
+            )
+            entry = self.ledger.add("published", generation=generation.name)
+        self.ledger.add("ended")
+        for path in [self.folder / "base", *self.folder.glob("round-*")]:
+            shutil.rmtree(path)
+        return entry["generation"] if entry else None
+
+    def _facts_of_publication(self, number: int) -> dict[str, Any]:
+        trained = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        return {
+            "model": asdict(self.config.model),
+            "source": dict(self.config.source),
+            "training": trained if number else None,
+        }
+
+    def _evaluate(self, encoder: Encoder, queries: Sequence[Query]) -> Evaluation:
+        return evaluate(Searcher(build_index(self.train, encoder, self.config.index)), queries)
+
+    def _encoder(self, number: int) -> Encoder:
+        return open_encoder(self._model_folder(number), progress=self.progress)
+
+    def _model_folder(self, number: int) -> Path:
+        return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
+    """Return the train pairs as texts, each with its mined negatives."""
+    texts = {answer.id: answer.text for answer in collection.answers}
+    mined: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for negative in negatives:
+        mined[negative.question, negative.positive_id].append(texts[negative.answer_id])
+    return [
+        TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
+        for q in train_side(collection).questions
+    ]
+
+
+def _facts(evaluation: Evaluation, encoder: Encoder) -> dict[str, Any]:
+    """Return what the ledger keeps of an evaluation; `gate_scores` are per query, for the gate."""
+    return {
+        "fingerprint": encoder.fingerprint,
+        "queries": len(evaluation.queries),
+        "metrics": evaluation.means(),
+        "gate_scores": evaluation.scores[GATE_METHOD][GATE_METRIC],
+    }
+
+
+def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
+    return {"queries": sum(marks), "metrics": evaluation.means(marks) if any(marks) else {}}
+
+
+def _headline(entry: Mapping[str, Any]) -> float:
+    return float(entry["metrics"][GATE_METHOD][GATE_METRIC])
+
+
+def _log_metrics(what: str, evaluation: Evaluation) -> None:
+    figures = ", ".join(f"{m} {evaluation.mean(m, GATE_METRIC):.3f}" for m in METHODS)
+    logger.info("%s: dev %s of %d queries: %s", what, GATE_METRIC, len(evaluation.queries), figures)
+
+
+def _describe_yield(counts: Mapping[str, Mapping[str, int]]) -> str:
+    parts = [
+        f"{source} {c['kept']} of {c['asked']} asked ({c['over_bound']} over the bound)"
+        for source, c in counts.items()
+        if c["asked"] or c["kept"]
+    ]
+    return "negatives mined: " + ", ".join(parts)

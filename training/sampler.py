@@ -1,0 +1,71 @@
+"""Batches in which no row holds another row's right answer."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sentence_transformers.base.sampler import DefaultBatchSampler
+
+from indexes.text import same_text_key
+
+
+class NoSharedAnswerSampler(DefaultBatchSampler):
+    """Batches of rows (anchor, positive, negatives…) safe for in-batch negatives.
+
+    MNR takes every other row's positive and negatives as wrong for an anchor. So no two rows of a
+    batch share a text in any column, and no row brings, as its positive or negative, a text that
+    is a positive of another row's anchor anywhere in the data. Texts are compared normalised
+    (`same_text_key`). Rows that fit no batch of an epoch wait at its end and form smaller batches.
+    """
+
+    def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:
+        super().__init__(dataset, batch_size, drop_last, **kwargs)
+        columns = [[same_text_key(text) for text in dataset[c]] for c in dataset.column_names]
+        positives: dict[str, set[str]] = defaultdict(set)
+        for anchor, positive in zip(columns[0], columns[1], strict=True):
+            positives[anchor].add(positive)
+        # Texts a row brings, and texts it cannot stand beside.
+        self._brings = [frozenset(row) for row in zip(*columns, strict=True)]
+        self._refuses = [
+            brings | positives[anchor]
+            for brings, anchor in zip(self._brings, columns[0], strict=True)
+        ]
+        self._plan: tuple[int, list[list[int]]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._batches(0))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # The schedule was laid out for as many steps as the first epoch has.
+        return iter(self._batches(self.epoch)[: len(self)])
+
+    def _batches(self, epoch: int) -> list[list[int]]:
+        if self._plan is None or self._plan[0] != epoch:
+            self._plan = (epoch, self._pack(np.random.default_rng([self.seed, epoch])))
+        return self._plan[1]
+
+    def _pack(self, rng: np.random.Generator) -> list[list[int]]:
+        """Fill batches first-fit, each from the rows that earlier ones could not take."""
+        waiting: Sequence[int] = rng.permutation(len(self._brings)).tolist()
+        batches = []
+        while waiting:
+            batch: list[int] = []
+            brought: set[str] = set()
+            refused: set[str] = set()
+            skipped: list[int] = []
+            rest = iter(waiting)
+            for row in rest:
+                if refused.isdisjoint(self._brings[row]) and brought.isdisjoint(self._refuses[row]):
+                    batch.append(row)
+                    brought |= self._brings[row]
+                    refused |= self._refuses[row]
+                    if len(batch) == self.batch_size:
+                        break
+                else:
+                    skipped.append(row)
+            waiting = skipped + list(rest)
+            batches.append(batch)
+        whole = [batch for batch in batches if len(batch) > 1]  # one row alone teaches nothing
+        order = rng.permutation(len(whole))
+        return [whole[i] for i in order] or batches
