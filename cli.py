@@ -82,10 +82,11 @@ def main() -> None:
     dotbogi train                 fine-tune on it, round by round; publish what is better
     dotbogi query "배고프다"       search
     """
-    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     for room in ("indexes", "search", "training"):
         logging.getLogger(room).setLevel(logging.INFO)
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

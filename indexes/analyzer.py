@@ -123,22 +123,21 @@ def _stem() -> Callable[[str], str]:
 
 
 def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
-    """Return lemmas of content morphemes, and compounds that were typed in two words.
+    """Return lemmas of content morphemes; compounds typed in two words become one.
 
     배가 고프다 and 배고프다 say the same, as do 화가 나다 and 화나다: where a noun and the
-    predicate behind it make a predicate of the dictionary, that one is a token too.
+    predicate behind it make a predicate of the dictionary, that one takes the place of both.
     """
     tokens: list[str] = []
     noun = ""
     for morpheme in morphemes:
         tag: str = morpheme.tag
-        if tag.startswith(_CONTENT_TAGS):
-            tokens.append(f"{morpheme.form}/{tag[0]}")
-        if tag.startswith(("VV", "VA")):
-            if noun and _is_predicate(noun + morpheme.form):
-                tokens.append(f"{noun}{morpheme.form}/V")
-            noun = ""
-        elif tag.startswith("NN"):
+        token = f"{morpheme.form}/{tag[0]}"
+        if noun and tag.startswith(("VV", "VA")) and _is_predicate(noun + morpheme.form):
+            tokens[-1] = noun + token
+        elif tag.startswith(_CONTENT_TAGS):
+            tokens.append(token)
+        if tag.startswith("NN"):
             noun = morpheme.form
         elif not tag.startswith("J"):
             noun = ""

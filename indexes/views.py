@@ -1,6 +1,6 @@
-"""The two views of a collection: an answer by its own text, and by its known questions."""
+"""The views of a collection: an answer by its own text, by its known questions, by both joined."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,37 +11,37 @@ from indexes.dense import DenseIndex, Vectors
 from indexes.hits import Candidate, Ranking
 from indexes.lexical import BM25Index
 
-VIEWS = ("answer", "question")
-DENSE = tuple(f"dense.{view}" for view in VIEWS)
-BM25 = tuple(f"bm25.{view}" for view in VIEWS)
+DENSE_VIEWS = ("answer", "question")
+BM25_VIEWS = ("answer", "question", "joined")
+DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
+BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Texts that each belong to an answer, with both indexes over them.
+    """Texts that each belong to an answer, with the indexes over them.
 
     An answer's score in a view is that of its best text. `owners[i]` is the position in
     `answer_ids` (ascending) of the answer that text `i` belongs to. `questions` are the texts
-    themselves in the question view and None in the answer view.
+    themselves in the question view and None in the others. A joined text is an answer with all
+    its known questions; there is no vector of it.
     """
 
     answer_ids: Sequence[str]
     owners: NDArray[np.int64]
-    dense: DenseIndex
     bm25: BM25Index
+    dense: DenseIndex | None = None
     questions: Sequence[str] | None = None
 
-    def search_dense(
-        self, vectors: Vectors, n: int, hidden: Sequence[Container[int]] | None = None
-    ) -> list[Ranking]:
+    def search_dense(self, vectors: Vectors, n: int) -> list[Ranking]:
         """Return the `n` best answers for each query vector (queries × dim).
 
         Args:
             vectors: one unit row a query; a zero row (no known token) finds nothing.
             n: answers a query.
-            hidden: for each query, the texts that it must not find.
         """
+        assert self.dense is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         total = len(self.dense)
@@ -52,10 +52,7 @@ class View:
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
                 ranking = self._best_texts(
-                    query_rows[real],
-                    query_scores[real].astype(np.float64),
-                    n,
-                    hidden[query] if hidden else (),
+                    query_rows[real], query_scores[real].astype(np.float64), n
                 )
                 found[query] = ranking
                 # More is needed while answers are missing, or texts beyond may tie with the last.
@@ -66,30 +63,17 @@ class View:
             fetch = min(total, 4 * fetch)
         return found
 
-    def search_bm25(
-        self,
-        tokens: Sequence[Sequence[str]],
-        n: int,
-        hidden: Sequence[Container[int]] | None = None,
-    ) -> list[Ranking]:
-        """Return the `n` best answers for each query's tokens; see `search_dense`."""
-        found = []
-        for number, query in enumerate(tokens):
-            rows, scores = self.bm25.scores(query)
-            found.append(self._best_texts(rows, scores, n, hidden[number] if hidden else ()))
-        return found
+    def search_bm25(self, tokens: Sequence[Sequence[str]], n: int) -> list[Ranking]:
+        """Return the `n` best answers for each query's tokens."""
+        return [self._best_texts(*self.bm25.scores(query), n) for query in tokens]
 
     def _best_texts(
         self,
         rows: NDArray[np.int64],
         scores: NDArray[np.float64],
         n: int,
-        hidden: Container[int],
     ) -> Ranking:
         """Keep each answer's best text and order answers by score, then by id."""
-        if hidden:
-            shown = np.asarray([row not in hidden for row in rows.tolist()], bool)
-            rows, scores = rows[shown], scores[shown]
         owners = self.owners[rows]
         order = np.lexsort((rows, owners, -scores))
         _, first = np.unique(owners[order], return_index=True)
@@ -105,16 +89,25 @@ class View:
 
 
 def make_views(
-    collection: Collection, indexes: Mapping[str, tuple[DenseIndex, BM25Index]]
+    collection: Collection, bm25: Mapping[str, BM25Index], dense: Mapping[str, DenseIndex]
 ) -> dict[str, View]:
-    """Return both views of a collection over indexes of its answers and of its questions."""
+    """Return the views of a collection over indexes of its answers, questions and both joined."""
     answer_ids = [answer.id for answer in collection.answers]
-    positions = {answer_id: position for position, answer_id in enumerate(answer_ids)}
-    owners = [positions[question.answer_id] for question in collection.questions]
-    questions = [question.text for question in collection.questions]
+    own = np.arange(len(answer_ids))
     return {
-        "answer": View(answer_ids, np.arange(len(answer_ids)), *indexes["answer"]),
+        "answer": View(answer_ids, own, bm25["answer"], dense["answer"]),
         "question": View(
-            answer_ids, np.asarray(owners, np.int64), *indexes["question"], questions=questions
+            answer_ids,
+            np.asarray(owners_of_questions(collection), np.int64),
+            bm25["question"],
+            dense["question"],
+            [question.text for question in collection.questions],
         ),
+        "joined": View(answer_ids, own, bm25["joined"]),
     }
+
+
+def owners_of_questions(collection: Collection) -> list[int]:
+    """Return the position of each known question's answer."""
+    positions = {answer.id: position for position, answer in enumerate(collection.answers)}
+    return [positions[question.answer_id] for question in collection.questions]

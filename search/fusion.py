@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from indexes.hits import Candidate, Ranking
-from indexes.views import BM25, DENSE
+from indexes.views import DENSE
 
 # Smaller than the paper's 60: with two lists that often agree, the first places should weigh
 # more. Chosen on development splits (benchmarks/LOG.md).
@@ -31,25 +31,29 @@ def fuse(
     method: str = "hybrid",
     weights: FusionWeights | None = None,
 ) -> Ranking:
-    """Merge the signals of one query: the better view of each scorer, then RRF of the scorers.
+    """Merge the signals of one query by reciprocal rank.
 
-    The views of one scorer share a scale, so an answer counts with its best text, be it its own
-    or a known question. Reciprocal rank over all four signals instead lets the weaker view of a
-    collection pull the better one down (benchmarks/LOG.md).
+    The hybrid is RRF of three lists: BM25 over answer and known questions joined; the better of
+    BM25 over either; the better of dense over either. (The views of one scorer share a scale, so
+    an answer can count with its best text.) RRF over all signals one by one lets the weaker view
+    of a collection pull the better one down (benchmarks/LOG.md).
 
     Args:
         signals: a ranking for each name in `indexes.views.SIGNALS`.
-        method: "hybrid", or one scorer alone: "bm25" or "dense".
+        method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
         weights: of the scorers in the hybrid; equal if left out.
     """
-    scorers = {"bm25": BM25, "dense": DENSE}
-    if method != "hybrid":
-        return best_of([signals[name] for name in scorers[method]])
+    if method == "bm25":
+        return signals["bm25.joined"]
+    dense = best_of([signals[name] for name in DENSE])
+    if method == "dense":
+        return dense
     weights = weights or FusionWeights()
+    bm25 = best_of([signals["bm25.answer"], signals["bm25.question"]])
     return reciprocal_rank_fusion(
-        [best_of([signals[name] for name in names]) for names in scorers.values()],
+        [signals["bm25.joined"], bm25, dense],
         k=RRF_K,
-        weights=[weights.bm25, weights.dense],
+        weights=[weights.bm25, weights.bm25, weights.dense],
     )
 
 

@@ -13,7 +13,7 @@ from indexes.dense import DenseIndex, DenseKind, Vectors
 from indexes.errors import ModelMismatchError
 from indexes.lexical import BM25Engine, BM25Index, Tokens
 from indexes.store import Generation, write_json
-from indexes.views import View, make_views
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
 from search.encoders import Encoder, open_encoder
 from search.fusion import UNTRAINED, FusionWeights
 
@@ -69,18 +69,20 @@ def build_index(
             return encode(texts)
         return cache.vectors(f"{encoder.fingerprint}.{view}", texts, encode)
 
-    def indexes(view: str, texts: Sequence[str]) -> tuple[DenseIndex, BM25Index]:
-        return (
-            DenseIndex.build(vectors(view, texts), config.dense),
-            BM25Index.build(tokens(texts), config.bm25),
-        )
-
-    built = {
-        "answer": indexes("answer", [answer.text for answer in collection.answers]),
-        "question": indexes("question", [question.text for question in collection.questions]),
+    texts = {
+        "answer": [answer.text for answer in collection.answers],
+        "question": [question.text for question in collection.questions],
+    }
+    rows = {view: tokens(texts[view]) for view in texts}
+    rows["joined"] = [list(row) for row in rows["answer"]]
+    for owner, row in zip(owners_of_questions(collection), rows["question"], strict=True):
+        rows["joined"][owner] += row
+    bm25 = {view: BM25Index.build(rows[view], config.bm25) for view in BM25_VIEWS}
+    dense = {
+        view: DenseIndex.build(vectors(view, texts[view]), config.dense) for view in DENSE_VIEWS
     }
     weights = FusionWeights() if encoder.trained else UNTRAINED
-    return _assemble(collection, config, encoder, built, weights)
+    return _assemble(collection, config, encoder, make_views(collection, bm25, dense), weights)
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
@@ -88,8 +90,9 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
     save_collection(index.collection, folder)
     write_json(folder / "fusion.json", asdict(index.weights))
     for name, view in index.views.items():
-        view.dense.save(folder / f"dense.{name}.faiss")
         view.bm25.save(folder / f"bm25.{name}")
+        if view.dense:
+            view.dense.save(folder / f"dense.{name}.faiss")
     return {
         "counts": {
             "answers": len(index.collection.answers),
@@ -130,23 +133,25 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
             "Rebuild: dotbogi index TABLE"
         )
     collection = open_collection(folder)
-    sizes = {"answer": len(collection.answers), "question": len(collection.questions)}
-    opened = {
-        name: (
-            DenseIndex.open(folder / f"dense.{name}.faiss", config.dense),
-            BM25Index.open(folder / f"bm25.{name}", config.bm25, size),
+    sizes = {"question": len(collection.questions)}  # the other views have a text an answer
+    bm25 = {
+        view: BM25Index.open(
+            folder / f"bm25.{view}", config.bm25, sizes.get(view, len(collection.answers))
         )
-        for name, size in sizes.items()
+        for view in BM25_VIEWS
+    }
+    dense = {
+        view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense) for view in DENSE_VIEWS
     }
     weights = FusionWeights(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")))
-    return _assemble(collection, config, encoder, opened, weights)
+    return _assemble(collection, config, encoder, make_views(collection, bm25, dense), weights)
 
 
 def _assemble(
     collection: Collection,
     config: IndexConfig,
     encoder: Encoder,
-    indexes: Mapping[str, tuple[DenseIndex, BM25Index]],
+    views: Mapping[str, View],
     weights: FusionWeights,
 ) -> SearchIndex:
     return SearchIndex(
@@ -154,7 +159,7 @@ def _assemble(
         config=config,
         encoder=encoder,
         analyzer=Analyzer(config.analyzer),
-        views=make_views(collection, indexes),
+        views=views,
         weights=weights,
         answers={answer.id: answer for answer in collection.answers},
     )

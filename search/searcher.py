@@ -1,14 +1,13 @@
 """`Searcher`: what a backend imports."""
 
-from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from indexes.errors import UsageError
 from indexes.hits import Candidate, Evidence, Hit, Ranking
 from indexes.store import Workspace
-from indexes.text import clean, is_valid_unicode, same_text_key
-from indexes.views import SIGNALS, VIEWS
+from indexes.text import clean, is_valid_unicode
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
 from search.encoders import Encoder
 from search.fusion import fuse
 from search.index import SearchIndex, open_index
@@ -22,9 +21,6 @@ class Searcher:
     def __init__(self, index: SearchIndex, generation: str | None = None) -> None:
         self.index = index
         self.generation = generation  # its name; None for an index that was never published
-        self._twins: dict[str, set[int]] = defaultdict(set)
-        for row, question in enumerate(index.collection.questions):
-            self._twins[same_text_key(question.text)].add(row)
 
     @classmethod
     def open(cls, workspace: str | Path, *, encoder: Encoder | None = None) -> "Searcher":
@@ -58,33 +54,23 @@ class Searcher:
             for signals in self.rankings(queries, n=max(CANDIDATES, k))
         ]
 
-    def rankings(
-        self, queries: Sequence[str], n: int = CANDIDATES, *, hide_twins: bool = False
-    ) -> list[dict[str, Ranking]]:
+    def rankings(self, queries: Sequence[str], n: int = CANDIDATES) -> list[dict[str, Ranking]]:
         """Return, for each query, the `n` best answers of every signal.
 
         Args:
             queries: as typed; cleaned as the collection's texts were.
             n: answers a signal.
-            hide_twins: a known question that is the query itself finds nothing: for measuring
-                with queries that are in the index.
         """
         if not queries:
             return []
         if not all(map(is_valid_unicode, queries)):
             raise UsageError("the query is not valid Unicode (a lone surrogate).")
         cleaned = [clean(query) for query in queries]
-        hidden: Sequence[Container[int]] | None = None
-        if hide_twins:
-            hidden = [self._twins.get(same_text_key(query), ()) for query in cleaned]
         tokens = self.index.analyzer.tokenize(cleaned)
         vectors = self.index.encoder.encode_queries(cleaned)
-        found: dict[str, list[Ranking]] = {}
-        for name in VIEWS:
-            view = self.index.views[name]
-            hidden_here = hidden if name == "question" else None
-            found[f"bm25.{name}"] = view.search_bm25(tokens, n, hidden_here)
-            found[f"dense.{name}"] = view.search_dense(vectors, n, hidden_here)
+        views = self.index.views
+        found = {f"bm25.{name}": views[name].search_bm25(tokens, n) for name in BM25_VIEWS}
+        found |= {f"dense.{name}": views[name].search_dense(vectors, n) for name in DENSE_VIEWS}
         return [
             {signal: found[signal][number] for signal in SIGNALS} for number in range(len(cleaned))
         ]

@@ -1,25 +1,30 @@
 """Metrics of BM25, dense and hybrid search, through the search path that users get."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from indexes.cache import Cache
 from indexes.collection import Collection, KnownQuestion
 from indexes.dense import DenseIndex, Vectors
 from indexes.errors import DotbogiError
-from indexes.hits import Candidate, Qrels, Run
+from indexes.hits import Qrels, Ranking, Run
 from indexes.lexical import BM25Index
 from indexes.text import same_text_key
-from indexes.views import VIEWS, make_views
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, make_views
 from search.fusion import METHODS, best_of
+from search.index import build_index
 from search.searcher import Searcher
 from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
 DEPTH = 100  # answers a query in a run file
+FOLDS = 10
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -69,12 +74,20 @@ def queries_of(questions: Sequence[KnownQuestion]) -> list[Query]:
 
 
 def evaluate(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
-    """Search every query and score what comes back; a known question never finds itself."""
-    rankings = searcher.rankings([query.text for query in queries], DEPTH, hide_twins=True)
-    runs: dict[str, dict[str, list[Candidate]]] = {method: {} for method in METHODS}
+    """Search every query and score what comes back."""
+    return _scored(queries, _search(searcher, queries))
+
+
+def _search(searcher: Searcher, queries: Sequence[Query]) -> dict[str, dict[str, Ranking]]:
+    rankings = searcher.rankings([query.text for query in queries], DEPTH)
+    runs: dict[str, dict[str, Ranking]] = {method: {} for method in METHODS}
     for query, signals in zip(queries, rankings, strict=True):
         for method in METHODS:
             runs[method][query.id] = searcher.fuse(signals, method)[:DEPTH]
+    return runs
+
+
+def _scored(queries: Sequence[Query], runs: Mapping[str, Run]) -> Evaluation:
     scores = {
         method: _score(queries, [[c.answer_id for c in run[q.id]] for q in queries])
         for method, run in runs.items()
@@ -117,7 +130,35 @@ def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, l
         for question in searcher.index.collection.questions
         if question.split == "train"
     }
-    return evaluate(searcher, queries), [same_text_key(q.text) not in trained for q in queries]
+    evaluation = _evaluate_without_twins(searcher, queries)
+    return evaluation, [same_text_key(query.text) not in trained for query in queries]
+
+
+def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
+    """Evaluate so that no query finds the known question that it is.
+
+    Queries that are known questions are taken in ten folds: each fold is searched in an index
+    that lacks the known questions of this fold alone.
+    """
+    index = searcher.index
+    known = {same_text_key(question.text) for question in index.collection.questions}
+    folds: dict[int | None, list[Query]] = defaultdict(list)
+    for number, query in enumerate(queries):
+        folds[number % FOLDS if same_text_key(query.text) in known else None].append(query)
+    runs: dict[str, dict[str, Ranking]] = {method: {} for method in METHODS}
+    with TemporaryDirectory() as folder:
+        cache = Cache(Path(folder))
+        for fold, members in folds.items():
+            place = searcher
+            if fold is not None:
+                keys = {same_text_key(query.text) for query in members}
+                kept = [q for q in index.collection.questions if same_text_key(q.text) not in keys]
+                rest = replace(index.collection, questions=kept)
+                place = Searcher(build_index(rest, index.encoder, index.config, cache=cache))
+            for method, run in _search(place, members).items():
+                runs[method].update(run)
+    ordered = {method: {q.id: run[q.id] for q in queries} for method, run in runs.items()}
+    return _scored(queries, ordered)
 
 
 def dense_mrr(train: Collection, queries: Sequence[Query]) -> Callable[[Encode, Encode], float]:
@@ -131,10 +172,12 @@ def dense_mrr(train: Collection, queries: Sequence[Query]) -> Callable[[Encode, 
     def score(encode_queries: Encode, encode_answers: Encode) -> float:
         vectors = {"answer": encode_answers(answers), "question": encode_queries(questions)}
         views = make_views(
-            train, {name: (DenseIndex.build(v), BM25Index.build([])) for name, v in vectors.items()}
+            train,
+            dict.fromkeys(BM25_VIEWS, BM25Index.build([])),
+            {name: DenseIndex.build(rows) for name, rows in vectors.items()},
         )
         asked = encode_queries([query.text for query in queries])
-        found = [views[name].search_dense(asked, 10) for name in VIEWS]
+        found = [views[name].search_dense(asked, 10) for name in DENSE_VIEWS]
         rankings = [best_of(both) for both in zip(*found, strict=True)]
         return float(
             np.mean(_score(queries, [[c.answer_id for c in r] for r in rankings])["MRR@10"])

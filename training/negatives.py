@@ -152,8 +152,8 @@ class _Miner:
         view = View(
             [answer.id for answer in side.answers],
             np.arange(len(texts)),
-            DenseIndex.build(self._answer_vectors),
             BM25Index.build(analyzer.tokenize(texts)),
+            DenseIndex.build(self._answer_vectors),
         )
         wanted = {source for source, quota in config.quotas.items() if quota}
         self._found: dict[Source, list[Ranking]] = {}

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes.dense import DenseIndex, DenseKind, Vectors
+from indexes.errors import DamagedError, UsageError
+from search.encoders import unit_rows
+
+
+@pytest.fixture
+def vectors() -> Vectors:
+    return unit_rows(np.random.default_rng(0).standard_normal((300, 16), dtype=np.float32))
+
+
+def test_exact_search_equals_brute_force(vectors: Vectors) -> None:
+    queries = vectors[:20] + 0.1
+    scores, rows = DenseIndex.build(vectors).search(queries, 10)
+    products = queries @ vectors.T
+    expected = np.argsort(-products, axis=1)[:, :10]
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_allclose(scores, np.take_along_axis(products, expected, 1), atol=1e-5)
+
+
+def test_hnsw_finds_nearly_what_exact_search_finds(vectors: Vectors) -> None:
+    exact = DenseIndex.build(vectors).search(vectors, 10)[1]
+    approximate = DenseIndex.build(vectors, "hnsw").search(vectors, 10)[1]
+    shared = [len(set(a) & set(b)) for a, b in zip(exact, approximate, strict=True)]
+    assert np.mean(shared) >= 9.5
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_more_rows_asked_than_there_are_gives_them_all(kind: DenseKind, vectors: Vectors) -> None:
+    _, rows = DenseIndex.build(vectors[:3], kind).search(vectors[:1], 10)
+    assert sorted(rows[0].tolist()) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_an_empty_index_finds_nothing(kind: DenseKind, vectors: Vectors) -> None:
+    scores, rows = DenseIndex.build(vectors[:0], kind).search(vectors[:2], 5)
+    assert scores.shape == rows.shape == (2, 0)
+
+
+def test_a_wrong_dimension_says_both(vectors: Vectors) -> None:
+    with pytest.raises(UsageError, match=r"16-dimensional.*\(2, 8\)"):
+        DenseIndex.build(vectors).search(vectors[:2, :8], 5)
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_saved_index_opens_equal(tmp_path: Path, kind: DenseKind, vectors: Vectors) -> None:
+    built = DenseIndex.build(vectors, kind)
+    built.save(tmp_path / "i.faiss")
+    opened = DenseIndex.open(tmp_path / "i.faiss", kind)
+    for found, expected in zip(opened.search(vectors, 10), built.search(vectors, 10), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_truncated_file_is_damaged(tmp_path: Path, vectors: Vectors) -> None:
+    path = tmp_path / "i.faiss"
+    DenseIndex.build(vectors).save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DamagedError, match="FAISS cannot read it"):
+        DenseIndex.open(path, "exact")

@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertModel
+
+from indexes.errors import DamagedError, DotbogiError, UsageError
+from search.encoders import load_sentence_transformer, open_encoder
+from search.models import ModelConfig, check_model, save_model
+
+
+def test_plain_bert_gets_mean_pooling_and_keeps_its_length(tiny_bert: Path, tmp_path: Path) -> None:
+    save_model(ModelConfig(name=str(tiny_bert), max_seq_length=8), [], tmp_path / "m")
+    model = load_sentence_transformer(tmp_path / "m")
+    assert model.max_seq_length == 8
+    text = "배고프다"
+    features = model.tokenize([text])
+    with torch.no_grad():
+        states = BertModel.from_pretrained(tiny_bert)(**features).last_hidden_state[0]
+    np.testing.assert_allclose(model.encode(text), states.mean(dim=0).numpy(), atol=1e-5)
+
+
+def test_old_torch_weights_become_safetensors(tiny_bert: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    for name in ("config.json", "vocab.txt"):
+        (old / name).write_bytes((tiny_bert / name).read_bytes())
+    torch.save(BertModel.from_pretrained(tiny_bert).state_dict(), old / "pytorch_model.bin")
+    save_model(ModelConfig(name=str(old)), [], tmp_path / "m")
+    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "new")
+    texts = ["배고프다", "환불 언제"]
+    np.testing.assert_allclose(
+        open_encoder(tmp_path / "m").encode_queries(texts),
+        open_encoder(tmp_path / "new").encode_queries(texts),
+        atol=1e-6,
+    )
+    suffixes = {path.suffix for path in (tmp_path / "m").rglob("*") if path.is_file()}
+    assert suffixes <= {".json", ".safetensors", ".txt", ".md"}
+
+
+def test_a_wordpiece_vocabulary_serves_a_roberta_folder_too(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    # As klue/roberta-base has it: model type roberta, vocabulary of BERT's kind.
+    from transformers import RobertaConfig, RobertaModel
+
+    folder = tmp_path / "roberta"
+    size = len((tiny_bert / "vocab.txt").read_text().splitlines())
+    config = RobertaConfig(
+        vocab_size=size, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=34, type_vocab_size=1, pad_token_id=0,
+    )  # fmt: skip
+    RobertaModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_bytes((tiny_bert / "vocab.txt").read_bytes())
+    save_model(ModelConfig(name=str(folder)), [], tmp_path / "m")
+    tokens = load_sentence_transformer(tmp_path / "m").tokenizer.tokenize("배고프다")
+    assert "[UNK]" not in tokens
+    assert "".join(token.removeprefix("##") for token in tokens) == "배고프다"
+
+
+def test_a_length_beyond_the_positions_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--max-seq-length is 999; .* has 32 positions"):
+        save_model(ModelConfig(name=str(tiny_bert), max_seq_length=999), [], tmp_path / "m")
+
+
+def test_a_folder_without_weights_is_refused(tiny_bert: Path) -> None:
+    (tiny_bert / "model.safetensors").unlink()
+    with pytest.raises(DamagedError, match="has no weights"):
+        check_model(ModelConfig(name=str(tiny_bert)))
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("./nowhere", "no such model folder"), ("/a/b/c", "no such model folder")],
+)
+def test_a_missing_folder_is_refused(name: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        check_model(ModelConfig(name=name))
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a model folder"):
+        check_model(ModelConfig(name=str(tmp_path)))
+
+
+def test_a_length_for_a_static_model_is_refused(scratch_folder: Path) -> None:
+    for name in ("scratch", str(scratch_folder)):
+        with pytest.raises(UsageError, match="--max-seq-length does not apply"):
+            check_model(ModelConfig(name=name, max_seq_length=64))
+
+
+def test_code_in_a_model_folder_is_never_run(tiny_bert: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "it-ran"
+    (tiny_bert / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Evil: pass\n")
+    config = json.loads((tiny_bert / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}
+    (tiny_bert / "config.json").write_text(json.dumps(config))
+    try:
+        save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "m")
+    except DotbogiError:
+        pass
+    else:
+        assert not list((tmp_path / "m").rglob("*.py"))
+    assert not witness.exists()
