@@ -32,7 +32,7 @@ install: $(VENV)/installed-$(FAISS)
 demo: install
 	rm -rf $(DEMO)
 	$(BIN)/dotbogi index --workspace $(DEMO)
-	$(BIN)/dotbogi train --rounds 2 --workspace $(DEMO)
+	$(BIN)/dotbogi train --rounds 2 --patience 2 --workspace $(DEMO)
 	$(BIN)/dotbogi query "배고프다" --workspace $(DEMO)
 
 fix: $(VENV)/installed-dev

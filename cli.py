@@ -1,6 +1,5 @@
 """The command line: parse, call one function, print."""
 
-import errno
 import json
 import logging
 import os
@@ -26,11 +25,11 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            from indexes.errors import DotbogiError
+            from indexes.errors import DotbogiError, is_disk_full
 
             if isinstance(error, DotbogiError):
                 raise _shown(str(error), error.exit_code) from error
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 raise _shown(
                     "the disk is full; nothing was published. Free some space.", 5
                 ) from error
@@ -43,6 +42,9 @@ def _shown(message: str, exit_code: int) -> click.ClickException:
     shown = click.ClickException(" ".join(message.split("\n")))
     shown.exit_code = exit_code  # type: ignore[misc]
     return shown
+
+
+_ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -120,7 +122,7 @@ def index(
     """
     from indexes import Workspace
     from indexes.dense import device
-    from search import IndexConfig, index_collection
+    from search import index_collection
 
     collection, counts, source = _read(table, options)
     chosen = {"analyzer": analyzer, "bm25": bm25, "dense": dense}
@@ -129,7 +131,7 @@ def index(
         collection,
         source,
         model=_model_config(options),
-        config=IndexConfig(**{name: value for name, value in chosen.items() if value}),  # type: ignore[arg-type]
+        changes={name: value for name, value in chosen.items() if value},
         progress=_shows_progress(as_json),
     )
     manifest = generation.manifest
@@ -161,8 +163,8 @@ def index(
 @click.option(
     "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."
 )
-@click.option("--learning-rate", type=float, help="Default: 0.2 static, 2e-5 transformer.")
-@click.option("--temperature", type=float, help="Default: 0.1 static, 0.05 transformer.")
+@click.option("--learning-rate", type=_ABOVE_ZERO, help="Default: 0.2 static, 2e-5 transformer.")
+@click.option("--temperature", type=_ABOVE_ZERO, help="Default: 0.1 static, 0.05 transformer.")
 @click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
 @click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
@@ -187,6 +189,8 @@ def train(
     from training import resume_loop, run_loop
     from training.report import loop_lines
 
+    if options.pop("cpu_only"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
     place = Workspace(workspace)
     if resume:
         given = [name for name, value in {"TABLE": table, **options}.items() if value]
@@ -197,7 +201,7 @@ def train(
         result = resume_loop(place, progress=_shows_progress(as_json))
     else:
         config, model = _loop_config(options), _model_config(options)
-        collection, source = _collection_to_train(table, place, options, as_json)
+        collection, source = _collection_to_train(table, place, options)
         result = run_loop(
             place, collection, config(source), model=model, progress=_shows_progress(as_json)
         )
@@ -285,7 +289,10 @@ def evaluate(
         "rows": asdict(counts),
         "queries": len(evaluation.queries),
         "metrics": evaluation.means(),
-        "not_trained_on": {"queries": sum(unseen), "metrics": evaluation.means(unseen)},
+        "not_trained_on": {
+            "queries": sum(unseen),
+            "metrics": evaluation.means(unseen) if any(unseen) else None,
+        },
     }
     if as_json:
         _print_json(report)
@@ -314,18 +321,27 @@ def history_list(workspace: str, as_json: bool) -> None:
     \b
     dotbogi history list
     """
-    from indexes import Workspace
+    from indexes import DamagedError, Workspace
     from indexes.store import read_manifest
 
     place = Workspace(workspace)
     current = place.current_name()
-    manifests = {name: read_manifest(place.generations_folder / name) for name in place.names()}
+    manifests: dict[str, Mapping[str, Any] | None] = {}
+    for name in place.names():
+        try:
+            manifests[name] = read_manifest(place.generations_folder / name)
+        except DamagedError:
+            manifests[name] = None
     if as_json:
-        _print_json({"current": current, "generations": [_brief(m) for m in manifests.values()]})
+        listed = [_brief(m) if m else {"generation": name} for name, m in manifests.items()]
+        _print_json({"current": current, "generations": listed})
         return
     if not manifests:
         click.echo(f"{workspace}: no generations yet")
     for name, manifest in manifests.items():
+        if manifest is None:
+            click.echo(f"{'*' if name == current else ' '} {name}  damaged")
+            continue
         size = manifest["counts"]
         click.echo(
             f"{'*' if name == current else ' '} {name}  {manifest['created']}  "
@@ -399,7 +415,7 @@ def _read(
 
 
 def _collection_to_train(
-    table: Path | None, place: Any, options: Mapping[str, Any], as_json: bool
+    table: Path | None, place: Any, options: Mapping[str, Any]
 ) -> tuple["Collection", Mapping[str, Any]]:
     if table is None and place.current_name() is not None:
         from indexes import open_collection
@@ -407,8 +423,8 @@ def _collection_to_train(
         generation = place.current()
         return open_collection(generation.folder), generation.manifest["source"]
     collection, counts, source = _read(table, options)
-    if not as_json:
-        _print_lines(counts.lines())
+    for line in counts.lines():
+        click.echo(line, err=True)
     return collection, source
 
 
@@ -439,7 +455,7 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
 
     quotas = options["negatives"]
     mining = MiningConfig(quotas=parse_quotas(quotas)) if quotas else MiningConfig()
-    loop = given("rounds", "patience", "seed", "cpu_only")
+    loop = given("rounds", "patience", "seed")
     fit = given("epochs", "batch_size", "learning_rate", "temperature", "seed")
     return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
 

@@ -14,7 +14,7 @@ Vectors = NDArray[np.float32]
 
 _HNSW_LINKS = 32  # neighbours a node; FAISS's usual choice for vectors of a few hundred dimensions
 _HNSW_BUILD_WIDTH = 200
-_MAX_FILE_BYTES = 1 << 36  # what a damaged length field may make FAISS allocate
+_MOST_BYTES = 1 << 36  # what a damaged length field may make FAISS allocate
 
 
 class DenseIndex:
@@ -78,7 +78,7 @@ class DenseIndex:
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
         """Read what `save` wrote; check its digest first, FAISS misses most single-byte damages."""
-        faiss.set_deserialization_vector_byte_limit(min(_MAX_FILE_BYTES, 8 * path.stat().st_size))
+        faiss.set_deserialization_vector_byte_limit(_MOST_BYTES)
         try:
             index = faiss.read_index(str(path))
         except RuntimeError as error:

@@ -1,5 +1,7 @@
 """The errors a user can meet: one line that names the found, the expected and the mend."""
 
+import errno
+
 
 class DotbogiError(Exception):
     """Anything the user can act on; its text is the one line that is printed."""
@@ -17,6 +19,16 @@ class DamagedError(DotbogiError):
     """Bytes on disk are not what they have to be."""
 
     exit_code = 3
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error of any library means that the disk is full.
+
+    Python says it by number; FAISS, SQLite and safetensors only in words.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return "No space left on device" in str(error) or "disk is full" in str(error)
 
 
 class LockedError(DotbogiError):

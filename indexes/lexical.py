@@ -78,7 +78,8 @@ class BM25Index:
         if (folder / "tokens.parquet").is_file():
             import pyarrow.parquet as pq
 
-            return cls.build(pq.read_table(folder / "tokens.parquet")["tokens"].to_pylist(), engine)
+            table = pq.ParquetFile(folder / "tokens.parquet").read()
+            return cls.build(table["tokens"].to_pylist(), engine)
         import bm25s
 
         return cls(

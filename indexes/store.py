@@ -1,7 +1,6 @@
 """The store of generations: written aside, published by rename, never changed after."""
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -14,10 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from indexes.errors import (
+    DamagedError,
+    DotbogiError,
+    LockedError,
+    NoSpaceError,
+    UsageError,
+    is_disk_full,
+)
 
 FORMAT = 1
 _STAGING = ".staging"
+_LOCK = ".dotbogi-lock"  # also the mark of a workspace
+_MEND = (
+    "Publish another generation (dotbogi history rollback), or build anew "
+    "(dotbogi index TABLE --model MODEL)."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +57,18 @@ class Workspace:
 
     def current_name(self) -> str | None:
         """Return the name of the published generation, or None before the first `index`."""
+        path = self.folder / "CURRENT"
         try:
-            return (self.folder / "CURRENT").read_text(encoding="utf-8").strip()
+            name = path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise UsageError(f"{self.folder}: not a workspace ({error.strerror}).") from error
+        except UnicodeDecodeError:
+            name = ""
+        if not name.isdecimal():
+            raise DamagedError(f"{path}: names no generation. {_MEND}")
+        return name
 
     def current(self) -> Generation:
         """Return the published generation with its files checked.
@@ -69,7 +88,7 @@ class Workspace:
     def generation(self, name: str) -> Generation:
         """Return one generation with sizes and digests of all its files checked."""
         folder = self.generations_folder / name
-        if not name.isdigit() or not folder.is_dir():
+        if name not in self.names():
             raise UsageError(
                 f"{self.folder}: no generation {name!r}; there are: "
                 f"{', '.join(self.names()) or 'none'}."
@@ -83,7 +102,7 @@ class Workspace:
         """Return the names of all generations, oldest first."""
         if not self.generations_folder.is_dir():
             return []
-        return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdigit())
+        return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdecimal())
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -91,9 +110,15 @@ class Workspace:
 
         Raises:
             LockedError: another process holds it.
+            UsageError: the folder holds something else.
         """
-        created = _make_folders(self.folder)
-        path = self.folder / "lock"
+        path = self.folder / _LOCK
+        if self.folder.is_dir() and not path.exists() and any(self.folder.iterdir()):
+            raise UsageError(
+                f"{self.folder}: not empty, and not a workspace. Name an empty or new folder "
+                "with --workspace."
+            )
+        new = _make_folders(self.folder)
         with path.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,8 +137,17 @@ class Workspace:
                 yield
             finally:
                 file.truncate(0)
-                if created and self.current_name() is None and not self.rounds_folder.exists():
-                    shutil.rmtree(created)  # a first command that failed leaves nothing
+                if not self.names() and not self.rounds_folder.exists():
+                    self._take_back(new)
+
+    def _take_back(self, new: list[Path]) -> None:
+        """Remove what a first command made before it failed, and nothing else."""
+        for folder in (self.generations_folder, self.cache_folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        (self.folder / _LOCK).unlink()
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in new:
+                folder.rmdir()
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
@@ -126,8 +160,8 @@ class Workspace:
         folder.mkdir(parents=True)
         try:
             yield folder
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if is_disk_full(error):
                 raise NoSpaceError(
                     f"{self.folder}: the disk is full; nothing was published. Free some space."
                 ) from error
@@ -148,11 +182,15 @@ class Workspace:
             for path in sorted(staged.rglob("*"))
             if path.is_file()
         }
+        try:
+            parent = self.current_name()
+        except DamagedError:
+            parent = None
         complete = {
             "format": FORMAT,
             "generation": name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "parent": self.current_name(),
+            "parent": parent,
             **manifest,
             "files": files,
         }
@@ -166,14 +204,27 @@ class Workspace:
         return Generation(folder, read_manifest(folder))
 
     def roll_back(self, name: str | None = None) -> Generation:
-        """Publish an older generation again: the one named, or the parent of the current one."""
-        if name is None:
-            name = self.current().manifest["parent"]
-            if name is None:
-                raise UsageError(f"{self.folder}: the current generation is the first one.")
-        generation = self.generation(name)
-        self._set_current(name)
+        """Publish an older generation again: the one named, or the last whole one before this.
+
+        Raises:
+            UsageError: there is no such generation.
+            DamagedError: the one named is damaged.
+        """
+        generation = self.generation(name) if name else self._one_before()
+        self._set_current(generation.name)
         return generation
+
+    def _one_before(self) -> Generation:
+        current = self.current_name() or ""
+        older = [name for name in self.names() if name < current]
+        with contextlib.suppress(DamagedError):
+            parent = read_manifest(self.generations_folder / current)["parent"]
+            if parent in older:
+                older.append(parent)  # tried first: after a rollback it is not the number before
+        for name in reversed(older):
+            with contextlib.suppress(DamagedError):
+                return self.generation(name)
+        raise UsageError(f"{self.folder}: no whole generation before {current or 'the first'}.")
 
     def _set_current(self, name: str) -> None:
         temporary = self.folder / ".CURRENT"
@@ -199,9 +250,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if stated != _digest_of(manifest):
         raise DamagedError(f"{path}: differs from its own digest. {_MEND}")
     return dict(manifest)
-
-
-_MEND = "Publish another generation: dotbogi history rollback NAME; or index again."
 
 
 def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
@@ -239,11 +287,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _make_folders(folder: Path) -> Path | None:
-    """Create a folder with its parents; return the topmost one that is new."""
+def _make_folders(folder: Path) -> list[Path]:
+    """Create a folder with its parents; return those that are new, the deepest first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be a workspace ({error.strerror}).") from error
-    return missing[-1] if missing else None
+    return missing

@@ -104,11 +104,15 @@ _Parsed = tuple[list[str], list[dict[str, str]], dict[str, int]]
 
 
 def _row(record: Mapping[str, str], columns: Columns) -> Row:
-    used = {columns.question, columns.answer, columns.answer_id}
+    used = {columns.question, columns.answer, columns.answer_id, ""}  # "": a table's row numbers
+
+    def cell(name: str | None) -> str:
+        return record.get(name, "") if name else ""
+
     return Row(
-        question=record.get(columns.question or "", ""),
-        answer=record.get(columns.answer or "", ""),
-        answer_id=record.get(columns.answer_id or "", "").strip(),
+        question=cell(columns.question),
+        answer=cell(columns.answer),
+        answer_id=cell(columns.answer_id).strip(),
         metadata={name: value for name, value in record.items() if name not in used and value},
     )
 

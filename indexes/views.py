@@ -17,6 +17,10 @@ DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
 BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
 
+# Rows fetched for one query at most; FAISS on a GPU gives no more. Answers whose nearest question
+# is further away are left to the other signals.
+MOST_ROWS = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -44,7 +48,7 @@ class View:
         assert self.dense is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-        total = len(self.dense)
+        total = min(len(self.dense), MOST_ROWS)
         fetch = min(total, 2 * n)
         while len(pending):
             scores, rows = self.dense.search(vectors[pending], fetch)

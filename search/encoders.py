@@ -11,6 +11,8 @@ import numpy as np
 from indexes.dense import Vectors
 from indexes.errors import DamagedError, DotbogiError
 
+_CHUNK = 1024  # texts whose token vectors are gathered at once
+
 MODULE_PREFIX = "sentence_transformers."
 UNTRAINED_MARK = "dotbogi_untrained"  # in config_sentence_transformers.json; a fit's save drops it
 
@@ -55,6 +57,7 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         types = [module["type"] for module in modules]
+        paths = [folder / module["path"] for module in modules]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DamagedError(f"{folder}: modules.json cannot be read.") from error
     foreign = [name for name in types if not str(name).startswith(MODULE_PREFIX)]
@@ -63,6 +66,8 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
             f"{folder}: the model has a module {foreign[0]!r} with code of its own, which is never "
             f"run. Expected modules of {MODULE_PREFIX.rstrip('.')} only."
         )
+    if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
+        raise DotbogiError(f"{folder}: modules.json names a folder outside of the model.")
     return list(modules)
 
 
@@ -134,6 +139,14 @@ class StaticEncoder:
         return self._encode(self._prompts[1], texts)
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            vectors[part] = self._sums(prompt, texts[part])
+        # The sum and the mean of the tokens point the same way.
+        return unit_rows(vectors)
+
+    def _sums(self, prompt: str, texts: Sequence[str]) -> Vectors:
         encodings = self._tokenizer.encode_batch_fast(
             [prompt + text for text in texts], add_special_tokens=False
         )
@@ -144,8 +157,7 @@ class StaticEncoder:
             ids = np.concatenate([encoding.ids for encoding in encodings if encoding.ids])
             starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
             vectors[filled] = np.add.reduceat(self._weights[ids.astype(np.int64)], starts, axis=0)
-        # The sum and the mean of the tokens point the same way.
-        return unit_rows(vectors)
+        return vectors
 
 
 class TransformerEncoder:
@@ -203,7 +215,17 @@ def unit_rows(vectors: Vectors) -> Vectors:
 
 def fingerprint_of_model(model: Any) -> str:
     """Return the fingerprint of a loaded SentenceTransformer."""
-    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    import torch
+
+    tensors = {  # as bytes: numpy has no bfloat16
+        f"{name} {tensor.dtype} {tuple(tensor.shape)}": tensor.detach()
+        .cpu()
+        .contiguous()
+        .reshape(-1)
+        .view(torch.uint8)
+        .numpy()
+        for name, tensor in model.state_dict().items()
+    }
     tokenizer = model.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     settings = []

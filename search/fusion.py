@@ -15,10 +15,11 @@ METHODS = ("bm25", "dense", "hybrid")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionWeights:
-    """What each scorer's ranks count for. Saved in a generation's fusion.json."""
+    """What the ranks of each list count for. Saved in a generation's fusion.json."""
 
-    bm25: float = 1.0
-    dense: float = 1.0
+    joined: float = 2.0  # BM25 over answer and known questions as one text
+    bm25: float = 1.0  # the better of BM25 over either
+    dense: float = 1.0  # the better of dense over either
 
 
 # Before training, the vectors of a scratch model know less than BM25 and break its ties at best;
@@ -41,19 +42,25 @@ def fuse(
     Args:
         signals: a ranking for each name in `indexes.views.SIGNALS`.
         method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
-        weights: of the scorers in the hybrid; equal if left out.
+        weights: of the lists in the hybrid.
     """
-    if method == "bm25":
-        return signals["bm25.joined"]
-    dense = best_of([signals[name] for name in DENSE])
-    if method == "dense":
-        return dense
+    joined, bm25, dense = lists_of(signals)
+    if method != "hybrid":
+        return {"bm25": joined, "dense": dense}[method]
     weights = weights or FusionWeights()
-    bm25 = best_of([signals["bm25.answer"], signals["bm25.question"]])
     return reciprocal_rank_fusion(
-        [signals["bm25.joined"], bm25, dense],
+        [joined, bm25, dense],
         k=RRF_K,
-        weights=[weights.bm25, weights.bm25, weights.dense],
+        weights=[weights.joined, weights.bm25, weights.dense],
+    )
+
+
+def lists_of(signals: Mapping[str, Ranking]) -> tuple[Ranking, Ranking, Ranking]:
+    """Return the three lists of the hybrid: joined BM25, the better BM25 view, the better dense."""
+    return (
+        signals["bm25.joined"],
+        best_of([signals["bm25.answer"], signals["bm25.question"]]),
+        best_of([signals[name] for name in DENSE]),
     )
 
 
@@ -85,7 +92,8 @@ def reciprocal_rank_fusion(
     Args:
         rankings: best first; an answer may be in only one.
         k: damping constant (60 in the paper), not the number of hits.
-        weights: one a ranking; 1 if left out, as in the paper.
+        weights: one a ranking; 1 if left out, as in the paper. A ranking of weight 0 has no say
+            in what is found either.
 
     >>> first = [Candidate("a", 9.0), Candidate("b", 5.0)]
     >>> second = [Candidate("b", 0.8), Candidate("c", 0.7)]
@@ -95,7 +103,7 @@ def reciprocal_rank_fusion(
     scores: dict[str, float] = {}
     questions: dict[str, tuple[int, str]] = {}
     for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
-        for rank, candidate in enumerate(ranking, 1):
+        for rank, candidate in enumerate(ranking if weight else [], 1):
             score = scores.get(candidate.answer_id, 0.0) + weight / (k + rank)
             scores[candidate.answer_id] = score
             if candidate.question is not None:

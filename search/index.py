@@ -1,5 +1,6 @@
 """Everything one search needs, in memory: built from a collection, saved, opened again."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from indexes.dense import DenseIndex, DenseKind, Vectors
 from indexes.errors import ModelMismatchError
 from indexes.lexical import BM25Engine, BM25Index, Tokens
 from indexes.store import Generation, write_json
+from indexes.text import same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
 from search.encoders import Encoder, open_encoder
 from search.fusion import UNTRAINED, FusionWeights
@@ -37,6 +39,7 @@ class SearchIndex:
     analyzer: Analyzer
     views: Mapping[str, View]
     weights: FusionWeights
+    trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
 
 
@@ -46,6 +49,8 @@ def build_index(
     config: IndexConfig | None = None,
     *,
     cache: Cache | None = None,
+    trained_on: frozenset[str] = frozenset(),
+    weights: FusionWeights | None = None,
 ) -> SearchIndex:
     """Analyse and encode a collection, and index both views of it.
 
@@ -54,6 +59,8 @@ def build_index(
         encoder: gives the vectors; answers with the answer prompt, questions with the query's.
         config: analyzer and engines.
         cache: where vectors and tokens of known texts are found and those of new ones kept.
+        trained_on: digests of the questions that the encoder was trained on.
+        weights: of the hybrid; left out, those that suit most collections.
     """
     config = config or IndexConfig()
     analyzer = Analyzer(config.analyzer)
@@ -81,17 +88,19 @@ def build_index(
     dense = {
         view: DenseIndex.build(vectors(view, texts[view]), config.dense) for view in DENSE_VIEWS
     }
-    weights = FusionWeights() if encoder.trained else UNTRAINED
-    return _assemble(collection, config, encoder, make_views(collection, bm25, dense), weights)
+    weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
+    views = make_views(collection, bm25, dense)
+    return _assemble(collection, config, encoder, views, weights, trained_on)
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
     """Write everything but the model into a staged generation; return what its manifest needs."""
     save_collection(index.collection, folder)
     write_json(folder / "fusion.json", asdict(index.weights))
+    write_json(folder / "trained.json", sorted(index.trained_on))
     for name, view in index.views.items():
         view.bm25.save(folder / f"bm25.{name}")
-        if view.dense:
+        if view.dense is not None:
             view.dense.save(folder / f"dense.{name}.faiss")
     return {
         "counts": {
@@ -143,8 +152,24 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     dense = {
         view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense) for view in DENSE_VIEWS
     }
-    weights = FusionWeights(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")))
-    return _assemble(collection, config, encoder, make_views(collection, bm25, dense), weights)
+    weights = read_weights(folder)
+    views = make_views(collection, bm25, dense)
+    return _assemble(collection, config, encoder, views, weights, read_trained_on(folder))
+
+
+def question_digest(question: str) -> str:
+    """Return what stands for a question in `trained.json`: a digest of its normalised text."""
+    return hashlib.sha256(same_text_key(question).encode()).hexdigest()[:16]
+
+
+def read_weights(folder: Path) -> FusionWeights:
+    """Return the weights of a generation's hybrid."""
+    return FusionWeights(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")))
+
+
+def read_trained_on(folder: Path) -> frozenset[str]:
+    """Return the digests of the questions that a generation's model was trained on."""
+    return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
 
 
 def _assemble(
@@ -153,6 +178,7 @@ def _assemble(
     encoder: Encoder,
     views: Mapping[str, View],
     weights: FusionWeights,
+    trained_on: frozenset[str],
 ) -> SearchIndex:
     return SearchIndex(
         collection=collection,
@@ -161,5 +187,6 @@ def _assemble(
         analyzer=Analyzer(config.analyzer),
         views=views,
         weights=weights,
+        trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
     )

@@ -1,6 +1,5 @@
 """Any model a user names → a plain, safe sentence-transformers folder of the generation's own."""
 
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,11 @@ DEFAULT_MODEL = SCRATCH
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
-logger = logging.getLogger(__name__)
+# Left unset, the library asks on a terminal whether to run a model's own code.
+_NO_CODE: Any = {
+    kind: {"trust_remote_code": False}
+    for kind in ("model_kwargs", "processor_kwargs", "config_kwargs")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,7 @@ def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
             f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
             f"model folder, a hub id that can be reached from here, or {SCRATCH}."
         ) from error
-    if config.max_seq_length is not None:
-        _set_length(model, config)
+    _set_length(model, config)
     model.save(str(folder), create_model_card=False)
     write_prompts(config, folder)
 
@@ -122,16 +124,24 @@ def _is_ready(source: Path) -> bool:
     if not (source / "modules.json").is_file():
         return False
     modules = read_modules(source)
-    return is_static(modules) and (source / modules[0]["path"] / "model.safetensors").is_file()
+    weights = source / modules[0]["path"] / "model.safetensors"
+    if not is_static(modules) or not weights.is_file():
+        return False
+    from safetensors import safe_open
+
+    with safe_open(weights, "numpy") as tensors:  # model2vec's own files name them otherwise
+        return "embedding.weight" in tensors.keys()  # noqa: SIM118 - not a mapping
 
 
 def copy_model(source: Path, folder: Path) -> None:
-    """Copy a model folder's files of the safe kinds, and no others."""
-    for pattern in _SAFE_FILES:
-        for path in source.rglob(pattern):
-            target = folder / path.relative_to(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    """Copy the files of the safe kinds of a model's folder and its modules', and no others."""
+    places = {source, *(source / module["path"] for module in read_modules(source))}
+    for place in sorted(places):
+        for pattern in _SAFE_FILES:
+            for path in place.glob(pattern):
+                target = folder / path.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
 
 
 def write_prompts(config: ModelConfig, folder: Path) -> None:
@@ -166,7 +176,7 @@ def _load_plain(source: Path) -> Any:
         (source / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")
     )
     if has_tokenizer or not (source / "vocab.txt").is_file():
-        transformer = Transformer(str(source))
+        transformer = Transformer(str(source), **_NO_CODE)
     else:
         import tempfile
 
@@ -177,7 +187,7 @@ def _load_plain(source: Path) -> Any:
             for path in source.iterdir():
                 (complete / path.name).symlink_to(path.resolve())
             _wordpiece(source / "vocab.txt").save_pretrained(complete)
-            transformer = Transformer(str(complete))
+            transformer = Transformer(str(complete), **_NO_CODE)
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
     return SentenceTransformer(modules=[transformer, pooling])
 
@@ -185,7 +195,7 @@ def _load_plain(source: Path) -> Any:
 def _wordpiece(vocabulary: Path) -> Any:
     from transformers import BertTokenizerFast
 
-    pieces = vocabulary.read_text(encoding="utf-8").splitlines()
+    pieces = vocabulary.read_text(encoding="utf-8").rstrip("\n").replace("\r", "").split("\n")
     cased = any(piece.isascii() and piece[:1].isupper() for piece in pieces)
     syllables = any("가" <= char <= "힣" for piece in pieces for char in piece)
     return BertTokenizerFast(
@@ -201,9 +211,11 @@ def _set_length(model: Any, config: ModelConfig) -> None:
     limit = getattr(settings, "max_position_embeddings", None)
     if limit is not None and getattr(settings, "model_type", "") == "roberta":
         limit -= 2  # RoBERTa's positions start behind the padding index
-    assert config.max_seq_length is not None
-    if limit is not None and config.max_seq_length > limit:
+    if limit is not None and (config.max_seq_length or 0) > limit:
         raise UsageError(
             f"--max-seq-length is {config.max_seq_length}; {config.name} has {limit} positions."
         )
-    model.max_seq_length = config.max_seq_length
+    if config.max_seq_length is not None:
+        model.max_seq_length = config.max_seq_length
+    elif limit is not None and (model.max_seq_length or limit + 1) > limit:
+        model.max_seq_length = limit  # a tokenizer may not know how many positions there are

@@ -3,15 +3,16 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from indexes.cache import Cache
-from indexes.collection import Collection, open_collection
+from indexes.collection import Collection
 from indexes.store import Generation, Workspace
 from search.encoders import open_encoder
-from search.index import IndexConfig, build_index, save_index
+from search.fusion import FusionWeights
+from search.index import IndexConfig, build_index, read_trained_on, read_weights, save_index
 from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
 
 _LIBRARIES = (
@@ -26,7 +27,7 @@ def index_collection(
     source: Mapping[str, Any],
     *,
     model: ModelConfig | None = None,
-    config: IndexConfig | None = None,
+    changes: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Generation:
     """Index a collection and publish it.
@@ -37,19 +38,20 @@ def index_collection(
         source: where it came from, for the manifest.
         model: None keeps the model of the published generation, trained or not; the default
             model where nothing is published yet.
-        config: analyzer and engines.
+        changes: settings of `IndexConfig` that are to differ from those of the published
+            generation, or from the defaults where nothing is published yet.
         progress: show a bar while a large model encodes.
     """
     if model:
         check_model(model)
     with workspace.writing():
         kept = None if model or workspace.current_name() is None else workspace.current()
+        config = IndexConfig(**{**(kept.manifest["index"] if kept else {}), **(changes or {})})
         if kept and kept.manifest["training"] is None and kept.manifest["model"]["name"] == SCRATCH:
             model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
         model = model or ModelConfig()
         if kept:
             training, named = kept.manifest["training"], kept.manifest["model"]
-            collection = _with_splits_of(open_collection(kept.folder), collection)
         else:
             training, named = None, asdict(model)
 
@@ -61,7 +63,14 @@ def index_collection(
 
         facts = {"model": named, "source": dict(source), "training": training}
         return publish_index(
-            workspace, collection, write_model, config or IndexConfig(), facts, progress=progress
+            workspace,
+            collection,
+            write_model,
+            config,
+            facts,
+            trained_on=read_trained_on(kept.folder) if kept else frozenset(),
+            weights=read_weights(kept.folder) if kept else None,
+            progress=progress,
         )
 
 
@@ -72,6 +81,8 @@ def publish_index(
     config: IndexConfig,
     facts: Mapping[str, Any],
     *,
+    trained_on: frozenset[str] = frozenset(),
+    weights: FusionWeights | None = None,
     progress: bool = False,
 ) -> Generation:
     """Build, save and publish one generation; the caller holds the writer's lock."""
@@ -79,7 +90,9 @@ def publish_index(
     with workspace.staging() as staged:
         write_model(staged / "model")
         encoder = open_encoder(staged / "model", progress=progress)
-        index = build_index(collection, encoder, config, cache=cache)
+        index = build_index(
+            collection, encoder, config, cache=cache, trained_on=trained_on, weights=weights
+        )
         manifest = {**facts, **save_index(index, staged), "libraries": _library_versions()}
         generation = workspace.publish(staged, manifest)
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
@@ -89,16 +102,6 @@ def publish_index(
 def all_texts(collection: Collection) -> list[str]:
     """Return the texts of all answers and known questions."""
     return [a.text for a in collection.answers] + [q.text for q in collection.questions]
-
-
-def _with_splits_of(published: Collection, collection: Collection) -> Collection:
-    """Carry over how the kept model met each question: evaluation must know what it trained on."""
-    splits = {(q.text, q.answer_id): q.split for q in published.questions}
-    questions = [
-        replace(question, split=splits.get((question.text, question.answer_id)))
-        for question in collection.questions
-    ]
-    return replace(collection, questions=questions)
 
 
 def _library_versions() -> dict[str, str]:

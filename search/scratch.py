@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from indexes.errors import DotbogiError
 from indexes.store import write_json
 from search.encoders import UNTRAINED_MARK
 
 DIM = 256
 VOCABULARY = 8_000  # pieces at most; a small collection yields fewer
 UNKNOWN = "[UNK]"
+_LONGEST = 10_000  # characters of a text that pieces are learned from
 
 
 def save_scratch_model(texts: Sequence[str], folder: Path, *, seed: int = 0) -> None:
@@ -30,7 +32,8 @@ def save_scratch_model(texts: Sequence[str], folder: Path, *, seed: int = 0) -> 
     """
     from safetensors.numpy import save_file
 
-    tokenizer = train_unigram(texts, vocabulary=VOCABULARY)
+    letters = {letter for text in texts for letter in text}
+    tokenizer = train_unigram(texts, vocabulary=max(VOCABULARY, len(letters) + VOCABULARY // 2))
     pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
     information = -np.asarray([log_probability for _, log_probability in pieces], np.float32)
     information[0] = information[1:].min()  # of what is unknown, nothing is known
@@ -66,26 +69,32 @@ def train_unigram(texts: Sequence[str], *, vocabulary: int) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    normalized = sorted({normalizer.normalize_str(text) for text in texts})
+    normalized = sorted({normalizer.normalize_str(text[:_LONGEST]) for text in texts})
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(normalized),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=vocabulary,
-        hard_vocab_limit=False,
-        character_coverage=1.0,
-        normalization_rule_name="identity",
-        split_digits=True,
-        num_threads=1,
-        max_sentence_length=1 << 20,
-        unk_id=0,
-        unk_piece=UNKNOWN,
-        bos_id=-1,
-        eos_id=-1,
-        pad_id=-1,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(normalized),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocabulary,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            split_digits=True,
+            num_threads=1,
+            max_sentence_length=16 * _LONGEST,  # bytes; NFKC may lengthen a text
+            unk_id=0,
+            unk_piece=UNKNOWN,
+            bos_id=-1,
+            eos_id=-1,
+            pad_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise DotbogiError(
+            f"no model can be made from these {len(normalized)} texts "
+            f"({str(error).splitlines()[0][:120]}). Name a model with --model."
+        ) from error
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     scored = [
         (pieces.id_to_piece(number), pieces.get_score(number))

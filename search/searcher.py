@@ -13,6 +13,7 @@ from search.fusion import fuse
 from search.index import SearchIndex, open_index
 
 CANDIDATES = 100  # answers a signal puts forward
+_BATCH = 512  # queries searched together; bounds the memory
 
 
 class Searcher:
@@ -61,11 +62,15 @@ class Searcher:
             queries: as typed; cleaned as the collection's texts were.
             n: answers a signal.
         """
-        if not queries:
-            return []
         if not all(map(is_valid_unicode, queries)):
             raise UsageError("the query is not valid Unicode (a lone surrogate).")
         cleaned = [clean(query) for query in queries]
+        found: list[dict[str, Ranking]] = []
+        for start in range(0, len(cleaned), _BATCH):
+            found += self._rankings(cleaned[start : start + _BATCH], n)
+        return found
+
+    def _rankings(self, cleaned: Sequence[str], n: int) -> list[dict[str, Ranking]]:
         tokens = self.index.analyzer.tokenize(cleaned)
         vectors = self.index.encoder.encode_queries(cleaned)
         views = self.index.views

@@ -39,6 +39,6 @@ def test_hybrid_is_rrf_of_joined_and_the_better_view_of_each_scorer() -> None:
         "dense.question": [Candidate("b", 0.9, "q")],
     }
     fused = {c.answer_id: c.score for c in fuse(signals, weights=FusionWeights(dense=0.5))}
-    assert fused == pytest.approx({"a": 1 / 11 + 1 / 12, "b": 1 / 11 + 0.5 / 11})
+    assert fused == pytest.approx({"a": 2 / 11 + 1 / 12, "b": 1 / 11 + 0.5 / 11})
     assert [c.answer_id for c in fuse(signals, "bm25")] == ["a"]
     assert [c.answer_id for c in fuse(signals, "dense")] == ["b"]

@@ -91,10 +91,15 @@ def test_a_length_for_a_static_model_is_refused(scratch_folder: Path) -> None:
             check_model(ModelConfig(name=name, max_seq_length=64))
 
 
-def test_code_in_a_model_folder_is_never_run(tiny_bert: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model_type", ["bert", "evil"])
+def test_code_in_a_model_folder_is_never_run(
+    tiny_bert: Path, tmp_path: Path, model_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # the library asks on a terminal
     witness = tmp_path / "it-ran"
     (tiny_bert / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Evil: pass\n")
     config = json.loads((tiny_bert / "config.json").read_text())
+    config["model_type"] = model_type
     config["auto_map"] = {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}
     (tiny_bert / "config.json").write_text(json.dumps(config))
     try:

@@ -70,6 +70,14 @@ def test_unknown_header_names_the_columns_and_the_option(tmp_path: Path) -> None
         read_table(path, Columns(answer="x"))
 
 
+def test_row_numbers_that_pandas_writes_are_no_ids(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"question": ["배고프다", "배고파"], "answer": ["밥 드세요"] * 2})
+    frame.to_csv(tmp_path / "t.csv")
+    collection, _ = build_collection(read_table(tmp_path / "t.csv"))
+    assert len(collection.answers) == 1
+    assert collection.answers[0].metadata == {}
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_delimiter_is_that_of_the_header(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "t.csv"

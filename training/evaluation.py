@@ -1,26 +1,29 @@
 """Metrics of BM25, dense and hybrid search, through the search path that users get."""
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 import numpy as np
 
 from indexes.cache import Cache
 from indexes.collection import Collection, KnownQuestion
 from indexes.dense import DenseIndex, Vectors
-from indexes.errors import DotbogiError
+from indexes.errors import DotbogiError, UsageError
 from indexes.hits import Qrels, Ranking, Run
 from indexes.lexical import BM25Index
 from indexes.text import same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, make_views
-from search.fusion import METHODS, best_of
-from search.index import build_index
+from search.fusion import METHODS, FusionWeights, best_of
+from search.index import SearchIndex, build_index, question_digest
 from search.searcher import Searcher
 from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from training.weights import fit_weights
 
 METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
 DEPTH = 100  # answers a query in a run file
@@ -78,8 +81,25 @@ def evaluate(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
     return _scored(queries, _search(searcher, queries))
 
 
+def evaluate_fitted(
+    index: SearchIndex, queries: Sequence[Query]
+) -> tuple[Evaluation, FusionWeights]:
+    """Fit the hybrid's weights on the queries, and evaluate with them: for development splits."""
+    searcher = Searcher(index)
+    signals = searcher.rankings([query.text for query in queries], DEPTH)
+    weights = fit_weights(signals, [query.grades for query in queries])
+    fitted = Searcher(replace(index, weights=weights))
+    return _scored(queries, _fused(fitted, queries, signals)), weights
+
+
 def _search(searcher: Searcher, queries: Sequence[Query]) -> dict[str, dict[str, Ranking]]:
-    rankings = searcher.rankings([query.text for query in queries], DEPTH)
+    signals = searcher.rankings([query.text for query in queries], DEPTH)
+    return _fused(searcher, queries, signals)
+
+
+def _fused(
+    searcher: Searcher, queries: Sequence[Query], rankings: Sequence[Mapping[str, Ranking]]
+) -> dict[str, dict[str, Ranking]]:
     runs: dict[str, dict[str, Ranking]] = {method: {} for method in METHODS}
     for query, signals in zip(queries, rankings, strict=True):
         for method in METHODS:
@@ -125,13 +145,9 @@ def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, l
     if missing:
         logger.info("%d questions left out: their answers are not in the generation", missing)
     queries = queries_of(questions)
-    trained = {
-        same_text_key(question.text)
-        for question in searcher.index.collection.questions
-        if question.split == "train"
-    }
+    trained = searcher.index.trained_on
     evaluation = _evaluate_without_twins(searcher, queries)
-    return evaluation, [same_text_key(query.text) not in trained for query in queries]
+    return evaluation, [question_digest(query.text) not in trained for query in queries]
 
 
 def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
@@ -154,7 +170,10 @@ def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Eva
                 keys = {same_text_key(query.text) for query in members}
                 kept = [q for q in index.collection.questions if same_text_key(q.text) not in keys]
                 rest = replace(index.collection, questions=kept)
-                place = Searcher(build_index(rest, index.encoder, index.config, cache=cache))
+                built = build_index(
+                    rest, index.encoder, index.config, cache=cache, weights=index.weights
+                )
+                place = Searcher(built)
             for method, run in _search(place, members).items():
                 runs[method].update(run)
     ordered = {method: {q.id: run[q.id] for q in queries} for method, run in runs.items()}
@@ -203,14 +222,15 @@ def write_trec(evaluation: Evaluation, method: str, folder: Path) -> None:
         previous = np.float32(np.inf)
         for rank, candidate in enumerate(ranking, 1):
             score = min(np.float32(candidate.score), np.nextafter(previous, np.float32(-np.inf)))
-            lines.append(f"{query_id} Q0 {candidate.answer_id} {rank} {score!r} dotbogi-{method}")
+            answer = _one_word(candidate.answer_id)
+            lines.append(f"{query_id} Q0 {answer} {rank} {score:.9g} dotbogi-{method}")
             previous = score
     _write(folder / "run.trec", lines)
     qrels: Qrels = {query.id: query.grades for query in evaluation.queries}
     _write(
         folder / "qrels.trec",
         [
-            f"{q} 0 {answer} {grade}"
+            f"{q} 0 {_one_word(answer)} {grade}"
             for q, grades in qrels.items()
             for answer, grade in grades.items()
         ],
@@ -228,6 +248,14 @@ def _score(queries: Sequence[Query], rankings: Sequence[Sequence[str]]) -> dict[
     }
 
 
+def _one_word(answer_id: str) -> str:
+    """Percent-encode white space, which separates the columns of a TREC file."""
+    return re.sub(r"\s", lambda space: quote(space[0]), answer_id)
+
+
 def _write(path: Path, lines: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"{error.filename}: a file; expected a folder to write into.") from error
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -19,6 +19,7 @@ from transformers import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from indexes.dense import Vectors
+from indexes.store import write_json
 from search.encoders import load_sentence_transformer, unit_rows
 from training.fit import TrainConfig, TrainingRow
 from training.sampler import NoSharedAnswerSampler
@@ -38,7 +39,6 @@ def finetune(
     *,
     evaluate: Callable[[Encode, Encode], float],
     progress: bool = False,
-    cpu_only: bool = False,
 ) -> list[dict[str, float]]:
     """Train a model from `base` on the rows and write the best checkpoint to `folder`/model.
 
@@ -52,37 +52,40 @@ def finetune(
         folder: keeps checkpoints while training.
         evaluate: gives dev MRR@10 from (encode queries, encode answers).
         progress: show a bar.
-        cpu_only: leave a GPU alone.
 
     Returns:
         The log: loss, learning rate and dev MRR@10 by step.
     """
+    if (folder / "model").is_dir():  # cut off between the fit and the ledger
+        log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
+        return log
     model = load_sentence_transformer(base)
     model.model_card_data.generate_widget_examples = False
     loss = MultipleNegativesRankingLoss(model, scale=1 / config.temperature)
     trainer = _Trainer(
         model=model,
-        args=_arguments(config, folder / "checkpoints", model, rows, progress, cpu_only),
+        args=_arguments(config, folder.resolve() / "checkpoints", model, rows, progress),
         train_dataset=_dataset(rows),
         loss=loss,
         evaluator=_DevEvaluator(evaluate),
     )
     if not progress:
         trainer.remove_callback(PrinterCallback)
-    checkpoint = _last_complete_checkpoint(folder / "checkpoints")
+    checkpoint = _last_complete_checkpoint(folder.resolve() / "checkpoints")
     if checkpoint:
         logger.info("resuming from %s", checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    staged.rename(folder / "model")
-    shutil.rmtree(folder / "checkpoints")
-    return [
+    log = [
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
         for entry in trainer.state.log_history
     ]
+    write_json(folder / "log.json", log)
+    staged.rename(folder / "model")
+    shutil.rmtree(folder / "checkpoints")
+    return log
 
 
 class _Trainer(SentenceTransformerTrainer):
@@ -135,11 +138,10 @@ def _arguments(
     model: SentenceTransformer,
     rows: Sequence[TrainingRow],
     progress: bool,
-    cpu_only: bool,
 ) -> SentenceTransformerTrainingArguments:
     import torch
 
-    on_gpu = torch.cuda.is_available() and not cpu_only
+    on_gpu = torch.cuda.is_available()
     negatives = [f"negative_{number + 1}" for number in range(len(rows[0].negatives))]
     prompts = dict.fromkeys(["positive", *negatives], model.prompts.get("document") or "")
     prompts["anchor"] = model.prompts.get("query") or ""
@@ -177,10 +179,13 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
     """
     while folder.is_dir() and (found := get_last_checkpoint(str(folder))):
         checkpoint = Path(found)
+        path = checkpoint / "trainer_state.json"
         try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+            state = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(checkpoint)
-        else:
-            return checkpoint
+            continue
+        if best := state["best_model_checkpoint"]:  # the workspace may have been moved
+            write_json(path, {**state, "best_model_checkpoint": str(folder / Path(best).name)})
+        return checkpoint
     return None

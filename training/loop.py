@@ -1,5 +1,6 @@
 """The loop: check and split a collection, then run its rounds, from the start or from a cut."""
 
+import contextlib
 import json
 import logging
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 from indexes.collection import Collection, open_collection, save_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
-from search.index import IndexConfig
+from search.index import IndexConfig, read_trained_on
 from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
 from search.publish import all_texts
 from training.ledger import Ledger
@@ -52,13 +53,16 @@ def run_loop(
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
         if current:
+            _check_nothing_lost(open_collection(current.folder), collection)
+        if current:
             config = replace(config, index=IndexConfig(**current.manifest["index"]))
         published = current if model is None else None
         if published:
             model = ModelConfig(**published.manifest["model"])
             _check_same_split(published, config)
         config = replace(config, model=model or ModelConfig())
-        folder = workspace.rounds_folder / f"run-{len(_runs(workspace)) + 1:04}"
+        last = max((int(name.removeprefix("run-")) for name in _runs(workspace)), default=0)
+        folder = workspace.rounds_folder / f"run-{last + 1:04}"
         staged = workspace.rounds_folder / ".starting"
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
@@ -66,11 +70,12 @@ def run_loop(
             save_collection(split, staged)
             write_json(staged / "config.json", asdict(config))
             _save_base(published, split, config.model, staged / "base")
+            before = read_trained_on(published.folder) if published else frozenset()
+            write_json(staged / "trained.json", sorted(before))
             staged.rename(folder)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-            with_nothing_in_it = not any(workspace.rounds_folder.iterdir())
-            if with_nothing_in_it:
+            with contextlib.suppress(OSError):  # not empty: earlier runs stay
                 workspace.rounds_folder.rmdir()
         return Run(workspace, folder, split, config, progress).go()
 
@@ -96,7 +101,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
 def _runs(workspace: Workspace) -> list[str]:
     if not workspace.rounds_folder.is_dir():
         return []
-    return sorted(path.name for path in workspace.rounds_folder.glob("run-*"))
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def _check_enough(split: Collection) -> None:
@@ -107,6 +112,16 @@ def _check_enough(split: Collection) -> None:
             f"the table has {len(split.questions)} questions for {len(split.answers)} answers: "
             f"too few to train, tune and test on (train {counts['train']}, dev {counts['dev']}, "
             f"test {counts['test']}). Expected at least about 30 questions."
+        )
+
+
+def _check_nothing_lost(indexed: Collection, collection: Collection) -> None:
+    """Refuse to publish, by training, a collection without answers that are indexed now."""
+    lost = {answer.id for answer in indexed.answers} - {answer.id for answer in collection.answers}
+    if lost:
+        raise UsageError(
+            f"the table lacks {len(lost)} of the {len(indexed.answers)} answers that are indexed. "
+            "Train without a table, or index this one first: dotbogi index TABLE"
         )
 
 

@@ -47,7 +47,7 @@ def parse_quotas(text: str) -> dict[Source, int]:
     quotas: dict[Source, int] = {}
     for part in text.split(","):
         source, _, count = part.strip().partition(":")
-        if source not in SOURCES or not count.isdigit():
+        if source not in SOURCES or not (count.isascii() and count.isdigit()):
             raise UsageError(
                 f"--negatives: {part.strip()!r} is not SOURCE:COUNT with a source of "
                 f"{', '.join(SOURCES)}. Example: bm25:1,model:2,random:1"

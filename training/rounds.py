@@ -1,5 +1,6 @@
 """The rounds of one run: mine → train → rebuild → evaluate → keep or drop; then publish."""
 
+import json
 import logging
 import shutil
 import time
@@ -13,17 +14,17 @@ from indexes.analyzer import Analyzer
 from indexes.collection import Collection
 from indexes.store import Workspace
 from search.encoders import Encoder, is_static, open_encoder, read_modules
-from search.fusion import METHODS
-from search.index import IndexConfig, build_index
+from search.fusion import METHODS, FusionWeights
+from search.index import IndexConfig, build_index, question_digest
 from search.models import ModelConfig, copy_model
 from search.publish import publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
     Evaluation,
-    Query,
     dense_mrr,
     evaluate,
+    evaluate_fitted,
     known_from_training,
     queries_of,
     write_trec,
@@ -57,7 +58,6 @@ class LoopConfig:
     model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
     source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
     index: IndexConfig = field(default_factory=IndexConfig)
-    cpu_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,9 @@ class Run:
         incumbent = self._incumbent(rounds[0])
         drops = 0
         for number in range(1, self.config.rounds + 1):
-            done = self._round(number, best, incumbent)
+            # An untrained model has no opinion on negatives; even a dropped one has.
+            miner = best if best["trained"] else rounds[-1]
+            done = self._round(number, miner, incumbent)
             rounds.append(done)
             if done["kept"]:
                 best, incumbent, drops = done, done, 0
@@ -107,7 +109,7 @@ class Run:
                 drops += 1
                 if drops >= self.config.patience:
                     break
-        test = self.ledger.get("tested") or self._final_test(best)
+        test = self.ledger.get("tested") or self._final_test(rounds[0], best)
         generation = self._publish(best)
         return LoopResult(self.folder.name, counts, list(rounds), test, generation)
 
@@ -116,8 +118,8 @@ class Run:
         if known:
             return known
         encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found = self._evaluate(encoder, self.dev)
-        entry = self.ledger.add("evaluated", 0, kept=True, **_facts(found, encoder))
+        found, facts = self._measure(encoder)
+        entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
 
@@ -131,29 +133,27 @@ class Run:
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        found = self._evaluate(encoder, self.dev)
+        found, facts = self._measure(encoder)
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
-        return self.ledger.add("incumbent", generation=name, **_facts(found, encoder))
+        return self.ledger.add("incumbent", generation=name, **facts)
 
     def _round(
-        self, number: int, best: Mapping[str, Any], incumbent: Mapping[str, Any]
+        self, number: int, miner: Mapping[str, Any], incumbent: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", number)
         if known:
             return known
-        negatives = self._mine(number, best)
+        negatives = self._mine(number, miner)
         self._fit(number, negatives)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found = self._evaluate(encoder, self.dev)
+        found, facts = self._measure(encoder)
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
         kept = interval.low > 0
-        entry = self.ledger.add(
-            "evaluated", number, kept=kept, interval=asdict(interval), **_facts(found, encoder)
-        )
+        entry = self.ledger.add("evaluated", number, kept=kept, interval=asdict(interval), **facts)
         _log_metrics(f"round {number}", found)
         logger.info(
             "round %d: hybrid %s %s a query against the incumbent: %s",
@@ -161,12 +161,12 @@ class Run:
         )  # fmt: skip
         return entry
 
-    def _mine(self, number: int, best: Mapping[str, Any]) -> list[Negative]:
+    def _mine(self, number: int, miner: Mapping[str, Any]) -> list[Negative]:
         path = self.folder / f"negatives-{number}.parquet"
         if self.ledger.get("mined", number):
             return open_negatives(path)
         started = time.monotonic()
-        encoder = open_encoder(self._model_folder(best["round"]), progress=self.progress)
+        encoder = open_encoder(self._model_folder(miner["round"]), progress=self.progress)
         mining = replace(self.config.mining, seed=self.config.seed + number)
         mined = mine(self.collection, encoder, Analyzer(self.config.index.analyzer), mining)
         negatives = list(mined.all())
@@ -195,7 +195,6 @@ class Run:
             self.folder / f"round-{number}",
             evaluate=dense_mrr(self.train, self.dev),
             progress=self.progress,
-            cpu_only=self.config.cpu_only,
         )
         seconds = round(time.monotonic() - started, 1)
         self.ledger.add(
@@ -203,14 +202,10 @@ class Run:
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
 
-    def _final_test(self, best: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
-        before = self._evaluate(self._encoder(0), self.test)
-        after = (
-            before
-            if best["round"] == 0
-            else self._evaluate(self._encoder(best["round"]), self.test)
-        )
+        before = self._test(base)
+        after = self._test(best) if best["round"] else before
         known = known_from_training(self.test, self.train)
         unknown = [not mark for mark in known]
         interval = paired_bootstrap(
@@ -236,7 +231,7 @@ class Run:
 
         Nothing is published when no round was kept, unless nothing is published yet.
         """
-        entry = self.ledger.get("published")
+        entry = self.ledger.get("published") or self._published_before_a_cut()
         if entry is None and (best["round"] > 0 or self.workspace.current_name() is None):
             generation = publish_index(
                 self.workspace,
@@ -244,6 +239,8 @@ class Run:
                 lambda folder: copy_model(self._model_folder(best["round"]), folder),
                 self.config.index,
                 self._facts_of_publication(best["round"]),
+                trained_on=self._trained_on(best["round"]),
+                weights=FusionWeights(**best["weights"]),
                 progress=self.progress,
             )
             entry = self.ledger.add("published", generation=generation.name)
@@ -251,6 +248,19 @@ class Run:
         for path in [self.folder / "base", *self.folder.glob("round-*")]:
             shutil.rmtree(path)
         return entry["generation"] if entry else None
+
+    def _published_before_a_cut(self) -> Mapping[str, Any] | None:
+        if self.workspace.current_name() is None:
+            return None
+        generation = self.workspace.current()
+        if (generation.manifest["training"] or {}).get("run") != self.folder.name:
+            return None
+        return self.ledger.add("published", generation=generation.name)
+
+    def _trained_on(self, number: int) -> frozenset[str]:
+        before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
+        now = {question_digest(question.text) for question in self.train.questions}
+        return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
         trained = {"run": self.folder.name, "round": number, "seed": self.config.seed}
@@ -260,11 +270,27 @@ class Run:
             "training": trained if number else None,
         }
 
-    def _evaluate(self, encoder: Encoder, queries: Sequence[Query]) -> Evaluation:
-        return evaluate(Searcher(build_index(self.train, encoder, self.config.index)), queries)
+    def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
+        """Fit the hybrid's weights on the development split, and measure there.
 
-    def _encoder(self, number: int) -> Encoder:
-        return open_encoder(self._model_folder(number), progress=self.progress)
+        Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
+        """
+        index = build_index(self.train, encoder, self.config.index)
+        found, weights = evaluate_fitted(index, self.dev)
+        return found, {
+            "fingerprint": encoder.fingerprint,
+            "trained": encoder.trained,
+            "weights": asdict(weights),
+            "queries": len(found.queries),
+            "metrics": found.means(),
+            "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
+        }
+
+    def _test(self, entry: Mapping[str, Any]) -> Evaluation:
+        encoder = open_encoder(self._model_folder(entry["round"]), progress=self.progress)
+        weights = FusionWeights(**entry["weights"])
+        index = build_index(self.train, encoder, self.config.index, weights=weights)
+        return evaluate(Searcher(index), self.test)
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
@@ -280,16 +306,6 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
         TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
         for q in train_side(collection).questions
     ]
-
-
-def _facts(evaluation: Evaluation, encoder: Encoder) -> dict[str, Any]:
-    """Return what the ledger keeps of an evaluation; `gate_scores` are per query, for the gate."""
-    return {
-        "fingerprint": encoder.fingerprint,
-        "queries": len(evaluation.queries),
-        "metrics": evaluation.means(),
-        "gate_scores": evaluation.scores[GATE_METHOD][GATE_METRIC],
-    }
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:

@@ -31,19 +31,19 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
             brings | positives[anchor]
             for brings, anchor in zip(self._brings, columns[0], strict=True)
         ]
-        self._plan: tuple[int, list[list[int]]] | None = None
+        self._length = len(self._pack(np.random.default_rng([self.seed, 0])))
 
     def __len__(self) -> int:
-        return len(self._batches(0))
+        return self._length
 
     def __iter__(self) -> Iterator[list[int]]:
-        # The schedule was laid out for as many steps as the first epoch has.
-        return iter(self._batches(self.epoch)[: len(self)])
-
-    def _batches(self, epoch: int) -> list[list[int]]:
-        if self._plan is None or self._plan[0] != epoch:
-            self._plan = (epoch, self._pack(np.random.default_rng([self.seed, epoch])))
-        return self._plan[1]
+        # Every epoch has as many batches as the first: the schedule is laid out for them, and the
+        # trainer finds its place in the data after a cut by dividing through this number.
+        rng = np.random.default_rng([self.seed, self.epoch])
+        batches = self._pack(rng)
+        while len(batches) < self._length:
+            batches += self._pack(rng)
+        return iter(batches[: self._length])
 
     def _pack(self, rng: np.random.Generator) -> list[list[int]]:
         """Fill batches first-fit, each from the rows that earlier ones could not take."""

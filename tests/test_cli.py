@@ -1,0 +1,202 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+from indexes.tables import SAMPLE_PATH
+from tests.test_store import snapshot
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def commands(group: click.Group, path: str = "dotbogi") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        inner = f"{path} {name}"
+        found += (
+            commands(command, inner) if isinstance(command, click.Group) else [(inner, command)]
+        )
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(main))
+def test_every_command_has_help_with_examples_and_is_in_the_readme(
+    name: str, command: click.Command
+) -> None:
+    assert command.help
+    assert f"\b\n{name}" in command.help
+    assert any(option.name == "as_json" for option in command.params)
+    assert name in README
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['dotbogi', '--help']\nimport cli\n"
+        "try: cli.main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'pandas', 'faiss', 'kiwipiepy', 'transformers', 'pyarrow', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_query_on_the_default_model_imports_no_torch(tmp_path: Path, pairs_csv: Path) -> None:
+    assert run("index", pairs_csv, "-w", tmp_path / "w").exit_code == 0
+    code = (
+        f"import sys; sys.argv = ['dotbogi', 'query', '배고프다', '-w', {str(tmp_path / 'w')!r}]\n"
+        "import cli\ntry: cli.main()\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'pandas', 'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "맛있는 걸 챙겨 드세요." in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_untrained_sample_understands_a_typing_it_has_never_seen(tmp_path: Path) -> None:
+    indexed = json.loads(run("index", "-w", tmp_path / "w", "--json").stdout)
+    assert indexed["rows"] == {"read": 2428, "kept": 2428, "merged": 0, "skipped": {}}
+    found = json.loads(run("query", "배가 고파요", "-w", tmp_path / "w", "--json").stdout)
+    sample = pd.read_csv(SAMPLE_PATH)
+    (expected,) = sample[sample.question == "배고프다"].answer
+    assert found["hits"][0]["text"] == expected
+    assert found["generation"] == "000001"
+    assert {"rank", "score"} == set(found["hits"][0]["signals"]["bm25.joined"])
+
+
+def test_index_prints_counts_that_add_up(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("Q,A\n가나,밥 드세요\n가나,밥 드세요\n다라,\n,국 드세요\n")
+    result = run("index", table, "-w", tmp_path / "w")
+    assert "rows: 4 read = 2 kept + 1 merged + 1 skipped" in result.output
+    assert "skipped 1: the answer is blank" in result.output
+    assert "collection: 2 answers, 1 known questions" in result.output
+
+
+def test_evaluate_history_and_rollback(tmp_path: Path, pairs_csv: Path) -> None:
+    w = tmp_path / "w"
+    for _ in range(2):
+        assert run("index", pairs_csv, "-w", w).exit_code == 0
+    measured = run("evaluate", pairs_csv, "-w", w, "--out", tmp_path / "trec", "--json")
+    report = json.loads(measured.stdout)
+    assert report["queries"] == 9
+    assert set(report["metrics"]) == {"bm25", "dense", "hybrid"}
+    for method in report["metrics"]:
+        assert (tmp_path / "trec" / method / "run.trec").read_text().startswith("q")
+    assert "* 000002" in run("history", "list", "-w", w).output
+    assert run("history", "rollback", "-w", w).output == "published generation 000001\n"
+    assert "* 000001" in run("history", "list", "-w", w).output
+    assert run("history", "verify", "-w", w).output.count("all as published") == 2
+
+    (w / "generations" / "000001" / "answers.parquet").write_bytes(b"")
+    verified = run("history", "verify", "-w", w)
+    assert verified.exit_code == 3
+    assert "answers.parquet: 0 bytes, expected" in verified.stderr
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
+    files = {
+        "header.csv": b"name,age\nx,1\n",
+        "empty.csv": b"",
+        "blank.csv": "Q,A\n배고프다,\n졸려, \n".encode(),
+        "bytes.csv": b"Q,A\nx,y\n\xff\xfe\xfa,y\n",
+        "one.csv": "Q,A\n배고프다,밥 드세요\n".encode(),
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text('{"model_type": "bert"}')
+    return {
+        "no such file": (["index", folder / "nowhere.csv"], 2, "no such file"),
+        "no usable columns": (
+            ["index", folder / "header.csv"],
+            2,
+            "'name', 'age'. Name it with --a",
+        ),
+        "an empty table": (["index", folder / "empty.csv"], 1, "the table is empty"),
+        "blank answers": (["index", folder / "blank.csv"], 1, "the answer is blank"),
+        "undecodable bytes": (["index", folder / "bytes.csv"], 3, "bytes.csv, line 3: byte 0xff"),
+        "no weights": (["index", folder / "one.csv", "--model", folder / "model"], 3, "no weights"),
+        "training on one row": (["train", folder / "one.csv"], 1, "too few to train"),
+        "resuming nothing": (["train", "--resume"], 2, "no run to resume"),
+        "a model option without a model": (["index", "--query-prompt", "q"], 2, "with --model"),
+        "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
+        "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
+    }
+
+
+@pytest.mark.parametrize("indexed", [False, True], ids=["new workspace", "indexed workspace"])
+@pytest.mark.parametrize("case", [
+    "no such file", "no usable columns", "an empty table", "blank answers", "undecodable bytes",
+    "no weights", "training on one row", "resuming nothing", "a model option without a model",
+    "a bad quota", "a temperature of zero",
+])  # fmt: skip
+def test_bad_input_is_one_clear_line_and_an_untouched_workspace(
+    tmp_path: Path, pairs_csv: Path, case: str, indexed: bool
+) -> None:
+    w = tmp_path / "w"
+    if indexed:
+        assert run("index", pairs_csv, "-w", w).exit_code == 0
+    before = snapshot(w)
+    arguments, exit_code, message = bad_inputs(tmp_path)[case]
+    result = run(*arguments, "-w", w)
+    error = result.stderr.strip().splitlines()[-1]
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert error.startswith("Error: ")
+    assert message in error
+    assert snapshot(w) == before
+    assert w.exists() == indexed
+
+
+def test_a_query_before_the_first_index_says_what_to_run(tmp_path: Path) -> None:
+    result = run("query", "배고프다", "-w", tmp_path / "w")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "nothing is indexed here yet" in result.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_query_with_another_model_is_refused(
+    tmp_path: Path, pairs_csv: Path, scratch_folder: Path
+) -> None:
+    from search.scratch import save_scratch_model
+
+    w, other = tmp_path / "w", tmp_path / "other"
+    save_scratch_model(["전혀 다른 글"], other)
+    assert run("index", pairs_csv, "-w", w, "--model", scratch_folder).exit_code == 0
+    assert run("query", "배고프다", "-w", w, "--model", scratch_folder).exit_code == 0
+    refused = run("query", "배고프다", "-w", w, "--model", other)
+    assert refused.exit_code == 1
+    assert "Rebuild: dotbogi index" in refused.stderr
+
+
+@pytest.mark.slow
+def test_the_recipe_people_know_is_one_command(tmp_path: Path, tiny_bert: Path) -> None:
+    # A Parquet table with Q and answer, a plain BERT folder, mean pooling, 128/32/4.
+    sample = pd.read_csv(SAMPLE_PATH).head(240)
+    table = tmp_path / "pairs.parquet"
+    pd.DataFrame({"Q": sample.question, "answer": sample.answer}).to_parquet(table)
+    w = tmp_path / "w"
+    result = run(
+        "train", table, "--model", tiny_bert, "--max-seq-length", "32", "--batch-size", "32",
+        "--epochs", "4", "--rounds", "1", "-w", w, "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["dev"]) == 2
+    model = w / "generations" / "000001" / "model"
+    pooling = json.loads((model / "1_Pooling" / "config.json").read_text())
+    assert pooling["pooling_mode"] == "mean" or pooling["pooling_mode_mean_tokens"]
+    assert not list(model.rglob("*.bin"))
+    assert run("query", "배고프다", "-w", w).exit_code == 0

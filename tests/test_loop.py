@@ -1,0 +1,230 @@
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from indexes.collection import Collection, build_collection
+from indexes.errors import DotbogiError, UsageError
+from indexes.store import Workspace
+from indexes.tables import read_table
+from search import ModelConfig, Searcher, index_collection
+from search.index import question_digest
+from training import LoopConfig, MiningConfig, resume_loop, run_loop
+from training.evaluation import evaluate_table
+from training.ledger import Ledger
+
+ROOT = Path(__file__).parent.parent
+FAST = {"epochs": 3, "batch_size": 64}
+
+
+def secret_language() -> list[tuple[str, str]]:
+    """Pairs in which each question word stands for one answer word, and for no letter of it.
+
+    BM25 can find no answer, and no two questions share one; a model that learns the words from
+    the training pairs finds those of unseen combinations.
+    """
+    ours = [first + second for first in "가나다라마바" for second in "고노도로모"]
+    theirs = [first + second for first in "치키티피히시" for second in "쭈쿠투푸후"]
+    rng = random.Random(0)
+    rng.shuffle(theirs)
+    triples = rng.sample(list(itertools.combinations(range(30), 3)), 700)
+    return [
+        (" ".join(ours[i] for i in triple), " ".join(theirs[i] for i in triple))
+        for triple in triples
+    ]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "pairs.csv"
+    lines = ["question,answer", *(",".join(pair) for pair in secret_language())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(table: Path) -> Collection:
+    return build_collection(read_table(table))[0]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    small: Collection, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Workspace, object]:
+    place = Workspace(tmp_path_factory.mktemp("trained") / "w")
+    index_collection(place, small, {"table": "pairs.csv"})
+    mining = MiningConfig(quotas={"bm25": 1, "random": 1})
+    result = run_loop(place, small, LoopConfig(rounds=1, mining=mining))
+    return place, result
+
+
+def test_training_finds_what_neither_bm25_nor_the_untrained_model_can(trained) -> None:  # type: ignore[no-untyped-def]
+    _, result = trained
+    for before, after in (
+        (result.dev[0]["metrics"], result.dev[1]["metrics"]),
+        (result.test["base"], result.test["kept"]),
+    ):
+        assert before["bm25"]["MRR@10"] < 0.1
+        assert before["dense"]["MRR@10"] < 0.1
+        assert after["dense"]["MRR@10"] > 0.5
+        assert after["hybrid"]["MRR@10"] > before["hybrid"]["MRR@10"] + 0.1
+
+
+def test_a_kept_round_is_published_over_the_whole_collection(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, result = trained
+    assert result.dev[1]["kept"]
+    assert result.generation == place.current_name() == "000002"
+    searcher = Searcher.open(place.folder)
+    assert len(searcher.index.collection.questions) == len(small.questions)
+    assert searcher.index.encoder.trained
+    assert place.current().manifest["training"] == {"run": "run-0001", "round": 1, "seed": 42}
+
+
+def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    folder = place.rounds_folder / "run-0001"
+    events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == [
+        "started", "evaluated", "mined", "trained", "evaluated", "tested", "published", "ended",
+    ]  # fmt: skip
+    mined = events[2]
+    assert set(mined["yields"]) == {"bm25", "model", "random"}
+    assert events[3]["fit"]["epochs"] == 10
+    assert all(event["time"] for event in events)
+    assert (folder / "negatives-1.parquet").is_file()
+    assert (folder / "run.trec").is_file()
+    assert not list(folder.glob("round-*"))
+    assert not (folder / "base").exists()
+
+
+def test_a_model_knows_what_it_trained_on_after_reindexing(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    folder = place.rounds_folder / "run-0001"
+    from indexes.collection import open_collection
+
+    train = {q.text for q in open_collection(folder).questions if q.split == "train"}
+    index_collection(place, Collection(small.answers, []), {})  # its questions leave the table
+    searcher = Searcher.open(place.folder)
+    assert searcher.index.trained_on == {question_digest(text) for text in train}
+    _, unseen = evaluate_table(searcher, small)
+    assert 0.15 < sum(unseen) / len(unseen) < 0.25
+    place.roll_back("000002")
+
+
+def test_another_seed_would_test_on_training_questions_and_is_refused(
+    trained, small: Collection
+) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    with pytest.raises(UsageError, match=r"split of seed 42.*--model scratch"):
+        run_loop(place, small, LoopConfig(seed=7))
+
+
+def test_training_never_drops_indexed_answers(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    fewer = Collection(
+        small.answers[:50],
+        [q for q in small.questions if q.answer_id in {a.id for a in small.answers[:50]}],
+    )
+    with pytest.raises(UsageError, match=r"lacks .* answers that are indexed"):
+        run_loop(place, fewer, LoopConfig())
+
+
+def test_a_round_without_gain_is_dropped_and_ends_the_loop(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    index_collection(place, small, {})
+    config = LoopConfig(rounds=3, patience=1, fit={**FAST, "learning_rate": 1e-9})
+    result = run_loop(place, small, config)
+    assert [entry["kept"] for entry in result.dev] == [True, False]
+    assert result.generation is None
+    assert place.current_name() == "000001"
+
+
+def test_too_few_questions_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    one = tmp_path / "one.csv"
+    one.write_text("Q,A\n배고프다,밥 드세요\n")
+    with pytest.raises(DotbogiError, match="1 questions for 1 answers: too few"):
+        run_loop(Workspace(tmp_path / "w"), build_collection(read_table(one))[0], LoopConfig())
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_workspace_never_indexed_gets_its_first_generation_by_training(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    config = LoopConfig(rounds=1, fit={**FAST, "learning_rate": 1e-9})
+    result = run_loop(place, small, config, model=ModelConfig(query_prompt="질문: "))
+    assert result.generation == place.current_name() == "000001"
+    with pytest.raises(UsageError, match="this run has ended"):
+        resume_loop(place)
+
+
+def test_evaluation_does_not_let_a_question_find_itself(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    evaluation, _ = evaluate_table(Searcher.open(place.folder), small)
+    # Each question is in the index word for word; found by itself, BM25 would have it right.
+    assert evaluation.mean("bm25", "recall@1") < 0.1
+
+
+def test_a_line_torn_by_a_kill_has_not_happened(tmp_path: Path) -> None:
+    Ledger(tmp_path).add("started", answer=42)
+    with (tmp_path / "ledger.jsonl").open("a") as file:
+        file.write('{"event": "evalua')
+    ledger = Ledger(tmp_path)
+    assert ledger.get("started")["answer"] == 42  # type: ignore[index]
+    ledger.add("evaluated", 0)
+    assert Ledger(tmp_path).get("evaluated", 0)
+
+
+def train_command(table: Path, workspace: Path, *options: str) -> list[str]:
+    return [
+        sys.executable, "cli.py", "train", *([] if "--resume" in options else [str(table)]),
+        "--workspace", str(workspace), *options, "--json",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(table: Path, tmp_path: Path) -> None:
+    options = ["--rounds", "2", "--patience", "2", "--epochs", "6", "--batch-size", "16"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+    def run(*command: str) -> dict:  # type: ignore[type-arg]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    whole = run(*train_command(table, tmp_path / "whole", *options))
+
+    cut = tmp_path / "cut"
+    process = subprocess.Popen(
+        train_command(table, cut, *options),
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoints = cut / "rounds" / "run-0001" / "round-1" / "checkpoints"
+    deadline = time.monotonic() + 300
+    while not len(list(checkpoints.glob("checkpoint-*/trainer_state.json"))) >= 2:
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert Workspace(cut).current_name() is None
+    ledger = (cut / "rounds" / "run-0001" / "ledger.jsonl").read_text()
+    assert '"event": "trained"' not in ledger
+
+    resumed = run(*train_command(table, cut, "--resume"))
+    for result in (whole, resumed):
+        for entry in [*result["dev"], result["test"]]:
+            entry.pop("time")
+    assert resumed == whole
+    manifests = [Workspace(tmp_path / name).current().manifest for name in ("whole", "cut")]
+    assert manifests[0]["model_fingerprint"] == manifests[1]["model_fingerprint"]

@@ -1,0 +1,252 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from indexes.collection import Collection
+from indexes.errors import (
+    DamagedError,
+    DotbogiError,
+    LockedError,
+    ModelMismatchError,
+    NoSpaceError,
+    UsageError,
+)
+from indexes.store import Workspace, read_manifest
+from search import IndexConfig, ModelConfig, Searcher, index_collection
+from search.index import open_index
+from tests.conftest import LetterEncoder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, collection: Collection) -> Workspace:
+    place = Workspace(tmp_path / "w")
+    index_collection(place, collection, {})
+    return place
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".dotbogi-lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_nothing_indexed_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(DotbogiError, match=r"nothing is indexed here yet.*dotbogi index"):
+        Searcher.open(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("bm25", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize("dense", ["exact", "hnsw"])
+def test_opened_generation_answers_like_the_built_one(
+    tmp_path: Path, collection: Collection, bm25: str, dense: str
+) -> None:
+    from search.encoders import open_encoder
+    from search.index import build_index
+
+    changes = {"bm25": bm25, "dense": dense}
+    config = IndexConfig(**changes)  # type: ignore[arg-type]
+    generation = index_collection(Workspace(tmp_path / "w"), collection, {}, changes=changes)
+    encoder = open_encoder(generation.folder / "model")
+    built = Searcher(build_index(collection, encoder, config), generation.name)
+    queries = ["배가 고파요", "환불", "5g wifi", "xyz", ""]
+    assert Searcher.open(tmp_path / "w").search_many(queries) == built.search_many(queries)
+
+
+def test_any_changed_byte_is_noticed(workspace: Workspace) -> None:
+    folder = workspace.current().folder
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            whole = path.read_bytes()
+            for place in {0, len(whole) // 2, len(whole) - 1}:
+                damaged = bytearray(whole)
+                damaged[place] ^= 1
+                path.write_bytes(damaged)
+                with pytest.raises(DamagedError):
+                    workspace.current()
+            path.write_bytes(whole)
+    workspace.current()
+
+
+@pytest.mark.parametrize("file", ["dense.answer.faiss", "answers.parquet", "manifest.json"])
+def test_missing_and_truncated_files_are_noticed(workspace: Workspace, file: str) -> None:
+    path = workspace.current().folder / file
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(DamagedError):
+        workspace.current()
+    path.unlink()
+    with pytest.raises(DamagedError):
+        workspace.current()
+
+
+def test_a_generation_holds_only_safe_kinds_of_files(workspace: Workspace) -> None:
+    files = workspace.current().manifest["files"]
+    assert {Path(name).suffix for name in files} <= {
+        ".json", ".parquet", ".npy", ".faiss", ".safetensors", ".txt",
+    }  # fmt: skip
+
+
+def test_open_refuses_an_index_of_another_model(workspace: Workspace) -> None:
+    with pytest.raises(ModelMismatchError, match=r"256-dimensional.*dotbogi index"):
+        open_index(workspace.current(), LetterEncoder())
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_number(workspace: Workspace) -> None:
+    code = (
+        "import sys, time; from indexes.store import Workspace\n"
+        f"with Workspace({str(workspace.folder)!r}).writing():\n"
+        "    print('locked', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(LockedError, match=f"process {other.pid}"), workspace.writing():
+            pass
+    finally:
+        other.kill()
+        other.wait()
+        other.stdout.close()
+    with workspace.writing():  # the lock died with its holder
+        pass
+
+
+def test_a_failed_index_leaves_no_trace(tmp_path: Path, collection: Collection) -> None:
+    broken = Collection(collection.answers, [])
+    broken.questions.append(type(collection.questions[0])("질문", "no such answer"))
+    place = Workspace(tmp_path / "new" / "w")
+    with pytest.raises(KeyError):
+        index_collection(place, broken, {})
+    assert list(tmp_path.iterdir()) == []
+
+    index_collection(place, collection, {})
+    before = snapshot(place.folder)
+    with pytest.raises(KeyError):
+        index_collection(place, broken, {})
+    after = snapshot(place.folder)
+    assert {k: v for k, v in after.items() if "cache" not in k} == {
+        k: v for k, v in before.items() if "cache" not in k
+    }
+
+
+def test_a_folder_of_something_else_is_refused_and_left_alone(
+    tmp_path: Path, collection: Collection
+) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "my-app.sqlite3").write_text("keep")
+    before = snapshot(tmp_path)
+    with pytest.raises(UsageError, match="not empty, and not a workspace"):
+        index_collection(Workspace(tmp_path), collection, {})
+    assert snapshot(tmp_path) == before
+    with pytest.raises(UsageError, match="not a workspace"):
+        Searcher.open(tmp_path / "cache" / "my-app.sqlite3")
+
+
+def test_a_full_disk_publishes_nothing(
+    workspace: Workspace, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    import indexes.store
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = snapshot(workspace.folder)
+    monkeypatch.setattr(indexes.store, "_sync", full)
+    with pytest.raises(NoSpaceError, match="the disk is full"):
+        index_collection(workspace, collection, {})
+    assert snapshot(workspace.folder) == before
+
+
+@pytest.mark.slow
+def test_a_writer_killed_at_any_moment_leaves_a_whole_generation(
+    workspace: Workspace, pairs_csv: Path
+) -> None:
+    command = [sys.executable, "cli.py", "index", str(pairs_csv), "-w", str(workspace.folder)]
+    root = Path(__file__).parent.parent
+    for delay in (0.4, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0):
+        process = subprocess.Popen(
+            command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert Searcher.open(workspace.folder).search("배고프다")
+        for name in workspace.names():
+            workspace.generation(name)
+    with workspace.writing():
+        pass
+    assert not (workspace.generations_folder / ".staging").exists()
+
+
+def test_roll_back_publishes_the_parent_or_the_named_one(
+    workspace: Workspace, collection: Collection
+) -> None:
+    index_collection(workspace, collection, {})
+    index_collection(workspace, collection, {})
+    assert workspace.current_name() == "000003"
+    assert workspace.roll_back().name == "000002"
+    assert workspace.roll_back("000001").name == "000001"
+    with pytest.raises(UsageError, match="no whole generation before 000001"):
+        workspace.roll_back()
+    with pytest.raises(UsageError, match="no generation '9'"):
+        workspace.roll_back("9")
+    index_collection(workspace, collection, {})
+    assert workspace.current_name() == "000004"
+    assert workspace.current().manifest["parent"] == "000001"
+
+
+def test_roll_back_passes_over_damaged_generations(
+    workspace: Workspace, collection: Collection
+) -> None:
+    for _ in range(3):
+        index_collection(workspace, collection, {})
+    for name in ("000003", "000004"):
+        (workspace.generations_folder / name / "manifest.json").write_text("{")
+    assert workspace.roll_back().name == "000002"
+    assert Searcher.open(workspace.folder).search("배고프다")
+
+
+def test_a_current_that_names_nothing_is_damage_with_a_mend(workspace: Workspace) -> None:
+    (workspace.folder / "CURRENT").write_text("")
+    with pytest.raises(DamagedError, match="dotbogi history rollback"):
+        workspace.current()
+    workspace.roll_back("000001")
+    assert workspace.current().name == "000001"
+
+
+def test_a_newer_format_is_refused_by_name(workspace: Workspace) -> None:
+    import json
+
+    path = workspace.current().folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "format": 99}))
+    with pytest.raises(DotbogiError, match="format 99, this version reads 1"):
+        read_manifest(path.parent)
+
+
+def test_a_reader_keeps_its_generation(workspace: Workspace, collection: Collection) -> None:
+    searcher = Searcher.open(workspace.folder)
+    before = searcher.search("배고프다")
+    index_collection(workspace, Collection(collection.answers[:1], []), {})
+    assert searcher.search("배고프다") == before
+    assert Searcher.open(workspace.folder).generation == "000002"
+
+
+def test_reindexing_keeps_the_model_a_workspace_has(
+    workspace: Workspace, collection: Collection, scratch_folder: Path
+) -> None:
+    named = index_collection(workspace, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    again = index_collection(workspace, Collection(collection.answers[:2], []), {})
+    assert again.manifest["model_fingerprint"] == named.manifest["model_fingerprint"]
+
+
+def test_the_lock_file_names_no_process_when_nobody_writes(workspace: Workspace) -> None:
+    with workspace.writing():
+        assert (workspace.folder / ".dotbogi-lock").read_text() == str(os.getpid())
+    assert (workspace.folder / ".dotbogi-lock").read_text() == ""
