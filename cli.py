@@ -158,7 +158,7 @@ def index(
 @click.option(
     "--patience", type=click.IntRange(min=1), help="Dropped rounds in a row that end it; 1."
 )
-@click.option("--negatives", metavar="QUOTAS", help="A pair's; default bm25:1,model:2,random:1.")
+@click.option("--negatives", metavar="QUOTAS", help="A pair's; default bm25:1,model:1,random:1.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: 10 static, 3 transformer.")
 @click.option(
     "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."

@@ -60,7 +60,7 @@ def finetune(
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
     model = load_sentence_transformer(base)
-    model.model_card_data.generate_widget_examples = False
+    model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
     loss = MultipleNegativesRankingLoss(model, scale=1 / config.temperature)
     trainer = _Trainer(
         model=model,

@@ -28,7 +28,7 @@ class MiningConfig:
     """How negatives are mined. Saved in the ledger."""
 
     quotas: Mapping[Source, int] = field(
-        default_factory=lambda: {"bm25": 1, "model": 2, "random": 1}
+        default_factory=lambda: {"bm25": 1, "model": 1, "random": 1}
     )
     window: int = 50  # best answers of bm25 and of the model that are looked through
     bound: float = 0.95  # a mined negative scores at most this share of the positive's cosine
@@ -50,7 +50,7 @@ def parse_quotas(text: str) -> dict[Source, int]:
         if source not in SOURCES or not (count.isascii() and count.isdigit()):
             raise UsageError(
                 f"--negatives: {part.strip()!r} is not SOURCE:COUNT with a source of "
-                f"{', '.join(SOURCES)}. Example: bm25:1,model:2,random:1"
+                f"{', '.join(SOURCES)}. Example: bm25:1,model:1,random:1"
             )
         quotas[source] = int(count)
     return quotas
