@@ -77,7 +77,7 @@ _model = _options(
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dotbogi", prog_name="dotbogi")
 def main() -> None:
-    r"""Find the right answer to a question, and get better at it from your own pairs.
+    """Find the right answer to a question, and get better at it from your own pairs.
 
     \b
     dotbogi index faq.csv         index a table of questions and answers
@@ -108,7 +108,7 @@ def index(
     table: Path | None, workspace: str, as_json: bool, analyzer: str | None, bm25: str | None,
     dense: str | None, **options: Any,
 ) -> None:  # fmt: skip
-    r"""Index a TABLE of questions and answers and publish it as a new generation.
+    """Index a TABLE of questions and answers and publish it as a new generation.
 
     TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder; without one the bundled Korean sample
     is indexed. A workspace keeps its trained model unless --model names another.
@@ -116,8 +116,8 @@ def index(
     \b
     dotbogi index
     dotbogi index faq.csv
-    dotbogi index faq.xlsx.csv --question-column 문의 --answer-column 답변
-    dotbogi index faq.parquet --model intfloat/multilingual-e5-small \
+    dotbogi index faq.csv --question-column 문의사항 --answer-column 안내문
+    dotbogi index faq.parquet --model intfloat/multilingual-e5-small \\
         --query-prompt "query: " --answer-prompt "passage: "
     """
     from indexes import Workspace
@@ -172,7 +172,7 @@ def index(
 def train(
     table: Path | None, workspace: str, as_json: bool, resume: bool, **options: Any
 ) -> None:  # fmt: skip
-    r"""Fine-tune the model on question-answer pairs, and publish it if it is measurably better.
+    """Fine-tune the model on question-answer pairs, and publish it if it is measurably better.
 
     Without a TABLE: the one the workspace was indexed from, or else the bundled Korean sample.
     Every round mines hard negatives, trains, searches the development questions, and is kept only
@@ -182,7 +182,7 @@ def train(
     dotbogi train
     dotbogi train faq.csv --rounds 3
     dotbogi train --resume
-    dotbogi train pairs.parquet --model klue/roberta-base \
+    dotbogi train pairs.parquet --model klue/roberta-base \\
         --max-seq-length 128 --batch-size 32 --epochs 4
     """
     from indexes import UsageError, Workspace
@@ -226,7 +226,7 @@ def train(
 )
 @_as_json
 def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -> None:
-    r"""Find the answers to TEXT in the published generation.
+    """Find the answers to TEXT in the published generation.
 
     \b
     dotbogi query "배고프다"
@@ -263,7 +263,7 @@ def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -
 def evaluate(
     table: Path | None, workspace: str, out: Path | None, as_json: bool, **options: Any
 ) -> None:
-    r"""Measure BM25, dense and hybrid search on a TABLE's questions.
+    """Measure BM25, dense and hybrid search on a TABLE's questions.
 
     It searches the published generation. Without a TABLE: the bundled sample. A query that is
     itself a known question never finds itself. Queries that the model trained on flatter it, so
@@ -316,7 +316,7 @@ def history() -> None:
 @_workspace
 @_as_json
 def history_list(workspace: str, as_json: bool) -> None:
-    r"""List all generations, oldest first; * marks the published one.
+    """List all generations, oldest first; * marks the published one.
 
     \b
     dotbogi history list
@@ -354,7 +354,7 @@ def history_list(workspace: str, as_json: bool) -> None:
 @_workspace
 @_as_json
 def history_verify(name: str | None, workspace: str, as_json: bool) -> None:
-    r"""Check sizes and digests of every file of one generation (NAME) or of all.
+    """Check sizes and digests of every file of one generation (NAME) or of all.
 
     \b
     dotbogi history verify
@@ -378,7 +378,7 @@ def history_verify(name: str | None, workspace: str, as_json: bool) -> None:
 @_workspace
 @_as_json
 def history_rollback(name: str | None, workspace: str, as_json: bool) -> None:
-    r"""Publish generation NAME again, or the one before the current one.
+    """Publish generation NAME again, or the one before the current one.
 
     \b
     dotbogi history rollback
