@@ -89,6 +89,7 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     for room in ("indexes", "search", "training"):
         logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, one line each
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -206,7 +207,8 @@ def train(
             place, collection, config(source), model=model, progress=_shows_progress(as_json)
         )
     if as_json:
-        _print_json(asdict(result))
+        rounds = [{k: v for k, v in e.items() if k != "gate_scores"} for e in result.dev]
+        _print_json({**asdict(result), "dev": rounds})  # a figure a query is in the ledger
     else:
         _print_lines(["", *loop_lines(result)])
         if result.generation:
