@@ -100,10 +100,10 @@ def main() -> None:
 @_columns
 @_model
 @click.option(
-    "--analyzer", type=click.Choice(["kiwi", "bigram", "whitespace"]), help="Default: kiwi."
+    "--analyzer", type=click.Choice(["kiwi", "bigram", "whitespace"]), help="If new: kiwi."
 )
-@click.option("--bm25", type=click.Choice(["bm25s", "rank-bm25"]), help="Default: bm25s.")
-@click.option("--dense", type=click.Choice(["exact", "hnsw"]), help="FAISS index; default: exact.")
+@click.option("--bm25", type=click.Choice(["bm25s", "rank-bm25"]), help="If new: bm25s.")
+@click.option("--dense", type=click.Choice(["exact", "hnsw"]), help="If new: exact.")
 @_as_json
 def index(
     table: Path | None, workspace: str, as_json: bool, analyzer: str | None, bm25: str | None,
@@ -111,8 +111,9 @@ def index(
 ) -> None:  # fmt: skip
     """Index a TABLE of questions and answers and publish it as a new generation.
 
-    TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder; without one the bundled Korean sample
-    is indexed. A workspace keeps its trained model unless --model names another.
+    TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder. Without one: the collection that is
+    indexed already, or else the bundled Korean sample. A workspace keeps its settings and its
+    trained model unless options name others.
 
     \b
     dotbogi index
@@ -125,10 +126,11 @@ def index(
     from indexes.dense import device
     from search import index_collection
 
-    collection, counts, source = _read(table, options)
+    place = Workspace(workspace)
+    collection, counts, source = _collection(table, place, options)
     chosen = {"analyzer": analyzer, "bm25": bm25, "dense": dense}
     generation = index_collection(
-        Workspace(workspace),
+        place,
         collection,
         source,
         model=_model_config(options),
@@ -137,9 +139,10 @@ def index(
     )
     manifest = generation.manifest
     if as_json:
-        _print_json({"generation": generation.name, "rows": asdict(counts), **_brief(manifest)})
+        rows = asdict(counts) if counts else None
+        _print_json({"generation": generation.name, "rows": rows, **_brief(manifest)})
         return
-    _print_lines(counts.lines())
+    _print_lines(counts.lines() if counts else [])
     size = manifest["counts"]
     click.echo(f"collection: {size['answers']} answers, {size['questions']} known questions")
     click.echo(f"model: {_describe_model(manifest)}")
@@ -175,7 +178,7 @@ def train(
 ) -> None:  # fmt: skip
     """Fine-tune the model on question-answer pairs, and publish it if it is measurably better.
 
-    Without a TABLE: the one the workspace was indexed from, or else the bundled Korean sample.
+    Without a TABLE: the collection as it was indexed, or else the bundled Korean sample.
     Every round mines hard negatives, trains, searches the development questions, and is kept only
     if the gain is real. The test questions are looked at once, at the end.
 
@@ -194,7 +197,7 @@ def train(
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
     place = Workspace(workspace)
     if resume:
-        given = [name for name, value in {"TABLE": table, **options}.items() if value]
+        given = [name for name, value in {"TABLE": table, **options}.items() if value is not None]
         if given:
             raise UsageError(
                 f"--resume takes the settings of the run it goes on with; leave out {given[0]}."
@@ -202,7 +205,9 @@ def train(
         result = resume_loop(place, progress=_shows_progress(as_json))
     else:
         config, model = _loop_config(options), _model_config(options)
-        collection, source = _collection_to_train(table, place, options)
+        collection, counts, source = _collection(table, place, options)
+        for line in counts.lines() if counts else []:
+            click.echo(line, err=True)
         result = run_loop(
             place, collection, config(source), model=model, progress=_shows_progress(as_json)
         )
@@ -234,9 +239,12 @@ def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -
     dotbogi query "배고프다"
     dotbogi query "환불 언제 돼요" -k 3 --json
     """
+    from indexes import UsageError
     from search import Searcher
     from search.encoders import open_encoder
 
+    if model and not Path(model).is_dir():
+        raise UsageError(f"--model {model}: no such folder.")
     encoder = open_encoder(Path(model)) if model else None
     searcher = Searcher.open(workspace, encoder=encoder)
     hits = searcher.search(text, k)
@@ -267,20 +275,23 @@ def evaluate(
 ) -> None:
     """Measure BM25, dense and hybrid search on a TABLE's questions.
 
-    It searches the published generation. Without a TABLE: the bundled sample. A query that is
-    itself a known question never finds itself. Queries that the model trained on flatter it, so
-    the others are shown apart.
+    It searches the published generation. Without a TABLE: the collection's own questions. A query
+    that is itself a known question never finds itself. Queries that the model trained on flatter
+    it, so the others are shown apart.
 
     \b
     dotbogi evaluate held-out.csv
     dotbogi evaluate held-out.csv --out trec/
     """
+    from indexes import UsageError, Workspace
     from search import Searcher
     from search.fusion import METHODS
     from training.evaluation import evaluate_table, write_trec
     from training.report import metrics_table
 
-    collection, counts, _ = _read(table, options)
+    if out and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: a file; expected a folder to write into.")
+    collection, counts, _ = _collection(table, Workspace(workspace), options)
     searcher = Searcher.open(workspace)
     evaluation, unseen = evaluate_table(searcher, collection)
     if out:
@@ -288,7 +299,7 @@ def evaluate(
             write_trec(evaluation, method, out / method)
     report = {
         "generation": searcher.generation,
-        "rows": asdict(counts),
+        "rows": asdict(counts) if counts else None,
         "queries": len(evaluation.queries),
         "metrics": evaluation.means(),
         "not_trained_on": {
@@ -299,6 +310,7 @@ def evaluate(
     if as_json:
         _print_json(report)
         return
+    _print_lines(counts.lines() if counts else [])
     click.echo(f"generation {searcher.generation}, {len(evaluation.queries)} queries")
     _print_lines(metrics_table({"all": evaluation.means()}))
     if sum(unseen) < len(unseen):
@@ -327,7 +339,11 @@ def history_list(workspace: str, as_json: bool) -> None:
     from indexes.store import read_manifest
 
     place = Workspace(workspace)
-    current = place.current_name()
+    try:
+        current = place.current_name()
+    except DamagedError as error:
+        current = None
+        click.echo(f"note: {error}", err=True)
     manifests: dict[str, Mapping[str, Any] | None] = {}
     for name in place.names():
         try:
@@ -361,18 +377,27 @@ def history_verify(name: str | None, workspace: str, as_json: bool) -> None:
     \b
     dotbogi history verify
     """
-    from indexes import DotbogiError, Workspace
+    from indexes import DamagedError, DotbogiError, Workspace
 
     place = Workspace(workspace)
     names = [name] if name else place.names()
     if not names:
         raise DotbogiError(f"{workspace}: no generations yet. Run: dotbogi index TABLE")
+    found: dict[str, str] = {}
     for each in names:
-        generation = place.generation(each)
+        try:
+            files = len(place.generation(each).manifest["files"])
+            found[each] = ""
+        except DamagedError as error:
+            found[each] = str(error)
         if not as_json:
-            click.echo(f"{each}: {len(generation.manifest['files'])} files, all as published")
+            click.echo(f"{each}: {found[each] or f'{files} files, all as published'}")
+    damaged = {name: message for name, message in found.items() if message}
     if as_json:
-        _print_json({"verified": names})
+        whole = [name for name in names if name not in damaged]
+        _print_json({"verified": whole, "damaged": damaged})
+    if damaged:
+        raise DamagedError(f"{workspace}: {len(damaged)} of {len(names)} generations are damaged.")
 
 
 @history.command("rollback")
@@ -397,37 +422,35 @@ def history_rollback(name: str | None, workspace: str, as_json: bool) -> None:
         click.echo(f"published generation {generation.name}")
 
 
-def _read(
-    table: Path | None, options: Mapping[str, Any]
-) -> tuple["Collection", "Counts", dict[str, Any]]:
-    """Read a table, or the bundled sample; returns the collection, the counts and its origin."""
-    from indexes import SAMPLE_PATH, Columns, build_collection, read_table
+def _collection(
+    table: Path | None, place: Any, options: Mapping[str, Any]
+) -> tuple["Collection", "Counts | None", Mapping[str, Any]]:
+    """Return the table's collection, or the one indexed, or the sample's; its counts and origin."""
+    from indexes import (
+        SAMPLE_PATH,
+        Columns,
+        UsageError,
+        build_collection,
+        open_collection,
+        read_table,
+    )  # fmt: skip
 
     columns = Columns(
         question=options["question_column"],
         answer=options["answer_column"],
         answer_id=options["id_column"],
     )
+    if table is None and columns != Columns():
+        raise UsageError("--question-column, --answer-column and --id-column need a TABLE.")
+    if table is None and place.current_name() is not None:
+        generation = place.current()
+        return open_collection(generation.folder), None, generation.manifest["source"]
     read = read_table(table or SAMPLE_PATH, columns)
     collection, counts = build_collection(read)
     for note in read.notes:
         click.echo(f"note: {read.path}: {note}", err=True)
     source = {"table": str(table.resolve()) if table else "bundled sample", **asdict(read.columns)}
     return collection, counts, source
-
-
-def _collection_to_train(
-    table: Path | None, place: Any, options: Mapping[str, Any]
-) -> tuple["Collection", Mapping[str, Any]]:
-    if table is None and place.current_name() is not None:
-        from indexes import open_collection
-
-        generation = place.current()
-        return open_collection(generation.folder), generation.manifest["source"]
-    collection, counts, source = _read(table, options)
-    for line in counts.lines():
-        click.echo(line, err=True)
-    return collection, source
 
 
 def _model_config(options: Mapping[str, Any]) -> "ModelConfig | None":

@@ -83,6 +83,8 @@ class Workspace:
                 f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
                 f"--workspace {self.folder}"
             )
+        if name not in self.names():
+            raise DamagedError(f"{self.folder}: generation {name} is published and gone. {_MEND}")
         return self.generation(name)
 
     def generation(self, name: str) -> Generation:
@@ -215,7 +217,10 @@ class Workspace:
         return generation
 
     def _one_before(self) -> Generation:
-        current = self.current_name() or ""
+        try:
+            current = self.current_name() or ""
+        except DamagedError:
+            current = "~"  # after every number
         older = [name for name in self.names() if name < current]
         with contextlib.suppress(DamagedError):
             parent = read_manifest(self.generations_folder / current)["parent"]

@@ -184,9 +184,9 @@ def _read_delimited(path: Path) -> _Parsed:
         return [], [], {}
     delimiter = _delimiter(path, text[: text.find("\n")] if "\n" in text else text)
     records: list[dict[str, str]] = []
-    skipped: dict[str, int] = {}
+    too_long: list[int] = []
     names: list[str] = []
-    for cells in _cells(path, text, delimiter):
+    for line, cells in _cells(path, text, delimiter):
         if not any(cell.strip() for cell in cells):
             continue  # a blank line is not a row
         if not names:
@@ -195,11 +195,14 @@ def _read_delimited(path: Path) -> _Parsed:
             if repeated:
                 raise UsageError(f"{path}: the column {repeated[0]!r} appears twice in the header.")
         elif len(cells) > len(names):
-            reason = "more cells than the header has (a comma outside quotes?)"
-            skipped[reason] = skipped.get(reason, 0) + 1
+            too_long.append(line)
         else:
             records.append(dict(zip(names, cells, strict=False)))
-    return names, records, skipped
+    if not too_long:
+        return names, records, {}
+    lines = ", ".join(map(str, too_long[:5])) + (", …" if len(too_long) > 5 else "")
+    reason = f"more cells than the header has (a comma outside quotes?): line {lines}"
+    return names, records, {reason: len(too_long)}
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -208,8 +211,8 @@ def _delimiter(path: Path, header: str) -> str:
     return max(",;\t", key=header.count) if any(c in header for c in ",;\t") else ","
 
 
-def _cells(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
-    """Yield the cells of each row; a quote that never closes is an error, not one huge cell."""
+def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line and the cells of each row; a quote that never closes is an error."""
     sentinel = "\0end of table\0"
     csv.field_size_limit(_MAX_CELL)
     lines = io.StringIO(text.rstrip("\r\n") + "\n", newline="")
@@ -221,7 +224,7 @@ def _cells(path: Path, text: str, delimiter: str) -> Iterator[list[str]]:
                 return
             if cells and cells[-1].endswith(sentinel):
                 break
-            yield cells
+            yield start, cells
             start = reader.line_num + 1
     except csv.Error as error:
         raise DamagedError(f"{path}, line {start}: {error}. Check the quotes there.") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from indexes.cache import Cache
 from indexes.collection import Collection
+from indexes.errors import DamagedError
 from indexes.store import Generation, Workspace
 from search.encoders import open_encoder
 from search.fusion import FusionWeights
@@ -45,8 +46,11 @@ def index_collection(
     if model:
         check_model(model)
     with workspace.writing():
-        kept = None if model or workspace.current_name() is None else workspace.current()
-        config = IndexConfig(**{**(kept.manifest["index"] if kept else {}), **(changes or {})})
+        current = _current(workspace, required=model is None)
+        config = IndexConfig(
+            **{**(current.manifest["index"] if current else {}), **(changes or {})}
+        )
+        kept = None if model else current
         if kept and kept.manifest["training"] is None and kept.manifest["model"]["name"] == SCRATCH:
             model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
         model = model or ModelConfig()
@@ -72,6 +76,15 @@ def index_collection(
             weights=read_weights(kept.folder) if kept else None,
             progress=progress,
         )
+
+
+def _current(workspace: Workspace, *, required: bool) -> Generation | None:
+    try:
+        return workspace.current() if workspace.current_name() else None
+    except DamagedError:
+        if required:
+            raise
+        return None  # a model is named: everything is built anew
 
 
 def publish_index(

@@ -73,6 +73,7 @@ class Searcher:
     def _rankings(self, cleaned: Sequence[str], n: int) -> list[dict[str, Ranking]]:
         tokens = self.index.analyzer.tokenize(cleaned)
         vectors = self.index.encoder.encode_queries(cleaned)
+        vectors[[not query for query in cleaned]] = 0  # a prompt alone is not a query
         views = self.index.views
         found = {f"bm25.{name}": views[name].search_bm25(tokens, n) for name in BM25_VIEWS}
         found |= {f"dense.{name}": views[name].search_dense(vectors, n) for name in DENSE_VIEWS}

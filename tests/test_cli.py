@@ -1,3 +1,4 @@
+import inspect
 import json
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_every_command_has_help_with_examples_and_is_in_the_readme(
     name: str, command: click.Command
 ) -> None:
     assert command.help
-    assert f"\b\n{name}" in command.help
+    assert f"\b\n{name}" in inspect.cleandoc(command.help)
     assert any(option.name == "as_json" for option in command.params)
     assert name in README
 
@@ -103,7 +104,37 @@ def test_evaluate_history_and_rollback(tmp_path: Path, pairs_csv: Path) -> None:
     (w / "generations" / "000001" / "answers.parquet").write_bytes(b"")
     verified = run("history", "verify", "-w", w)
     assert verified.exit_code == 3
-    assert "answers.parquet: 0 bytes, expected" in verified.stderr
+    assert "answers.parquet: 0 bytes, expected" in verified.stdout
+    assert "000002: " in verified.stdout
+    assert "1 of 2 generations are damaged" in verified.stderr
+    assert run("query", "배고프다", "-w", w).exit_code == 3
+    (w / "CURRENT").write_text("garbage")
+    assert "000002" in run("history", "list", "-w", w).stdout
+    assert run("history", "rollback", "-w", w).stdout == "published generation 000002\n"
+    (w / "CURRENT").write_text("000009")
+    gone = run("query", "배고프다", "-w", w)
+    assert gone.exit_code == 3
+    assert "dotbogi history rollback" in gone.stderr
+
+
+def test_without_a_table_a_workspace_keeps_its_own_collection(
+    tmp_path: Path, pairs_csv: Path
+) -> None:
+    w = tmp_path / "w"
+    assert run("index", pairs_csv, "-w", w, "--bm25", "rank-bm25").exit_code == 0
+    again = json.loads(run("index", "-w", w, "--dense", "hnsw", "--json").stdout)
+    assert again["counts"] == {"answers": 8, "questions": 9}
+    assert again["index"] == {"analyzer": "kiwi", "bm25": "rank-bm25", "dense": "hnsw"}
+    other = json.loads(run("index", "-w", w, "--model", "scratch", "--json").stdout)
+    assert other["index"] == again["index"]
+    assert json.loads(run("evaluate", "-w", w, "--json").stdout)["queries"] == 9
+
+
+def test_a_blank_query_finds_nothing_whatever_the_prompt(tmp_path: Path, pairs_csv: Path) -> None:
+    w = tmp_path / "w"
+    run("index", pairs_csv, "-w", w, "--model", "scratch", "--query-prompt", "query: ")
+    assert run("query", "  ", "-w", w).output == "no answer found\n"
+    assert "맛있는 걸" in run("query", "배고프다", "-w", w).output
 
 
 def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
@@ -132,6 +163,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "training on one row": (["train", folder / "one.csv"], 1, "too few to train"),
         "resuming nothing": (["train", "--resume"], 2, "no run to resume"),
         "a model option without a model": (["index", "--query-prompt", "q"], 2, "with --model"),
+        "columns without a table": (["train", "--question-column", "x"], 2, "need a TABLE"),
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
     }
@@ -141,7 +173,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
 @pytest.mark.parametrize("case", [
     "no such file", "no usable columns", "an empty table", "blank answers", "undecodable bytes",
     "no weights", "training on one row", "resuming nothing", "a model option without a model",
-    "a bad quota", "a temperature of zero",
+    "a bad quota", "columns without a table", "a temperature of zero",
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line_and_an_untouched_workspace(
     tmp_path: Path, pairs_csv: Path, case: str, indexed: bool

@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,11 @@ def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(table: Path, tmp_pa
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert Workspace(cut).current_name() is None
+    overtaken = tmp_path / "overtaken"
+    shutil.copytree(cut, overtaken)
+    index_collection(Workspace(overtaken), build_collection(read_table(table))[0], {})
+    with pytest.raises(UsageError, match="resuming would undo it"):
+        resume_loop(Workspace(overtaken))
     ledger = (cut / "rounds" / "run-0001" / "ledger.jsonl").read_text()
     assert '"event": "trained"' not in ledger
 

@@ -14,7 +14,7 @@ import numpy as np
 from indexes.cache import Cache
 from indexes.collection import Collection, KnownQuestion
 from indexes.dense import DenseIndex, Vectors
-from indexes.errors import DotbogiError, UsageError
+from indexes.errors import DotbogiError
 from indexes.hits import Qrels, Ranking, Run
 from indexes.lexical import BM25Index
 from indexes.text import same_text_key
@@ -214,6 +214,8 @@ def known_from_training(queries: Sequence[Query], train: Collection) -> list[boo
 def write_trec(evaluation: Evaluation, method: str, folder: Path) -> None:
     """Write run.trec and qrels.trec, from which any trec_eval gives the figures reported here.
 
+    queries.tsv tells the text of each query id.
+
     trec_eval orders equal scores by its own rule and reads them in single precision: a score that
     is not below the one before it is lowered by one such step.
     """
@@ -226,6 +228,9 @@ def write_trec(evaluation: Evaluation, method: str, folder: Path) -> None:
             lines.append(f"{query_id} Q0 {answer} {rank} {score:.9g} dotbogi-{method}")
             previous = score
     _write(folder / "run.trec", lines)
+    texts = (" ".join(query.text.split()) for query in evaluation.queries)
+    ids = (query.id for query in evaluation.queries)
+    _write(folder / "queries.tsv", [f"{i}\t{text}" for i, text in zip(ids, texts, strict=True)])
     qrels: Qrels = {query.id: query.grades for query in evaluation.queries}
     _write(
         folder / "qrels.trec",
@@ -254,8 +259,5 @@ def _one_word(answer_id: str) -> str:
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UsageError(f"{error.filename}: a file; expected a folder to write into.") from error
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -54,13 +54,14 @@ def run_loop(
         current = workspace.current() if workspace.current_name() else None
         if current:
             _check_nothing_lost(open_collection(current.folder), collection)
-        if current:
             config = replace(config, index=IndexConfig(**current.manifest["index"]))
         published = current if model is None else None
         if published:
             model = ModelConfig(**published.manifest["model"])
             _check_same_split(published, config)
-        config = replace(config, model=model or ModelConfig())
+        config = replace(
+            config, model=model or ModelConfig(), started_from=workspace.current_name()
+        )
         last = max((int(name.removeprefix("run-")) for name in _runs(workspace)), default=0)
         folder = workspace.rounds_folder / f"run-{last + 1:04}"
         staged = workspace.rounds_folder / ".starting"
@@ -94,8 +95,22 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
         if Ledger(folder).get("ended"):
             raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
         config = _config_from(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        _check_not_overtaken(workspace, config, folder.name)
         logger.info("resuming %s", folder.name)
         return Run(workspace, folder, open_collection(folder), config, progress).go()
+
+
+def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
+    """Refuse to publish an old collection over one that was indexed after the run began."""
+    name = workspace.current_name()
+    if name == config.started_from:
+        return
+    training = workspace.current().manifest["training"] or {}
+    if training.get("run") != run:
+        raise UsageError(
+            f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
+            "since, and resuming would undo it. Start another run: dotbogi train"
+        )
 
 
 def _runs(workspace: Workspace) -> list[str]:

@@ -40,6 +40,7 @@ from training.negatives import (
     train_side,
 )
 
+FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
 
@@ -58,6 +59,7 @@ class LoopConfig:
     model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
     source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
     index: IndexConfig = field(default_factory=IndexConfig)
+    started_from: str | None = None  # the generation that was published when the run began
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ class Run:
         counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
         if not self.ledger.get("started"):
             self.ledger.add("started", config=asdict(self.config), questions=counts)
+        if len(self.dev) < FEW_QUERIES:
+            logger.info(
+                "only %d development questions: a gain has to be large to be told from chance",
+                len(self.dev),
+            )
         rounds = [self._round_zero()]
         best = rounds[0]
         incumbent = self._incumbent(rounds[0])
