@@ -3,11 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.dense import Vectors
 from search.encoders import unit_rows
 from search.scratch import save_scratch_model
+
+# Shared machines stall: a slow example is no failure.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 ANSWERS = {
     "a1": "맛있는 걸 챙겨 드세요.",
