@@ -202,12 +202,11 @@ def train(
             raise UsageError(
                 f"--resume takes the settings of the run it goes on with; leave out {given[0]}."
             )
+        counts = None
         result = resume_loop(place, progress=_shows_progress(as_json))
     else:
         config, model = _loop_config(options), _model_config(options)
         collection, counts, source = _collection(table, place, options)
-        for line in counts.lines() if counts else []:
-            click.echo(line, err=True)
         result = run_loop(
             place, collection, config(source), model=model, progress=_shows_progress(as_json)
         )
@@ -215,7 +214,7 @@ def train(
         rounds = [{k: v for k, v in e.items() if k != "gate_scores"} for e in result.dev]
         _print_json({**asdict(result), "dev": rounds})  # a figure a query is in the ledger
     else:
-        _print_lines(["", *loop_lines(result)])
+        _print_lines(["", *(counts.lines() if counts else []), *loop_lines(result)])
         if result.generation:
             click.echo(f"published generation {result.generation} in {workspace}")
         else:

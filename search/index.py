@@ -31,7 +31,7 @@ class IndexConfig:
 
 @dataclass(frozen=True, slots=True)
 class SearchIndex:
-    """A collection with both indexes over both views, and the encoder and analyzer that fit."""
+    """A collection with the indexes over its views, and the encoder and analyzer that fit."""
 
     collection: Collection
     config: IndexConfig
@@ -52,7 +52,7 @@ def build_index(
     trained_on: frozenset[str] = frozenset(),
     weights: FusionWeights | None = None,
 ) -> SearchIndex:
-    """Analyse and encode a collection, and index both views of it.
+    """Analyse and encode a collection, and index the views of it.
 
     Args:
         collection: answers and known questions.

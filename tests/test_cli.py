@@ -185,6 +185,8 @@ def test_bad_input_is_one_clear_line_and_an_untouched_workspace(
     arguments, exit_code, message = bad_inputs(tmp_path)[case]
     result = run(*arguments, "-w", w)
     error = result.stderr.strip().splitlines()[-1]
+    if "Usage:" not in result.stderr:  # click's own errors show the usage first
+        assert result.stderr.count("\n") == 1
     assert (result.exit_code, result.stdout) == (exit_code, "")
     assert error.startswith("Error: ")
     assert message in error
