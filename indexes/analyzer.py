@@ -89,8 +89,19 @@ class Analyzer:
         parts += [f"{package} {importlib.metadata.version(package)}" for package in packages]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
+    def tokenize_queries(self, texts: Sequence[str]) -> list[list[str]]:
+        """Return the tokens of each query, in which a lemma counts twice.
+
+        A word has one lemma and several bigrams, which outvote it where two words share letters
+        alone; the weight was chosen on development splits (benchmarks/LOG.md).
+        """
+        return self._tokenize(texts, times=2)
+
     def tokenize(self, texts: Sequence[str]) -> list[list[str]]:
         """Return the tokens of each text, in no order that matters to BM25."""
+        return self._tokenize(texts, times=1)
+
+    def _tokenize(self, texts: Sequence[str], times: int) -> list[list[str]]:
         folded = [unicodedata.normalize("NFC", text).lower() for text in texts]
         if self.name == "whitespace":
             return [text.split() for text in folded]
@@ -98,7 +109,7 @@ class Analyzer:
         if self.name == "bigram":
             return surface
         morphemes = map(_morpheme_tokens, _kiwi().tokenize(folded))
-        return [first + second for first, second in zip(morphemes, surface, strict=True)]
+        return [times * lemmas + rest for lemmas, rest in zip(morphemes, surface, strict=True)]
 
 
 @cache

@@ -10,6 +10,7 @@ from indexes.collection import Collection
 from indexes.dense import DenseIndex, Vectors
 from indexes.hits import Candidate, Ranking
 from indexes.lexical import BM25Index
+from indexes.text import sentences
 
 DENSE_VIEWS = ("answer", "question")
 BM25_VIEWS = ("answer", "question", "joined")
@@ -27,15 +28,16 @@ class View:
     """Texts that each belong to an answer, with the indexes over them.
 
     An answer's score in a view is that of its best text. `owners[i]` is the position in
-    `answer_ids` (ascending) of the answer that text `i` belongs to. `questions` are the texts
-    themselves in the question view and None in the others. A joined text is an answer with all
-    its known questions; there is no vector of it.
+    `answer_ids` (ascending) of the answer that text `i` of BM25 belongs to, `dense_owners[i]` that
+    of vector `i`. `questions` are the texts themselves in the question view and None in the others.
+    A joined text is an answer with all its known questions; there is no vector of it.
     """
 
     answer_ids: Sequence[str]
     owners: NDArray[np.int64]
     bm25: BM25Index
     dense: DenseIndex | None = None
+    dense_owners: NDArray[np.int64] | None = None
     questions: Sequence[str] | None = None
 
     def search_dense(self, vectors: Vectors, n: int) -> list[Ranking]:
@@ -46,6 +48,7 @@ class View:
             n: answers a query.
         """
         assert self.dense is not None
+        assert self.dense_owners is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         total = min(len(self.dense), MOST_ROWS)
@@ -56,7 +59,7 @@ class View:
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
                 ranking = self._best_texts(
-                    query_rows[real], query_scores[real].astype(np.float64), n
+                    self.dense_owners, query_rows[real], query_scores[real].astype(np.float64), n
                 )
                 found[query] = ranking
                 # More is needed while answers are missing, or texts beyond may tie with the last.
@@ -69,16 +72,17 @@ class View:
 
     def search_bm25(self, tokens: Sequence[Sequence[str]], n: int) -> list[Ranking]:
         """Return the `n` best answers for each query's tokens."""
-        return [self._best_texts(*self.bm25.scores(query), n) for query in tokens]
+        return [self._best_texts(self.owners, *self.bm25.scores(query), n) for query in tokens]
 
     def _best_texts(
         self,
+        owners_of_rows: NDArray[np.int64],
         rows: NDArray[np.int64],
         scores: NDArray[np.float64],
         n: int,
     ) -> Ranking:
         """Keep each answer's best text and order answers by score, then by id."""
-        owners = self.owners[rows]
+        owners = owners_of_rows[rows]
         order = np.lexsort((rows, owners, -scores))
         _, first = np.unique(owners[order], return_index=True)
         best = order[np.sort(first)][:n]
@@ -95,20 +99,46 @@ class View:
 def make_views(
     collection: Collection, bm25: Mapping[str, BM25Index], dense: Mapping[str, DenseIndex]
 ) -> dict[str, View]:
-    """Return the views of a collection over indexes of its answers, questions and both joined."""
+    """Return the views of a collection.
+
+    Args:
+        collection: what was indexed.
+        bm25: indexes of the answers, of the known questions, and of both joined.
+        dense: indexes of the vectors of `dense_texts`.
+    """
     answer_ids = [answer.id for answer in collection.answers]
     own = np.arange(len(answer_ids))
+    owners = {view: np.asarray(o, np.int64) for view, (_, o) in dense_texts(collection).items()}
+    questions = [question.text for question in collection.questions]
     return {
-        "answer": View(answer_ids, own, bm25["answer"], dense["answer"]),
+        "answer": View(answer_ids, own, bm25["answer"], dense["answer"], owners["answer"]),
         "question": View(
             answer_ids,
-            np.asarray(owners_of_questions(collection), np.int64),
+            owners["question"],
             bm25["question"],
             dense["question"],
-            [question.text for question in collection.questions],
+            owners["question"],
+            questions,
         ),
         "joined": View(answer_ids, own, bm25["joined"]),
     }
+
+
+def dense_texts(collection: Collection) -> dict[str, tuple[list[str], list[int]]]:
+    """Return the texts that get a vector in each dense view, and the positions of their answers.
+
+    An answer of several sentences is found by the whole and by each of them: in the vector of a
+    long text the one sentence that answers drowns (benchmarks/LOG.md).
+    """
+    texts: list[str] = []
+    owners: list[int] = []
+    for position, answer in enumerate(collection.answers):
+        parts = sentences(answer.text)
+        rows = [answer.text, *parts] if len(parts) > 1 else [answer.text]
+        texts += rows
+        owners += [position] * len(rows)
+    questions = [question.text for question in collection.questions]
+    return {"answer": (texts, owners), "question": (questions, owners_of_questions(collection))}
 
 
 def owners_of_questions(collection: Collection) -> list[int]:

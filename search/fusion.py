@@ -3,27 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from indexes.hits import Candidate, Ranking
 from indexes.views import DENSE
-
-# Smaller than the paper's 60: with two lists that often agree, the first places should weigh
-# more. Chosen on development splits (benchmarks/LOG.md).
-RRF_K = 10
 
 METHODS = ("bm25", "dense", "hybrid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionWeights:
-    """What the ranks of each list count for. Saved in a generation's fusion.json."""
+    """What the normalised scores of each list count for. Saved in a generation's fusion.json."""
 
     joined: float = 2.0  # BM25 over answer and known questions as one text
     bm25: float = 1.0  # the better of BM25 over either
     dense: float = 1.0  # the better of dense over either
 
 
-# Before training, the vectors of a scratch model know less than BM25 and break its ties at best;
-# at full weight they cost .02 to .18 MRR@10 (benchmarks/LOG.md).
+# Before training, the vectors of a scratch model know less than BM25 and break its ties at best
+# (benchmarks/LOG.md).
 UNTRAINED = FusionWeights(dense=0.1)
 
 
@@ -32,27 +31,44 @@ def fuse(
     method: str = "hybrid",
     weights: FusionWeights | None = None,
 ) -> Ranking:
-    """Merge the signals of one query by reciprocal rank.
+    """Merge the signals of one query by a convex combination of normalised scores.
 
-    The hybrid is RRF of three lists: BM25 over answer and known questions joined; the better of
-    BM25 over either; the better of dense over either. (The views of one scorer share a scale, so
-    an answer can count with its best text.) RRF over all signals one by one lets the weaker view
-    of a collection pull the better one down (benchmarks/LOG.md).
+    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1. The lists are BM25 over answer
+    and known questions joined; the better of BM25 over either; the better of dense over either.
+    (The views of one scorer share a scale, so an answer counts with its best text.) The order of
+    equals is that of their answer ids. The known question kept for an answer is that of the list
+    where it stands highest.
 
     Args:
         signals: a ranking for each name in `indexes.views.SIGNALS`.
         method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
         weights: of the lists in the hybrid.
     """
-    joined, bm25, dense = lists_of(signals)
+    lists = lists_of(signals)
     if method != "hybrid":
-        return {"bm25": joined, "dense": dense}[method]
-    weights = weights or FusionWeights()
-    return reciprocal_rank_fusion(
-        [joined, bm25, dense],
-        k=RRF_K,
-        weights=[weights.joined, weights.bm25, weights.dense],
-    )
+        return {"bm25": lists[0], "dense": lists[2]}[method]
+    vector = weight_vector(weights or FusionWeights())
+    # A list without a vote has no say in what is found either.
+    voting = [ranking for ranking, weight in zip(lists, vector, strict=True) if weight]
+    found = {candidate.answer_id for ranking in voting for candidate in ranking}
+    questions: dict[str, tuple[int, str]] = {}
+    for ranking in voting:
+        for rank, candidate in enumerate(ranking, 1):
+            if candidate.question is not None:
+                seen = (rank, candidate.question)
+                questions[candidate.answer_id] = min(questions.get(candidate.answer_id, seen), seen)
+    answer_ids, parts = normalised_scores(lists)
+    fused = dict(zip(answer_ids, (parts @ vector).round(12).tolist(), strict=True))
+    return [
+        Candidate(answer_id, fused[answer_id], questions.get(answer_id, (0, None))[1])
+        for answer_id in sorted(found, key=lambda answer_id: (-fused[answer_id], answer_id))
+    ]
+
+
+def weight_vector(weights: FusionWeights) -> NDArray[np.float64]:
+    """Return the weights of the lists as `lists_of` orders them, adding up to 1."""
+    vector: NDArray[np.float64] = np.asarray([weights.joined, weights.bm25, weights.dense])
+    return vector / float(vector.sum())
 
 
 def lists_of(signals: Mapping[str, Ranking]) -> tuple[Ranking, Ranking, Ranking]:
@@ -62,6 +78,29 @@ def lists_of(signals: Mapping[str, Ranking]) -> tuple[Ranking, Ranking, Ranking]
         best_of([signals["bm25.answer"], signals["bm25.question"]]),
         best_of([signals[name] for name in DENSE]),
     )
+
+
+def normalised_scores(
+    lists: tuple[Ranking, Ranking, Ranking],
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the ids in any list, ascending, and their scores in each on a scale from 0 to 1.
+
+    1 is a list's best score. 0 is, for BM25, no shared token: an answer that is not in the list.
+    For dense it is the last of the nearest answers: models differ in what cosine a stranger has.
+    """
+    answer_ids = sorted({candidate.answer_id for ranking in lists for candidate in ranking})
+    rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
+    scores = np.zeros((len(rows), len(lists)))
+    for column, ranking in enumerate(lists):
+        if not ranking:
+            continue
+        zero = ranking[-1].score if column == 2 else 0.0
+        span = ranking[0].score - zero
+        for candidate in ranking:
+            # All of one score: each is as good as the best, unless BM25 gives them nothing.
+            score = (candidate.score - zero) / span if span > 0 else float(column == 2)
+            scores[rows[candidate.answer_id], column] = max(0.0, score)
+    return answer_ids, scores
 
 
 def best_of(rankings: Sequence[Ranking]) -> Ranking:
@@ -78,40 +117,3 @@ def best_of(rankings: Sequence[Ranking]) -> Ranking:
             if known is None or candidate.score > known.score:
                 best[candidate.answer_id] = candidate
     return sorted(best.values(), key=lambda candidate: (-candidate.score, candidate.answer_id))
-
-
-def reciprocal_rank_fusion(
-    rankings: Sequence[Ranking], *, k: int = 60, weights: Sequence[float] | None = None
-) -> Ranking:
-    """Merge rankings by the sum of weight / (k + rank), ranks from 1.
-
-    Cormack et al., SIGIR 2009. Input scores are ignored, so cosine and BM25 need no common
-    scale. Ties: smaller answer_id first. The known question kept for an answer is that of the
-    ranking where it stands highest.
-
-    Args:
-        rankings: best first; an answer may be in only one.
-        k: damping constant (60 in the paper), not the number of hits.
-        weights: one a ranking; 1 if left out, as in the paper. A ranking of weight 0 has no say
-            in what is found either.
-
-    >>> first = [Candidate("a", 9.0), Candidate("b", 5.0)]
-    >>> second = [Candidate("b", 0.8), Candidate("c", 0.7)]
-    >>> [c.answer_id for c in reciprocal_rank_fusion([first, second])]
-    ['b', 'a', 'c']
-    """
-    scores: dict[str, float] = {}
-    questions: dict[str, tuple[int, str]] = {}
-    for ranking, weight in zip(rankings, weights or [1.0] * len(rankings), strict=True):
-        for rank, candidate in enumerate(ranking if weight else [], 1):
-            score = scores.get(candidate.answer_id, 0.0) + weight / (k + rank)
-            scores[candidate.answer_id] = score
-            if candidate.question is not None:
-                found = (rank, candidate.question)
-                questions[candidate.answer_id] = min(
-                    questions.get(candidate.answer_id, found), found
-                )
-    return [
-        Candidate(answer_id, score, questions.get(answer_id, (0, None))[1])
-        for answer_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    ]

@@ -15,7 +15,14 @@ from indexes.errors import ModelMismatchError
 from indexes.lexical import BM25Engine, BM25Index, Tokens
 from indexes.store import Generation, write_json
 from indexes.text import same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
+from indexes.views import (
+    BM25_VIEWS,
+    DENSE_VIEWS,
+    View,
+    dense_texts,
+    make_views,
+    owners_of_questions,
+)
 from search.encoders import Encoder, open_encoder
 from search.fusion import UNTRAINED, FusionWeights
 
@@ -86,7 +93,8 @@ def build_index(
         rows["joined"][owner] += row
     bm25 = {view: BM25Index.build(rows[view], config.bm25) for view in BM25_VIEWS}
     dense = {
-        view: DenseIndex.build(vectors(view, texts[view]), config.dense) for view in DENSE_VIEWS
+        view: DenseIndex.build(vectors(view, encoded), config.dense)
+        for view, (encoded, _) in dense_texts(collection).items()
     }
     weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
     views = make_views(collection, bm25, dense)

@@ -71,7 +71,7 @@ class Searcher:
         return found
 
     def _rankings(self, cleaned: Sequence[str], n: int) -> list[dict[str, Ranking]]:
-        tokens = self.index.analyzer.tokenize(cleaned)
+        tokens = self.index.analyzer.tokenize_queries(cleaned)
         vectors = self.index.encoder.encode_queries(cleaned)
         vectors[[not query for query in cleaned]] = 0  # a prompt alone is not a query
         views = self.index.views

@@ -51,3 +51,10 @@ def test_texts_without_words_have_no_tokens(name: str) -> None:
 def test_every_analyzer_has_its_own_fingerprint() -> None:
     names = ("kiwi", "bigram", "whitespace")
     assert len({Analyzer(name).fingerprint for name in names}) == 3
+
+
+def test_a_lemma_of_a_query_counts_twice() -> None:
+    text = ["밥을 먹었어 5G"]
+    once, query = Analyzer().tokenize(text)[0], Analyzer().tokenize_queries(text)[0]
+    assert sorted(query) == sorted(once + [token for token in once if "/" in token])
+    assert Analyzer("bigram").tokenize_queries(text) == Analyzer("bigram").tokenize(text)

@@ -2,43 +2,65 @@ import pytest
 
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
-from search.fusion import FusionWeights, fuse, reciprocal_rank_fusion
+from search.fusion import FusionWeights, fuse, normalised_scores
+
+EMPTY = {name: [] for name in SIGNALS}
+SIGNALS_OF_A_QUERY = EMPTY | {
+    "bm25.joined": [Candidate("a", 8.0), Candidate("b", 2.0)],
+    "bm25.answer": [Candidate("a", 2.0)],
+    "bm25.question": [Candidate("b", 4.0, "bm25's")],
+    "dense.question": [Candidate("b", 0.9, "dense's"), Candidate("c", 0.6), Candidate("d", 0.3)],
+}
 
 
-def test_rrf_equals_the_written_out_sum() -> None:
-    first = [Candidate("a", 9.0), Candidate("b", 8.0), Candidate("c", 7.0)]
-    second = [Candidate("c", 0.9), Candidate("a", 0.1)]
-    fused = {c.answer_id: c.score for c in reciprocal_rank_fusion([first, second])}
-    assert fused == pytest.approx({"a": 1 / 61 + 1 / 62, "b": 1 / 62, "c": 1 / 63 + 1 / 61})
-
-
-def test_rrf_weights_multiply_the_ranks() -> None:
-    fused = reciprocal_rank_fusion(
-        [[Candidate("a", 1.0)], [Candidate("b", 1.0)]], weights=[1.0, 3.0]
+def test_the_hybrid_equals_the_written_out_sum() -> None:
+    weights = FusionWeights(joined=2, bm25=1, dense=1)
+    fused = {c.answer_id: c.score for c in fuse(SIGNALS_OF_A_QUERY, weights=weights)}
+    assert fused == pytest.approx(
+        {
+            "a": (2 * 8 / 8 + 2 / 4 + 0) / 4,
+            "b": (2 * 2 / 8 + 4 / 4 + 1) / 4,
+            "c": (0 + 0 + (0.6 - 0.3) / (0.9 - 0.3)) / 4,
+            "d": 0,
+        }
     )
-    assert [(c.answer_id, c.score) for c in fused] == [("b", 3 / 61), ("a", 1 / 61)]
+
+
+def test_one_scorer_alone_is_its_own_list() -> None:
+    assert [c.answer_id for c in fuse(SIGNALS_OF_A_QUERY, "bm25")] == ["a", "b"]
+    assert [(c.answer_id, c.score) for c in fuse(SIGNALS_OF_A_QUERY, "dense")] == [
+        ("b", 0.9),
+        ("c", 0.6),
+        ("d", 0.3),
+    ]
+
+
+def test_a_list_of_weight_0_finds_nothing() -> None:
+    found = fuse(SIGNALS_OF_A_QUERY, weights=FusionWeights(joined=1, bm25=1, dense=0))
+    assert [c.answer_id for c in found] == ["a", "b"]
 
 
 def test_ties_break_by_answer_id() -> None:
-    fused = reciprocal_rank_fusion([[Candidate("b", 1.0)], [Candidate("a", 1.0)]])
-    assert [c.answer_id for c in fused] == ["a", "b"]
+    signals = EMPTY | {"dense.answer": [Candidate("b", 0.5), Candidate("a", 0.5)]}
+    assert [c.answer_id for c in fuse(signals)] == ["a", "b"]
 
 
 def test_the_known_question_is_that_of_the_highest_rank() -> None:
-    first = [Candidate("x", 2.0), Candidate("a", 1.0, "second place")]
-    second = [Candidate("a", 0.1, "first place")]
-    fused = reciprocal_rank_fusion([first, second])
-    assert next(c for c in fused if c.answer_id == "a").question == "first place"
-
-
-def test_hybrid_is_rrf_of_joined_and_the_better_view_of_each_scorer() -> None:
-    signals = {name: [] for name in SIGNALS} | {
-        "bm25.joined": [Candidate("a", 5.0)],
-        "bm25.answer": [Candidate("a", 2.0)],
-        "bm25.question": [Candidate("b", 3.0, "q")],
-        "dense.question": [Candidate("b", 0.9, "q")],
+    signals = EMPTY | {
+        "bm25.question": [Candidate("x", 2.0), Candidate("a", 1.0, "second place")],
+        "dense.question": [Candidate("a", 0.1, "first place")],
     }
-    fused = {c.answer_id: c.score for c in fuse(signals, weights=FusionWeights(dense=0.5))}
-    assert fused == pytest.approx({"a": 2 / 11 + 1 / 12, "b": 1 / 11 + 0.5 / 11})
-    assert [c.answer_id for c in fuse(signals, "bm25")] == ["a"]
-    assert [c.answer_id for c in fuse(signals, "dense")] == ["b"]
+    assert next(c for c in fuse(signals) if c.answer_id == "a").question == "first place"
+
+
+def test_lists_without_a_scale_stay_between_0_and_1() -> None:
+    # rank-bm25 gives 0 and less where a token is in half of the answers.
+    ids, scores = normalised_scores(
+        ([Candidate("a", 0.0), Candidate("b", -1.0)], [Candidate("a", 2.0)], [Candidate("b", -0.2)])
+    )
+    assert ids == ["a", "b"]
+    assert scores.tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+def test_nothing_found_is_an_empty_ranking() -> None:
+    assert fuse(EMPTY) == []

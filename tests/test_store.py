@@ -226,7 +226,7 @@ def test_a_newer_format_is_refused_by_name(workspace: Workspace) -> None:
     path = workspace.current().folder / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(DotbogiError, match="format 99, this version reads 1"):
+    with pytest.raises(DotbogiError, match="format 99, this version reads"):
         read_manifest(path.parent)
 
 

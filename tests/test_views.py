@@ -75,3 +75,11 @@ def test_a_collection_without_questions_has_an_empty_question_view(
     index = build_index(Collection(collection.answers, []), encoder)
     assert index.views["question"].search_dense(encoder.encode_queries(["배고프다"]), 5) == [[]]
     assert index.views["question"].search_bm25([["배고프/V"]], 5) == [[]]
+
+
+def test_an_answer_is_found_by_each_of_its_sentences(encoder: LetterEncoder) -> None:
+    answers = [Answer("a", "가나다라. 배고프다! 마바사아"), Answer("b", "배고파요 자차카타")]
+    view = build_index(Collection(answers, []), encoder).views["answer"]
+    ranking = view.search_dense(encoder.encode_queries(["배고프다!"]), 5)[0]
+    assert [candidate.answer_id for candidate in ranking] == ["a", "b"]
+    assert ranking[0].score == pytest.approx(1)

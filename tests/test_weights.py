@@ -19,7 +19,7 @@ def random_signals(seed: int):  # type: ignore[no-untyped-def]
         found = {}
         for name in SIGNALS:
             ids = rng.sample([f"a{n}" for n in range(25)], 12)
-            found[name] = [Candidate(a, 1 - rank / 10) for rank, a in enumerate(ids)]
+            found[name] = [Candidate(a, 1 - rank / 20) for rank, a in enumerate(ids)]
         signals.append(found)
         grades.append({f"a{rng.randrange(25)}": 1})
     return signals, grades

@@ -18,7 +18,7 @@ from indexes.errors import DotbogiError
 from indexes.hits import Qrels, Ranking, Run
 from indexes.lexical import BM25Index
 from indexes.text import same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, make_views
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, dense_texts, make_views
 from search.fusion import METHODS, FusionWeights, best_of
 from search.index import SearchIndex, build_index, question_digest
 from search.searcher import Searcher
@@ -185,11 +185,13 @@ def dense_mrr(train: Collection, queries: Sequence[Query]) -> Callable[[Encode, 
 
     Used inside a fit, where the weights change with every step: only vectors are made anew.
     """
-    answers = [answer.text for answer in train.answers]
-    questions = [question.text for question in train.questions]
+    texts = {view: texts for view, (texts, _) in dense_texts(train).items()}
 
     def score(encode_queries: Encode, encode_answers: Encode) -> float:
-        vectors = {"answer": encode_answers(answers), "question": encode_queries(questions)}
+        vectors = {
+            "answer": encode_answers(texts["answer"]),
+            "question": encode_queries(texts["question"]),
+        }
         views = make_views(
             train,
             dict.fromkeys(BM25_VIEWS, BM25Index.build([])),

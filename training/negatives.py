@@ -149,16 +149,18 @@ class _Miner:
         self._answer_vectors: Vectors = encoder.encode_answers(texts)
         self._question_vectors: Vectors = encoder.encode_queries(questions)
         self._rng = np.random.default_rng(config.seed)
+        own = np.arange(len(texts))
         view = View(
             [answer.id for answer in side.answers],
-            np.arange(len(texts)),
+            own,
             BM25Index.build(analyzer.tokenize(texts)),
             DenseIndex.build(self._answer_vectors),
+            own,  # whole answers: they are what is trained on
         )
         wanted = {source for source, quota in config.quotas.items() if quota}
         self._found: dict[Source, list[Ranking]] = {}
         if "bm25" in wanted:
-            tokens = analyzer.tokenize(questions)
+            tokens = analyzer.tokenize_queries(questions)
             self._found["bm25"] = view.search_bm25(tokens, config.window)
         if "model" in wanted:
             self._found["model"] = view.search_dense(self._question_vectors, config.window)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.hits import Ranking
-from search.fusion import RRF_K, FusionWeights, lists_of
+from search.fusion import FusionWeights, lists_of, normalised_scores, weight_vector
 
 GRID = (0.0, 0.25, 0.5, 1.0, 2.0)
 DEPTH = 10  # MRR@10
@@ -25,10 +25,9 @@ def fit_weights(
         signals: for each query, its ranking by every signal.
         grades: for each query, its right answers.
     """
-    default = FusionWeights()
-    fallback = np.asarray([default.joined, default.bm25, default.dense])
+    fallback = weight_vector(FusionWeights())
     ratios = {
-        tuple(np.asarray(weights) / max(weights)): np.asarray(weights)
+        tuple((np.asarray(weights) / sum(weights)).round(12)): np.asarray(weights) / sum(weights)
         for weights in itertools.product(GRID, repeat=3)
         if any(weights)
     }
@@ -36,8 +35,11 @@ def fit_weights(
     total = np.zeros(len(tried))
     for found, graded in zip(signals, grades, strict=True):
         total += _reciprocal_ranks(found, graded, tried)
-    best = tried[int(np.argmax(total.round(9)))]
-    return FusionWeights(joined=float(best[0]), bm25=float(best[1]), dense=float(best[2]))
+    best = int(np.argmax(total.round(9)))
+    if best == 0:
+        return FusionWeights()
+    joined, bm25, dense = tried[best].round(6).tolist()
+    return FusionWeights(joined=joined, bm25=bm25, dense=dense)
 
 
 def _reciprocal_ranks(
@@ -45,17 +47,17 @@ def _reciprocal_ranks(
 ) -> NDArray[np.float64]:
     """Return one query's reciprocal rank at 10 under each row of weights."""
     lists = lists_of(signals)
-    answer_ids = sorted({candidate.answer_id for ranking in lists for candidate in ranking})
+    answer_ids, parts = normalised_scores(lists)
     rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
-    parts = np.zeros((len(rows), len(lists)))
+    listed = np.zeros(parts.shape, bool)
     for column, ranking in enumerate(lists):
-        for rank, candidate in enumerate(ranking, 1):
-            parts[rows[candidate.answer_id], column] = 1 / (RRF_K + rank)
-    scores = parts @ tried.T  # answers × weightings
+        for candidate in ranking:
+            listed[rows[candidate.answer_id], column] = True
+    found = listed @ (tried.T > 0)  # by a list that has a vote
+    scores = np.where(found, (parts @ tried.T).round(12), -1.0)  # answers × weightings
     first = np.full(len(tried), np.inf)
     for answer_id in grades.keys() & rows.keys():
         row = rows[answer_id]
         above = (scores > scores[row]).sum(axis=0) + (scores[:row] == scores[row]).sum(axis=0)
-        # Without a list that holds it, an answer is not found at all.
-        first = np.minimum(first, np.where(scores[row] > 0, above + 1, np.inf))
+        first = np.minimum(first, np.where(found[row], above + 1, np.inf))
     return np.where(first <= DEPTH, 1 / first, 0.0)
