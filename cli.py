@@ -67,7 +67,9 @@ _columns = _options(
     click.option("--id-column", metavar="NAME", help="Column of the answers' ids."),
 )
 _model = _options(
-    click.option("--model", metavar="MODEL", help="scratch, a model folder, or a hub id."),
+    click.option(
+        "--model", metavar="MODEL", help="starter (default), scratch, a folder, a hub id."
+    ),
     click.option("--max-seq-length", type=int, metavar="N", help="Tokens read of each text."),
     click.option("--query-prompt", metavar="TEXT", help='Before every query, e.g. "query: ".'),
     click.option("--answer-prompt", metavar="TEXT", help='Before every answer, e.g. "passage: ".'),
@@ -167,7 +169,11 @@ def index(
 @click.option(
     "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."
 )
-@click.option("--learning-rate", type=_ABOVE_ZERO, help="Default: 0.2 static, 2e-5 transformer.")
+@click.option(
+    "--learning-rate",
+    type=_ABOVE_ZERO,
+    help="Default: 0.2 scratch, 0.002 static, 2e-5 transformer.",
+)
 @click.option("--temperature", type=_ABOVE_ZERO, help="Default: 0.1 static, 0.05 transformer.")
 @click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")

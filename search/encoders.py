@@ -10,6 +10,7 @@ import numpy as np
 
 from indexes.dense import Vectors
 from indexes.errors import DamagedError, DotbogiError
+from search.static import read_weights
 
 _CHUNK = 1024  # texts whose token vectors are gathered at once
 
@@ -99,17 +100,12 @@ class StaticEncoder:
     """Mean of token vectors, by numpy: equal to sentence-transformers' StaticEmbedding to 1e-5."""
 
     def __init__(self, folder: Path) -> None:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
         from tokenizers import Tokenizer
 
         inside = folder / read_modules(folder)[0]["path"]
+        self._weights = read_weights(inside)
         try:
-            tensors = load_file(inside / "model.safetensors")
-            self._weights = tensors["embedding.weight"].astype(np.float32, copy=False)
             self._tokenizer = Tokenizer.from_file(str(inside / "tokenizer.json"))
-        except (OSError, KeyError, SafetensorError) as error:
-            raise DamagedError(f"{inside}: no readable weights of a static model.") from error
         except Exception as error:  # tokenizers raises no narrower class
             raise DamagedError(f"{inside / 'tokenizer.json'}: cannot be read.") from error
         self._tokenizer.no_padding()
@@ -139,25 +135,28 @@ class StaticEncoder:
         return self._encode(self._prompts[1], texts)
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        for start in range(0, len(texts), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            vectors[part] = self._sums(prompt, texts[part])
-        # The sum and the mean of the tokens point the same way.
-        return unit_rows(vectors)
+        return encode_static(self._tokenizer, self._weights, [prompt + text for text in texts])
 
-    def _sums(self, prompt: str, texts: Sequence[str]) -> Vectors:
-        encodings = self._tokenizer.encode_batch_fast(
-            [prompt + text for text in texts], add_special_tokens=False
-        )
-        vectors = np.zeros((len(texts), self.dim), np.float32)
-        lengths = np.asarray([len(encoding.ids) for encoding in encodings], np.int64)
-        filled = lengths > 0  # reduceat has no empty segments
-        if filled.any():
-            ids = np.concatenate([encoding.ids for encoding in encodings if encoding.ids])
-            starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
-            vectors[filled] = np.add.reduceat(self._weights[ids.astype(np.int64)], starts, axis=0)
-        return vectors
+
+def encode_static(tokenizer: Any, weights: Vectors, texts: Sequence[str]) -> Vectors:
+    """Return texts × dim unit rows: means of the token vectors; a text without tokens is zeros."""
+    vectors = np.zeros((len(texts), weights.shape[1]), np.float32)
+    for start in range(0, len(texts), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        vectors[part] = _sums_of_tokens(tokenizer, weights, texts[part])
+    return unit_rows(vectors)  # the sum and the mean of the tokens point the same way
+
+
+def _sums_of_tokens(tokenizer: Any, weights: Vectors, texts: Sequence[str]) -> Vectors:
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    vectors = np.zeros((len(texts), weights.shape[1]), np.float32)
+    lengths = np.asarray([len(encoding.ids) for encoding in encodings], np.int64)
+    filled = lengths > 0  # reduceat has no empty segments
+    if filled.any():
+        ids = np.concatenate([encoding.ids for encoding in encodings if encoding.ids])
+        starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
+        vectors[filled] = np.add.reduceat(weights[ids.astype(np.int64)], starts, axis=0)
+    return vectors
 
 
 class TransformerEncoder:

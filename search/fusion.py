@@ -14,16 +14,20 @@ METHODS = ("bm25", "dense", "hybrid")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionWeights:
-    """What the normalised scores of each list count for. Saved in a generation's fusion.json."""
+    """What the normalised scores of each list count for. Saved in a generation's fusion.json.
+
+    Chosen on the development questions of three sets (benchmarks/LOG.md); `train` fits them.
+    """
 
     joined: float = 2.0  # BM25 over answer and known questions as one text
     bm25: float = 1.0  # the better of BM25 over either
-    dense: float = 1.0  # the better of dense over either
+    dense: float = 3.0  # the better of dense over either
+    floor: float = 0.0  # the cosine of two answers that have nothing in common: counts as 0
 
 
 # Before training, the vectors of a scratch model know less than BM25 and break its ties at best
 # (benchmarks/LOG.md).
-UNTRAINED = FusionWeights(dense=0.1)
+UNTRAINED = FusionWeights(dense=0.3)
 
 
 def fuse(
@@ -47,7 +51,8 @@ def fuse(
     lists = lists_of(signals)
     if method != "hybrid":
         return {"bm25": lists[0], "dense": lists[2]}[method]
-    vector = weight_vector(weights or FusionWeights())
+    weights = weights or FusionWeights()
+    vector = weight_vector(weights)
     # A list without a vote has no say in what is found either.
     voting = [ranking for ranking, weight in zip(lists, vector, strict=True) if weight]
     found = {candidate.answer_id for ranking in voting for candidate in ranking}
@@ -57,7 +62,7 @@ def fuse(
             if candidate.question is not None:
                 seen = (rank, candidate.question)
                 questions[candidate.answer_id] = min(questions.get(candidate.answer_id, seen), seen)
-    answer_ids, parts = normalised_scores(lists)
+    answer_ids, parts = normalised_scores(lists, weights.floor)
     fused = dict(zip(answer_ids, (parts @ vector).round(12).tolist(), strict=True))
     return [
         Candidate(answer_id, fused[answer_id], questions.get(answer_id, (0, None))[1])
@@ -81,25 +86,26 @@ def lists_of(signals: Mapping[str, Ranking]) -> tuple[Ranking, Ranking, Ranking]
 
 
 def normalised_scores(
-    lists: tuple[Ranking, Ranking, Ranking],
+    lists: tuple[Ranking, Ranking, Ranking], floor: float
 ) -> tuple[list[str], NDArray[np.float64]]:
     """Return the ids in any list, ascending, and their scores in each on a scale from 0 to 1.
 
-    1 is a list's best score. 0 is, for BM25, no shared token: an answer that is not in the list.
-    For dense it is the last of the nearest answers: models differ in what cosine a stranger has.
+    BM25 is divided by the best score of its list; an answer that is not in it has 0. Cosine has a
+    scale of its own, from `floor` to 1; an answer that is not among the nearest counts as the last
+    of them, which it cannot exceed.
     """
     answer_ids = sorted({candidate.answer_id for ranking in lists for candidate in ranking})
     rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
     scores = np.zeros((len(rows), len(lists)))
-    for column, ranking in enumerate(lists):
-        if not ranking:
-            continue
-        zero = ranking[-1].score if column == 2 else 0.0
-        span = ranking[0].score - zero
-        for candidate in ranking:
-            # All of one score: each is as good as the best, unless BM25 gives them nothing.
-            score = (candidate.score - zero) / span if span > 0 else float(column == 2)
-            scores[rows[candidate.answer_id], column] = max(0.0, score)
+    for column, ranking in enumerate(lists[:2]):
+        best = ranking[0].score if ranking else 0.0
+        for candidate in ranking if best > 0 else []:
+            scores[rows[candidate.answer_id], column] = max(0.0, candidate.score / best)
+    if dense := lists[2]:
+        scores[:, 2] = dense[-1].score
+        for candidate in dense:
+            scores[rows[candidate.answer_id], 2] = candidate.score
+        scores[:, 2] = np.clip((scores[:, 2] - floor) / (1 - floor), 0.0, 1.0)
     return answer_ids, scores
 
 

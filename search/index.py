@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from indexes.analyzer import Analyzer, AnalyzerName
 from indexes.cache import Cache
@@ -67,7 +69,8 @@ def build_index(
         config: analyzer and engines.
         cache: where vectors and tokens of known texts are found and those of new ones kept.
         trained_on: digests of the questions that the encoder was trained on.
-        weights: of the hybrid; left out, those that suit most collections.
+        weights: of the hybrid; left out, those that suit most collections. Their floor is
+            measured here.
     """
     config = config or IndexConfig()
     analyzer = Analyzer(config.analyzer)
@@ -92,13 +95,23 @@ def build_index(
     for owner, row in zip(owners_of_questions(collection), rows["question"], strict=True):
         rows["joined"][owner] += row
     bm25 = {view: BM25Index.build(rows[view], config.bm25) for view in BM25_VIEWS}
-    dense = {
-        view: DenseIndex.build(vectors(view, encoded), config.dense)
-        for view, (encoded, _) in dense_texts(collection).items()
+    rows_of = {
+        view: vectors(view, encoded) for view, (encoded, _) in dense_texts(collection).items()
     }
+    dense = {view: DenseIndex.build(found, config.dense) for view, found in rows_of.items()}
     weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
+    weights = replace(weights, floor=_cosine_of_strangers(rows_of["answer"]))
     views = make_views(collection, bm25, dense)
     return _assemble(collection, config, encoder, views, weights, trained_on)
+
+
+def _cosine_of_strangers(vectors: Vectors) -> float:
+    """Return the mean cosine of two answers: near 0 for some models, .8 for others.
+
+    The mean over all pairs of unit rows is the square of the length of their mean.
+    """
+    mean = vectors.astype(np.float64).mean(axis=0) if len(vectors) > 1 else np.zeros(1)
+    return round(min(float(mean @ mean), 0.95), 6)
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:

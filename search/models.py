@@ -11,8 +11,10 @@ from indexes.store import write_json
 from search.encoders import is_static, load_sentence_transformer, prompts_of, read_modules
 from search.scratch import save_scratch_model
 
+STARTER = "starter"
 SCRATCH = "scratch"
-DEFAULT_MODEL = SCRATCH
+DEFAULT_MODEL = STARTER
+STARTER_FOLDER = Path(__file__).parent / "starter"
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
@@ -28,7 +30,7 @@ _NO_CODE: Any = {
 class ModelConfig:
     """Which model, and how it reads texts. Saved in the manifest."""
 
-    name: str = DEFAULT_MODEL  # scratch, a folder, or a hub id
+    name: str = DEFAULT_MODEL  # starter, scratch, a folder, or a hub id
     max_seq_length: int | None = None  # tokens a text; None leaves the model's own
     query_prompt: str | None = None  # None leaves the model's own
     answer_prompt: str | None = None
@@ -46,7 +48,7 @@ def check_model(config: ModelConfig) -> None:
     if config.name == SCRATCH:
         _refuse_length(config)
         return
-    folder = Path(config.name).expanduser()
+    folder = source_folder(config)
     if not folder.is_dir():
         if (
             config.name.startswith((".", "/", "~"))
@@ -55,7 +57,7 @@ def check_model(config: ModelConfig) -> None:
         ):
             raise UsageError(
                 f"{config.name}: no such model folder. Expected a folder, a hub id such as "
-                f"klue/roberta-base, or {SCRATCH}."
+                f"klue/roberta-base, {STARTER} or {SCRATCH}."
             )
         return  # a hub id
     is_sentence_transformer = (folder / "modules.json").is_file()
@@ -71,6 +73,11 @@ def check_model(config: ModelConfig) -> None:
         )
     if is_sentence_transformer and is_static(read_modules(folder)):
         _refuse_length(config)
+
+
+def source_folder(config: ModelConfig) -> Path:
+    """Return the folder that a model's name stands for, which need not be there."""
+    return STARTER_FOLDER if config.name == STARTER else Path(config.name).expanduser()
 
 
 def _refuse_length(config: ModelConfig) -> None:
@@ -99,7 +106,7 @@ def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
         save_scratch_model(texts, folder)
         write_prompts(config, folder)
         return
-    source = Path(config.name).expanduser()
+    source = source_folder(config)
     if source.is_dir() and _is_ready(source):
         copy_model(source, folder)
         write_prompts(config, folder)
@@ -112,7 +119,7 @@ def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
         raise DotbogiError(
             f"{config.name}: cannot be loaded as a model "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
-            f"model folder, a hub id that can be reached from here, or {SCRATCH}."
+            f"model folder, a hub id that can be reached from here, {STARTER} or {SCRATCH}."
         ) from error
     _set_length(model, config)
     model.save(str(folder), create_model_card=False)
@@ -124,13 +131,7 @@ def _is_ready(source: Path) -> bool:
     if not (source / "modules.json").is_file():
         return False
     modules = read_modules(source)
-    weights = source / modules[0]["path"] / "model.safetensors"
-    if not is_static(modules) or not weights.is_file():
-        return False
-    from safetensors import safe_open
-
-    with safe_open(weights, "numpy") as tensors:  # model2vec's own files name them otherwise
-        return "embedding.weight" in tensors.keys()  # noqa: SIM118 - not a mapping
+    return is_static(modules) and (source / modules[0]["path"] / "model.safetensors").is_file()
 
 
 def copy_model(source: Path, folder: Path) -> None:

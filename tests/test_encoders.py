@@ -77,7 +77,7 @@ def test_fingerprint_follows_weights_and_prompts_and_nothing_else(
 
     weights = tmp_path / "again" / "model.safetensors"
     tensors = load_file(weights)
-    tensors["embedding.weight"][3, 3] += 1e-3
+    tensors["embedding.weight"][3, 3] += 1e-3  # as the library saves it: floats, not bytes
     save_file(tensors, weights)
     assert open_encoder(tmp_path / "again").fingerprint != original
 

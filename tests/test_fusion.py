@@ -14,14 +14,14 @@ SIGNALS_OF_A_QUERY = EMPTY | {
 
 
 def test_the_hybrid_equals_the_written_out_sum() -> None:
-    weights = FusionWeights(joined=2, bm25=1, dense=1)
+    weights = FusionWeights(joined=2, bm25=1, dense=1, floor=0.2)
     fused = {c.answer_id: c.score for c in fuse(SIGNALS_OF_A_QUERY, weights=weights)}
     assert fused == pytest.approx(
         {
-            "a": (2 * 8 / 8 + 2 / 4 + 0) / 4,
-            "b": (2 * 2 / 8 + 4 / 4 + 1) / 4,
-            "c": (0 + 0 + (0.6 - 0.3) / (0.9 - 0.3)) / 4,
-            "d": 0,
+            "a": (2 * 8 / 8 + 2 / 4 + (0.3 - 0.2) / 0.8) / 4,  # not in the dense list: as its last
+            "b": (2 * 2 / 8 + 4 / 4 + (0.9 - 0.2) / 0.8) / 4,
+            "c": (0 + 0 + (0.6 - 0.2) / 0.8) / 4,
+            "d": (0 + 0 + (0.3 - 0.2) / 0.8) / 4,
         }
     )
 
@@ -53,13 +53,16 @@ def test_the_known_question_is_that_of_the_highest_rank() -> None:
     assert next(c for c in fuse(signals) if c.answer_id == "a").question == "first place"
 
 
-def test_lists_without_a_scale_stay_between_0_and_1() -> None:
-    # rank-bm25 gives 0 and less where a token is in half of the answers.
-    ids, scores = normalised_scores(
-        ([Candidate("a", 0.0), Candidate("b", -1.0)], [Candidate("a", 2.0)], [Candidate("b", -0.2)])
+def test_scores_stay_between_0_and_1() -> None:
+    # rank-bm25 gives 0 and less where a token is in half of the answers; cosine may be negative.
+    lists = (
+        [Candidate("a", 0.0), Candidate("b", -1.0)],
+        [Candidate("a", 2.0), Candidate("b", -1.0)],
+        [Candidate("a", 1.0), Candidate("b", -0.2)],
     )
+    ids, scores = normalised_scores(lists, floor=0.5)
     assert ids == ["a", "b"]
-    assert scores.tolist() == [[0, 1, 0], [0, 0, 1]]
+    assert scores.tolist() == [[0, 1, 1], [0, 0, 0]]
 
 
 def test_nothing_found_is_an_empty_ranking() -> None:

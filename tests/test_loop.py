@@ -60,7 +60,7 @@ def trained(
     small: Collection, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Workspace, object]:
     place = Workspace(tmp_path_factory.mktemp("trained") / "w")
-    index_collection(place, small, {"table": "pairs.csv"})
+    index_collection(place, small, {"table": "pairs.csv"}, model=ModelConfig(name="scratch"))
     mining = MiningConfig(quotas={"bm25": 1, "random": 1})
     result = run_loop(place, small, LoopConfig(rounds=1, mining=mining))
     return place, result
@@ -141,7 +141,7 @@ def test_a_round_without_gain_is_dropped_and_ends_the_loop(
     small: Collection, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
-    index_collection(place, small, {})
+    index_collection(place, small, {}, model=ModelConfig(name="scratch"))
     config = LoopConfig(rounds=3, patience=1, fit={**FAST, "learning_rate": 1e-9})
     result = run_loop(place, small, config)
     assert [entry["kept"] for entry in result.dev] == [True, False]
@@ -162,7 +162,9 @@ def test_a_workspace_never_indexed_gets_its_first_generation_by_training(
 ) -> None:
     place = Workspace(tmp_path / "w")
     config = LoopConfig(rounds=1, fit={**FAST, "learning_rate": 1e-9})
-    result = run_loop(place, small, config, model=ModelConfig(query_prompt="질문: "))
+    result = run_loop(
+        place, small, config, model=ModelConfig(name="scratch", query_prompt="질문: ")
+    )
     assert result.generation == place.current_name() == "000001"
     with pytest.raises(UsageError, match="this run has ended"):
         resume_loop(place)
@@ -195,6 +197,7 @@ def train_command(table: Path, workspace: Path, *options: str) -> list[str]:
 @pytest.mark.slow
 def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(table: Path, tmp_path: Path) -> None:
     options = ["--rounds", "2", "--patience", "2", "--epochs", "6", "--batch-size", "16"]
+    options += ["--model", "scratch"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
     def run(*command: str) -> dict:  # type: ignore[type-arg]

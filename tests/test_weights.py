@@ -39,12 +39,12 @@ def mrr(signals, grades, weights: FusionWeights) -> float:  # type: ignore[no-un
 @pytest.mark.parametrize("seed", range(3))
 def test_fitted_weights_are_the_best_of_the_grid_through_fuse_itself(seed: int) -> None:
     signals, grades = random_signals(seed)
-    fitted = mrr(signals, grades, fit_weights(signals, grades))
+    fitted = mrr(signals, grades, fit_weights(signals, grades, floor=0.1))
     for joined in GRID:
         for bm25 in GRID:
             for dense in GRID:
                 if joined + bm25 + dense:
-                    weights = FusionWeights(joined=joined, bm25=bm25, dense=dense)
+                    weights = FusionWeights(joined=joined, bm25=bm25, dense=dense, floor=0.1)
                     assert fitted >= mrr(signals, grades, weights) - 1e-9
 
 
@@ -52,11 +52,11 @@ def test_a_list_that_knows_nothing_loses_its_vote() -> None:
     right = {"dense.answer": [Candidate("a", 0.9)]}
     wrong = {"bm25.joined": [Candidate("b", 9.0)], "bm25.answer": [Candidate("b", 9.0)]}
     signals = [EMPTY | right | wrong] * 5
-    weights = fit_weights(signals, [{"a": 1}] * 5)
+    weights = fit_weights(signals, [{"a": 1}] * 5, floor=0)
     assert weights.dense > weights.joined + weights.bm25
 
 
 def test_the_default_stays_where_nothing_is_better() -> None:
     signals = [EMPTY | {"dense.answer": [Candidate("a", 0.9)]}]
-    assert fit_weights(signals, [{"a": 1}]) == FusionWeights()
-    assert fit_weights([], []) == FusionWeights()
+    assert fit_weights(signals, [{"a": 1}], floor=0) == FusionWeights()
+    assert fit_weights([], [], floor=0) == FusionWeights()

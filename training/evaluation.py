@@ -87,7 +87,7 @@ def evaluate_fitted(
     """Fit the hybrid's weights on the queries, and evaluate with them: for development splits."""
     searcher = Searcher(index)
     signals = searcher.rankings([query.text for query in queries], DEPTH)
-    weights = fit_weights(signals, [query.grades for query in queries])
+    weights = fit_weights(signals, [query.grades for query in queries], floor=index.weights.floor)
     fitted = Searcher(replace(index, weights=weights))
     return _scored(queries, _fused(fitted, queries, signals)), weights
 

@@ -3,26 +3,31 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PrinterCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from indexes.dense import Vectors
+from indexes.errors import UsageError
 from indexes.store import write_json
 from search.encoders import load_sentence_transformer, unit_rows
+from search.static import compress
 from training.fit import TrainConfig, TrainingRow
 from training.sampler import NoSharedAnswerSampler
+from training.static_rows import UsedRows, token_dropout
 
 METRIC = "dev_mrr@10"
 
@@ -33,11 +38,11 @@ logger = logging.getLogger(__name__)
 
 def finetune(
     base: Path,
-    rows: Sequence[TrainingRow],
+    rows: Sequence[TrainingRow] | Mapping[str, Sequence[TrainingRow]],
     config: TrainConfig,
     folder: Path,
     *,
-    evaluate: Callable[[Encode, Encode], float],
+    evaluate: Callable[[Encode, Encode], float] | None,
     progress: bool = False,
 ) -> list[dict[str, float]]:
     """Train a model from `base` on the rows and write the best checkpoint to `folder`/model.
@@ -47,10 +52,12 @@ def finetune(
 
     Args:
         base: a sentence-transformers folder.
-        rows: question, positive and negatives as texts.
+        rows: question, positive and negatives as texts; or such rows by source, and then every
+            batch is of one source.
         config: settings of the fit.
         folder: keeps checkpoints while training.
-        evaluate: gives dev MRR@10 from (encode queries, encode answers).
+        evaluate: gives dev MRR@10 from (encode queries, encode answers). None keeps the last
+            weights, and no checkpoints on the way.
         progress: show a bar.
 
     Returns:
@@ -61,13 +68,27 @@ def finetune(
         return log
     model = load_sentence_transformer(base)
     model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
-    loss = MultipleNegativesRankingLoss(model, scale=1 / config.temperature)
+    loss = MultipleNegativesRankingLoss(
+        model,
+        scale=1 / config.temperature,
+        directions=("query_to_doc", "doc_to_query") if config.symmetric else ("query_to_doc",),
+        partition_mode="per_direction" if config.symmetric else "joint",
+    )
+    data = _dataset(rows)
+    static = UsedRows(model, _texts(data, model)) if isinstance(model[0], StaticEmbedding) else None
+    dropout = None
+    if config.token_dropout:
+        if static is None:
+            raise UsageError("token dropout is for static-embedding models; leave it out.")
+        dropout = model[0].register_forward_pre_hook(token_dropout(config.token_dropout))
     trainer = _Trainer(
         model=model,
-        args=_arguments(config, folder.resolve() / "checkpoints", model, rows, progress),
-        train_dataset=_dataset(rows),
+        args=_arguments(
+            config, folder.resolve() / "checkpoints", model, data, evaluate is not None, progress
+        ),
+        train_dataset=data,
         loss=loss,
-        evaluator=_DevEvaluator(evaluate),
+        evaluator=_DevEvaluator(evaluate, static) if evaluate else None,
     )
     if not progress:
         trainer.remove_callback(PrinterCallback)
@@ -77,14 +98,20 @@ def finetune(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
+    if dropout:
+        dropout.remove()
+    if static:
+        static.put_back()
     model.save(str(staged), create_model_card=False)
+    if static:
+        compress(staged)
     log = [
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
         for entry in trainer.state.log_history
     ]
     write_json(folder / "log.json", log)
     staged.rename(folder / "model")
-    shutil.rmtree(folder / "checkpoints")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return log
 
 
@@ -100,9 +127,11 @@ class _Trainer(SentenceTransformerTrainer):
 class _DevEvaluator(SentenceEvaluator):
     """Dev MRR@10 of the model in training, called by the trainer after each epoch."""
 
-    def __init__(self, evaluate: Callable[..., float]) -> None:
+    def __init__(
+        self, evaluate: Callable[[Encode, Encode], float], static: UsedRows | None
+    ) -> None:
         super().__init__()
-        self._evaluate = evaluate
+        self._evaluate, self._static = evaluate, static
         self.primary_metric = METRIC
 
     def __call__(
@@ -114,15 +143,28 @@ class _DevEvaluator(SentenceEvaluator):
     ) -> dict[str, float]:
         del output_path, epoch, steps
 
-        def encoder(encode: Any) -> Encode:
-            return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
+        if self._static:
+            query, answer = _prompts(model)
+            ours = self._static.encode
+            score = self._evaluate(
+                lambda texts: ours([query + text for text in texts]),
+                lambda texts: ours([answer + text for text in texts]),
+            )
+        else:
 
-        score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
+            def encoder(encode: Any) -> Encode:
+                return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
+
+            score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
         return {METRIC: score}
 
 
-def _dataset(rows: Sequence[TrainingRow]) -> Dataset:
+def _dataset(
+    rows: Sequence[TrainingRow] | Mapping[str, Sequence[TrainingRow]],
+) -> Dataset | DatasetDict:
     """Return columns anchor, positive, negative_1 …, whose order is their meaning."""
+    if isinstance(rows, Mapping):
+        return DatasetDict({source: _dataset(of_source) for source, of_source in rows.items()})
     columns = {
         "anchor": [row.question for row in rows],
         "positive": [row.positive for row in rows],
@@ -132,19 +174,35 @@ def _dataset(rows: Sequence[TrainingRow]) -> Dataset:
     return Dataset.from_dict(columns)
 
 
+def _prompts(model: SentenceTransformer) -> tuple[str, str]:
+    return model.prompts.get("query") or "", model.prompts.get("document") or ""
+
+
+def _texts(data: Dataset | DatasetDict, model: SentenceTransformer) -> set[str]:
+    """Return all texts of a fit as the model reads them."""
+    if isinstance(data, DatasetDict):
+        return set().union(*(_texts(part, model) for part in data.values()))
+    query, answer = _prompts(model)
+    anchor, *others = data.column_names
+    texts = {query + text for text in data[anchor]}
+    return texts.union(*({answer + text for text in data[name]} for name in others))
+
+
 def _arguments(
     config: TrainConfig,
     folder: Path,
     model: SentenceTransformer,
-    rows: Sequence[TrainingRow],
+    data: Dataset | DatasetDict,
+    evaluated: bool,
     progress: bool,
 ) -> SentenceTransformerTrainingArguments:
     import torch
 
     on_gpu = torch.cuda.is_available()
-    negatives = [f"negative_{number + 1}" for number in range(len(rows[0].negatives))]
-    prompts = dict.fromkeys(["positive", *negatives], model.prompts.get("document") or "")
-    prompts["anchor"] = model.prompts.get("query") or ""
+    names = data.column_names
+    columns = next(iter(names.values())) if isinstance(names, dict) else names
+    query, answer = _prompts(model)
+    prompts = {"anchor": query, **dict.fromkeys(columns[1:], answer)}
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -155,13 +213,14 @@ def _arguments(
         lr_scheduler_type="linear",
         optim="adamw_torch",
         batch_sampler=NoSharedAnswerSampler,
+        multi_dataset_batch_sampler=MultiDatasetBatchSamplers.PROPORTIONAL,
         prompts={name: prompt for name, prompt in prompts.items() if prompt} or None,
         bf16=on_gpu and torch.cuda.is_bf16_supported(),
         use_cpu=not on_gpu,
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        eval_strategy="epoch" if evaluated else "no",
+        save_strategy="epoch" if evaluated else "no",
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=evaluated,
         metric_for_best_model=f"eval_{METRIC}",
         greater_is_better=True,
         logging_strategy="epoch",

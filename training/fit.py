@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+ModelKind = Literal["scratch", "static", "transformer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,15 +17,21 @@ class TrainConfig:
     temperature: float  # logits = cosine / temperature
     warmup_share: float = 0.1  # of all steps
     weight_decay: float = 0.0
+    symmetric: bool = False  # positives also have to find their questions
+    token_dropout: float = 0.0  # share of a text's tokens left out in a step; static models only
     seed: int = 42
 
 
 # A table of token vectors moves only where a batch has its tokens: it wants steps four orders of
-# magnitude longer than a transformer (benchmarks/LOG.md).
-STATIC_DEFAULTS = TrainConfig(epochs=10, batch_size=256, learning_rate=0.2, temperature=0.1)
-TRANSFORMER_DEFAULTS = TrainConfig(
-    epochs=3, batch_size=64, learning_rate=2e-5, temperature=0.05, weight_decay=0.01
-)
+# magnitude longer than a transformer, and one that knows something already shorter steps than one
+# from nothing (benchmarks/LOG.md).
+DEFAULTS: Mapping[ModelKind, TrainConfig] = {
+    "scratch": TrainConfig(epochs=10, batch_size=256, learning_rate=0.2, temperature=0.1),
+    "static": TrainConfig(epochs=10, batch_size=256, learning_rate=0.002, temperature=0.1),
+    "transformer": TrainConfig(
+        epochs=3, batch_size=64, learning_rate=2e-5, temperature=0.05, weight_decay=0.01
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,6 @@ class TrainingRow:
     negatives: tuple[str, ...] = ()
 
 
-def fit_config(*, static: bool, changes: Mapping[str, Any]) -> TrainConfig:
+def fit_config(kind: ModelKind, changes: Mapping[str, Any]) -> TrainConfig:
     """Return the defaults for the kind of model, with what the user changed."""
-    return replace(STATIC_DEFAULTS if static else TRANSFORMER_DEFAULTS, **changes)
+    return replace(DEFAULTS[kind], **changes)

@@ -16,7 +16,7 @@ from indexes.store import Workspace
 from search.encoders import Encoder, is_static, open_encoder, read_modules
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
-from search.models import ModelConfig, copy_model
+from search.models import SCRATCH, ModelConfig, copy_model
 from search.publish import publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
@@ -29,7 +29,7 @@ from training.evaluation import (
     queries_of,
     write_trec,
 )
-from training.fit import TrainingRow, fit_config
+from training.fit import ModelKind, TrainingRow, fit_config
 from training.ledger import Ledger
 from training.negatives import (
     MiningConfig,
@@ -193,7 +193,7 @@ class Run:
 
         started = time.monotonic()
         base = self.folder / "base"
-        settings = fit_config(static=is_static(read_modules(base)), changes=self.config.fit)
+        settings = fit_config(self._kind(base), self.config.fit)
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -208,6 +208,11 @@ class Run:
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
+
+    def _kind(self, base: Path) -> ModelKind:
+        if not is_static(read_modules(base)):
+            return "transformer"
+        return "scratch" if self.config.model.name == SCRATCH else "static"
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""

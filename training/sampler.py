@@ -16,7 +16,9 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
     MNR takes every other row's positive and negatives as wrong for an anchor. So no two rows of a
     batch share a text in any column, and no row brings, as its positive or negative, a text that
     is a positive of another row's anchor anywhere in the data. Texts are compared normalised
-    (`same_text_key`). Rows that fit no batch of an epoch wait at its end and form smaller batches.
+    (`same_text_key`). Rows that fit no batch of an epoch wait at its end and form smaller batches;
+    those below an eighth of the largest are left out of that epoch, because a few rows with few
+    negatives would move the weights as far as a full batch does.
     """
 
     def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:
@@ -66,6 +68,7 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
                     skipped.append(row)
             waiting = skipped + list(rest)
             batches.append(batch)
-        whole = [batch for batch in batches if len(batch) > 1]  # one row alone teaches nothing
+        least = max(2, max(map(len, batches)) / 8)  # one row alone teaches nothing
+        whole = [batch for batch in batches if len(batch) >= least]
         order = rng.permutation(len(whole))
         return [whole[i] for i in order] or batches
