@@ -6,7 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 DEMO := demo-workspace
 
-.PHONY: help demo install fix check test bench
+# The pair files and the public sets that the bundled model is made of and measured on.
+CORPORA ?= ../shared/corpora
+DATA ?= ../shared/data
+OUT ?= build/starter
+
+.PHONY: help demo install fix check test bench starter
 
 help:
 	@echo "make demo     set up, then index, train and query the bundled Korean sample"
@@ -14,6 +19,7 @@ help:
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
 	@echo "make fix      format and mend what ruff can"
 	@echo "make check    lint and type-check"
+	@echo "make starter  make the bundled model again from CORPORA into OUT, and measure it"
 	@echo "make bench    measure this machine (benchmarks/README.md)"
 
 $(VENV)/installed-$(FAISS): pyproject.toml constraints.txt
@@ -49,3 +55,8 @@ test: check
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/encode_speed.py
+
+starter: $(VENV)/installed-$(FAISS)
+	$(BIN)/python -m training.starter $(CORPORA) $(OUT)
+	$(BIN)/python benchmarks/starter.py --model $(OUT) $(if $(wildcard $(DATA)),--data $(DATA))

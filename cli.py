@@ -497,7 +497,7 @@ def _shows_progress(as_json: bool) -> bool:
 def _describe_model(manifest: Mapping[str, Any]) -> str:
     training = manifest["training"]
     state = (
-        f"trained in {training['run']}, round {training['round']}" if training else "not trained"
+        f"trained in {training['run']}, round {training['round']}" if training else "not fine-tuned"
     )
     return f"{manifest['model']['name']}, {manifest['dim']} dimensions, {state}"
 

@@ -5,16 +5,16 @@ For each set, size and seed: that many train-side pairs, drawn at random, are fi
 known questions of the index over all answers. The figure is MRR@10 on the test questions, of dense
 search and of the hybrid at its default weights. Size 0 is the model as it comes.
 
-    python benchmarks/learning_curve.py DATA [--out docs]
+    OMP_NUM_THREADS=1 python benchmarks/learning_curve.py DATA [--set chatbot]
 
-DATA has chatbot.csv and welfare_qa.csv (benchmarks/README.md). Writes learning_curve.md and .svg.
+DATA has chatbot.csv and welfare_qa.csv (benchmarks/README.md). Writes each set's figures into
+benchmarks/results/, and from all that are there docs/learning_curve.md and .svg.
 """
 
 import argparse
 import json
 import random
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,34 +41,52 @@ SEEDS = (0, 1, 2)
 METHODS = ("dense", "hybrid")
 COLOURS = {STARTER: "#0b6e99", SCRATCH: "#c25700"}
 
-Curves = dict[str, dict[str, dict[str, list[list[float]]]]]  # [set][base][method][size][seed]
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+Curve = dict[str, dict[str, list[list[float]]]]  # [base][method][size][seed]
+Curves = dict[str, Curve]  # by set
+Sizes = dict[str, list[int]]
 
 
 def main() -> None:
     """Measure, print, and write the table and the drawing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--set", choices=SETS, action="append", help="only this one")
     arguments = parser.parse_args()
-    curves: Curves = {}
-    sizes: dict[str, list[int]] = {}
-    for name in SETS:
-        whole = build_collection(read_table(arguments.data / f"{name}.csv"))[0]
-        collection = split_collection(whole, seed=42)
-        total = len(collection.only(["train"]).questions)
-        sizes[name] = [total if size is None else size for size in SIZES]
-        curves[name] = {base: {method: [] for method in METHODS} for base in BASES}
-        with tempfile.TemporaryDirectory() as place:
-            cache = Cache(Path(place))
-            for base in BASES:
-                for size in sizes[name]:
-                    figures = [measure(collection, base, size, seed, cache) for seed in SEEDS]
-                    for method in METHODS:
-                        curves[name][base][method].append([found[method] for found in figures])
-                    print(name, base, size, json.dumps(figures), flush=True)
-    arguments.out.mkdir(exist_ok=True)
-    (arguments.out / "learning_curve.md").write_text(table(curves, sizes), encoding="utf-8")
-    (arguments.out / "learning_curve.svg").write_text(drawing(curves, sizes), encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    for name in arguments.set or SETS:
+        sizes, curve = measure_set(arguments.data / f"{name}.csv")
+        found = {"sizes": sizes, "seeds": SEEDS, "curve": curve}
+        (RESULTS / f"learning_curve-{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    stored = {
+        name: json.loads(path.read_text())
+        for name in SETS
+        if (path := RESULTS / f"learning_curve-{name}.json").is_file()
+    }
+    curves = {name: found["curve"] for name, found in stored.items()}
+    all_sizes = {name: found["sizes"] for name, found in stored.items()}
+    (ROOT / "docs/learning_curve.md").write_text(table(curves, all_sizes), encoding="utf-8")
+    (ROOT / "docs/learning_curve.svg").write_text(drawing(curves, all_sizes), encoding="utf-8")
+
+
+def measure_set(path: Path) -> tuple[list[int], Curve]:
+    """Return the sizes and the figures of one set."""
+    collection = split_collection(build_collection(read_table(path))[0], seed=42)
+    total = len(collection.only(["train"]).questions)
+    sizes = [total if size is None else size for size in SIZES]
+    curve: Curve = {base: {method: [] for method in METHODS} for base in BASES}
+    with tempfile.TemporaryDirectory() as place:
+        cache = Cache(Path(place))
+        for base in BASES:
+            for size in sizes:
+                seeds = SEEDS if size else SEEDS[:1]  # without pairs nothing is random
+                figures = [measure(collection, base, size, seed, cache) for seed in seeds]
+                for method in METHODS:
+                    curve[base][method].append([found[method] for found in figures])
+                print(path.stem, base, size, json.dumps(figures), flush=True)
+    return sizes, curve
 
 
 def measure(
@@ -98,13 +116,20 @@ def measure(
     return {method: found.mean(method, "MRR@10") for method in METHODS}
 
 
-def table(curves: Curves, sizes: Mapping[str, Sequence[int]]) -> str:
-    """Return a Markdown table: mean ± standard deviation over the seeds."""
+def table(curves: Curves, sizes: Sizes) -> str:
+    """Return a Markdown page: mean ± standard deviation over the seeds."""
     lines = [
-        "| set | model | method | " + " | ".join("all" if s is None else str(s) for s in SIZES)
+        "# Learning curve",
+        "",
+        "Test MRR@10 after fine-tuning on so many pairs, which are also the known questions of the",
+        f"index; mean ± standard deviation of {len(SEEDS)} seeds. Made by",
+        "`benchmarks/learning_curve.py`, which says how.",
+        "",
+        "![learning curve](learning_curve.svg)",
+        "",
     ]
-    lines[0] += " |"
-    lines.append("|---|---|---|" + "---|" * len(SIZES))
+    sizes_shown = " | ".join("all" if size is None else str(size) for size in SIZES)
+    lines += [f"| set | model | method | {sizes_shown} |", "|---|---|---|" + "---|" * len(SIZES)]
     for name, of_set in curves.items():
         for method in METHODS:
             for base, of_base in of_set.items():
@@ -115,7 +140,7 @@ def table(curves: Curves, sizes: Mapping[str, Sequence[int]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def drawing(curves: Curves, sizes: Mapping[str, Sequence[int]]) -> str:
+def drawing(curves: Curves, sizes: Sizes) -> str:
     """Return an SVG: one panel a set; solid lines are dense, dashed ones the hybrid."""
     width, height, left, top, inner_w, inner_h = 900, 380, 60, 50, 340, 250
     parts = [
