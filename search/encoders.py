@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from indexes.dense import Vectors
 from indexes.errors import DamagedError, DotbogiError
-from search.static import read_weights
+from search.static import PieceTable, open_table
 
 _CHUNK = 1024  # texts whose token vectors are gathered at once
 
@@ -103,7 +104,7 @@ class StaticEncoder:
         from tokenizers import Tokenizer
 
         inside = folder / read_modules(folder)[0]["path"]
-        self._weights = read_weights(inside)
+        self._table = open_table(inside)
         try:
             self._tokenizer = Tokenizer.from_file(str(inside / "tokenizer.json"))
         except Exception as error:  # tokenizers raises no narrower class
@@ -112,19 +113,19 @@ class StaticEncoder:
         self._tokenizer.no_truncation()
         self._prompts = prompts_of(folder)
         self.trained = not _settings(folder).get(UNTRAINED_MARK, False)
-        self._fingerprint = fingerprint(
-            {"embedding.weight": self._weights}, self._tokenizer.to_str(), self._prompts, "static"
-        )
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self._weights.shape[1])
+        return int(self._table.rows.shape[1])
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Digest over weights, tokenizer and prompts."""
-        return self._fingerprint
+        weights = self._table.take(np.arange(len(self._table.rows)))
+        return fingerprint(
+            {"embedding.weight": weights}, self._tokenizer.to_str(), self._prompts, "static"
+        )
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the query prompt."""
@@ -135,27 +136,27 @@ class StaticEncoder:
         return self._encode(self._prompts[1], texts)
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
-        return encode_static(self._tokenizer, self._weights, [prompt + text for text in texts])
+        return encode_static(self._tokenizer, self._table, [prompt + text for text in texts])
 
 
-def encode_static(tokenizer: Any, weights: Vectors, texts: Sequence[str]) -> Vectors:
+def encode_static(tokenizer: Any, table: PieceTable, texts: Sequence[str]) -> Vectors:
     """Return texts × dim unit rows: means of the token vectors; a text without tokens is zeros."""
-    vectors = np.zeros((len(texts), weights.shape[1]), np.float32)
+    vectors = np.zeros((len(texts), table.rows.shape[1]), np.float32)
     for start in range(0, len(texts), _CHUNK):
         part = slice(start, start + _CHUNK)
-        vectors[part] = _sums_of_tokens(tokenizer, weights, texts[part])
+        vectors[part] = _sums_of_tokens(tokenizer, table, texts[part])
     return unit_rows(vectors)  # the sum and the mean of the tokens point the same way
 
 
-def _sums_of_tokens(tokenizer: Any, weights: Vectors, texts: Sequence[str]) -> Vectors:
+def _sums_of_tokens(tokenizer: Any, table: PieceTable, texts: Sequence[str]) -> Vectors:
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    vectors = np.zeros((len(texts), weights.shape[1]), np.float32)
+    vectors = np.zeros((len(texts), table.rows.shape[1]), np.float32)
     lengths = np.asarray([len(encoding.ids) for encoding in encodings], np.int64)
     filled = lengths > 0  # reduceat has no empty segments
     if filled.any():
         ids = np.concatenate([encoding.ids for encoding in encodings if encoding.ids])
         starts = np.concatenate([[0], np.cumsum(lengths[filled])[:-1]])
-        vectors[filled] = np.add.reduceat(weights[ids.astype(np.int64)], starts, axis=0)
+        vectors[filled] = np.add.reduceat(table.take(ids.astype(np.int64)), starts, axis=0)
     return vectors
 
 

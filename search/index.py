@@ -149,8 +149,9 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     """
     manifest, folder = generation.manifest, generation.folder
     config = IndexConfig(**manifest["index"])
-    encoder = encoder or open_encoder(folder / "model")
-    if encoder.fingerprint != manifest["model_fingerprint"]:
+    if encoder is None:  # the generation's own, checked file by file already
+        encoder = open_encoder(folder / "model")
+    elif encoder.fingerprint != manifest["model_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its {manifest['dim']}-dimensional vectors are from model "
             f"{manifest['model_fingerprint']}; this model is {encoder.fingerprint} with "

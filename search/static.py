@@ -3,10 +3,12 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexes.dense import Vectors
 from indexes.errors import DamagedError, DotbogiError
@@ -68,8 +70,23 @@ def compress(folder: Path) -> None:
     _write_weights(inside, read_weights(inside))
 
 
-def read_weights(inside: Path) -> Vectors:
-    """Return the pieces × dim float32 table of a StaticEmbedding module's folder.
+@dataclass(frozen=True, slots=True)
+class PieceTable:
+    """A vector a piece, as bytes with a scale each or as floats; 60,000 rows open in no time."""
+
+    rows: NDArray[Any]  # pieces × dim
+    scales: NDArray[np.float32] | None = None
+
+    def take(self, pieces: NDArray[np.int64]) -> Vectors:
+        """Return the float32 rows of some pieces."""
+        taken: Vectors = self.rows[pieces].astype(np.float32, copy=False)
+        if self.scales is not None:
+            taken *= self.scales[pieces, None]
+        return taken
+
+
+def open_table(inside: Path) -> PieceTable:
+    """Open the table of a StaticEmbedding module's folder.
 
     Raises:
         DamagedError: there is no readable table.
@@ -80,16 +97,22 @@ def read_weights(inside: Path) -> Vectors:
     try:
         tensors = load_file(inside / "model.safetensors")
         if "embedding.weight" in tensors:
-            floats: Vectors = tensors["embedding.weight"].astype(np.float32, copy=False)
-            return floats
-        rows: Vectors = tensors["embeddings"].astype(np.float32)
+            return PieceTable(tensors["embedding.weight"].astype(np.float32, copy=False))
+        rows = tensors["embeddings"]
         if "mapping" in tensors:
             rows = rows[tensors["mapping"]]
-        if "weights" in tensors:
-            rows *= tensors["weights"].astype(np.float32)[:, None]
-        return rows
+        scales = tensors.get("weights")
+        if rows.ndim != 2 or (scales is not None and scales.shape != rows.shape[:1]):
+            raise ValueError("shapes")
+        return PieceTable(rows, None if scales is None else scales.astype(np.float32))
     except (OSError, KeyError, SafetensorError, ValueError, IndexError) as error:
         raise DamagedError(f"{inside}: no readable weights of a static model.") from error
+
+
+def read_weights(inside: Path) -> Vectors:
+    """Return the pieces × dim float32 rows of a StaticEmbedding module's folder."""
+    table = open_table(inside)
+    return table.take(np.arange(len(table.rows)))
 
 
 def train_unigram(texts: Sequence[str], *, vocabulary: int, coverage: float = 1.0) -> Any:

@@ -86,7 +86,7 @@ def test_missing_and_truncated_files_are_noticed(workspace: Workspace, file: str
 def test_a_generation_holds_only_safe_kinds_of_files(workspace: Workspace) -> None:
     files = workspace.current().manifest["files"]
     assert {Path(name).suffix for name in files} <= {
-        ".json", ".parquet", ".npy", ".faiss", ".safetensors", ".txt",
+        ".json", ".parquet", ".npy", ".faiss", ".safetensors", ".txt", ".md",
     }  # fmt: skip
 
 

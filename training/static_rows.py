@@ -8,6 +8,7 @@ from torch import nn
 
 from indexes.dense import Vectors
 from search.encoders import encode_static
+from search.static import PieceTable
 
 
 class UsedRows:
@@ -38,7 +39,7 @@ class UsedRows:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows as the whole table, with its rows as they are now, does."""
-        return encode_static(self._module.tokenizer, self._whole().numpy(), texts)
+        return encode_static(self._module.tokenizer, PieceTable(self._whole().numpy()), texts)
 
     def put_back(self) -> None:
         """Give the model its whole table again, with the rows that were trained."""
