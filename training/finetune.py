@@ -3,7 +3,8 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,40 +69,24 @@ def finetune(
         return log
     model = load_sentence_transformer(base)
     model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
-    loss = MultipleNegativesRankingLoss(
-        model,
-        scale=1 / config.temperature,
-        directions=("query_to_doc", "doc_to_query") if config.symmetric else ("query_to_doc",),
-        partition_mode="per_direction" if config.symmetric else "joint",
-    )
     data = _dataset(rows)
-    static = UsedRows(model, _texts(data, model)) if isinstance(model[0], StaticEmbedding) else None
-    dropout = None
-    if config.token_dropout:
-        if static is None:
-            raise UsageError("token dropout is for static-embedding models; leave it out.")
-        dropout = model[0].register_forward_pre_hook(token_dropout(config.token_dropout))
-    trainer = _Trainer(
-        model=model,
-        args=_arguments(
-            config, folder.resolve() / "checkpoints", model, data, evaluate is not None, progress
-        ),
-        train_dataset=data,
-        loss=loss,
-        evaluator=_DevEvaluator(evaluate, static) if evaluate else None,
-    )
-    if not progress:
-        trainer.remove_callback(PrinterCallback)
-    checkpoint = _last_complete_checkpoint(folder.resolve() / "checkpoints")
-    if checkpoint:
-        logger.info("resuming from %s", checkpoint)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    checkpoints = folder.resolve() / "checkpoints"
+    with _used_rows(model, data, config.token_dropout) as static:
+        trainer = _Trainer(
+            model=model,
+            args=_arguments(config, checkpoints, model, data, evaluate is not None, progress),
+            train_dataset=data,
+            loss=_loss(model, config),
+            evaluator=_DevEvaluator(evaluate, static) if evaluate else None,
+        )
+        if not progress:
+            trainer.remove_callback(PrinterCallback)
+        checkpoint = _last_complete_checkpoint(checkpoints)
+        if checkpoint:
+            logger.info("resuming from %s", checkpoint)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
-    if dropout:
-        dropout.remove()
-    if static:
-        static.put_back()
     model.save(str(staged), create_model_card=False)
     if static:
         compress(staged)
@@ -111,8 +96,36 @@ def finetune(
     ]
     write_json(folder / "log.json", log)
     staged.rename(folder / "model")
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return log
+
+
+@contextmanager
+def _used_rows(
+    model: SentenceTransformer, data: Dataset | DatasetDict, dropout: float
+) -> Iterator[UsedRows | None]:
+    """Fit a static model's used rows alone, with token dropout; None for any other model."""
+    if not isinstance(model[0], StaticEmbedding):
+        if dropout:
+            raise UsageError("token dropout is for static-embedding models; leave it out.")
+        yield None
+        return
+    rows = UsedRows(model, _texts(data, model))
+    hook = model[0].register_forward_pre_hook(token_dropout(dropout)) if dropout else None
+    yield rows
+    if hook:
+        hook.remove()
+    rows.put_back()
+
+
+def _loss(model: SentenceTransformer, config: TrainConfig) -> MultipleNegativesRankingLoss:
+    both = ("query_to_doc", "doc_to_query")
+    return MultipleNegativesRankingLoss(
+        model,
+        scale=1 / config.temperature,
+        directions=both if config.symmetric else both[:1],
+        partition_mode="per_direction" if config.symmetric else "joint",
+    )
 
 
 class _Trainer(SentenceTransformerTrainer):
