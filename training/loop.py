@@ -16,9 +16,10 @@ from indexes.store import Generation, Workspace, write_json
 from search.index import IndexConfig, read_trained_on
 from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
 from search.publish import all_texts
+from training.decisions import apply_decisions, read_decisions, review_counts
 from training.ledger import Ledger
 from training.negatives import MiningConfig
-from training.rounds import LoopConfig, LoopResult, Run
+from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run
 from training.split import split_collection
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def run_loop(
         DotbogiError: there are too few questions to split.
         LockedError: another process is writing to the workspace.
     """
-    split = split_collection(collection, seed=config.seed)
+    applied = apply_decisions(collection, read_decisions(workspace.folder))
+    split = split_collection(applied.collection, seed=config.seed)
     _check_enough(split)
     if model:
         check_model(model)
@@ -70,7 +72,11 @@ def run_loop(
         try:
             save_collection(split, staged)
             write_json(staged / "config.json", asdict(config))
-            _save_base(published, split, config.model, staged / "base")
+            write_json(
+                staged / REVIEW_FILE,
+                {"counts": review_counts(applied, split), "rejected": applied.rejected},
+            )
+            save_base(published, split, config.model, staged / "base")
             before = read_trained_on(published.folder) if published else frozenset()
             write_json(staged / "trained.json", sorted(before))
             staged.rename(folder)
@@ -151,7 +157,7 @@ def _check_same_split(published: Generation, config: LoopConfig) -> None:
         )
 
 
-def _save_base(
+def save_base(
     published: Generation | None, split: Collection, model: ModelConfig, folder: Path
 ) -> None:
     """Write the model that the run starts from.

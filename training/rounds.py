@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection
@@ -31,18 +31,15 @@ from training.evaluation import (
 )
 from training.fit import ModelKind, TrainingRow, fit_config
 from training.ledger import Ledger
-from training.negatives import (
-    MiningConfig,
-    Negative,
-    mine,
-    open_negatives,
-    save_negatives,
-    train_side,
-)
+from training.mining import describe_yields, mine
+from training.negatives import MiningConfig, Negative, train_side
+from training.negatives_file import open_negatives, save_negatives
+from training.review import LISTED, last_review, save_review
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
+REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +50,8 @@ class LoopConfig:
 
     rounds: int = 2
     patience: int = 1  # rounds dropped in a row before the loop ends
+    start_from: Literal["base", "last"] = "base"  # of each fit: the base, or the last kept model
+    keep_negatives: bool = False  # train on those of earlier rounds as well
     seed: int = 42  # of the split, the mining and the fits
     mining: MiningConfig = field(default_factory=MiningConfig)
     fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
@@ -71,6 +70,8 @@ class LoopResult:
     dev: list[Mapping[str, Any]]  # round 0 first: {round, metrics, kept, interval, …}
     test: Mapping[str, Any]  # {base, kept, interval, slices}
     generation: str | None  # published at the end; None if nothing was
+    review: Mapping[str, Any]  # decisions that were there when the run began, and their use
+    ended_early: str | None = None  # why not all rounds were taken
 
 
 class Run:
@@ -90,12 +91,20 @@ class Run:
         self.dev = queries_of(collection.only(["dev"]).questions)
         self.test = queries_of(collection.only(["test"]).questions)
         self.ledger = Ledger(folder)
+        self.review: Mapping[str, Any] = json.loads(
+            (folder / REVIEW_FILE).read_text(encoding="utf-8")
+        )
 
     def go(self) -> LoopResult:
         """Take every step that has not been taken yet."""
         counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
         if not self.ledger.get("started"):
-            self.ledger.add("started", config=asdict(self.config), questions=counts)
+            self.ledger.add(
+                "started",
+                config=asdict(self.config),
+                questions=counts,
+                review=self.review["counts"],
+            )
         if len(self.dev) < FEW_QUERIES:
             logger.info(
                 "only %d development questions: a gain has to be large to be told from chance",
@@ -105,20 +114,25 @@ class Run:
         best = rounds[0]
         incumbent = self._incumbent(rounds[0])
         drops = 0
+        ended_early = None
         for number in range(1, self.config.rounds + 1):
             # An untrained model has no opinion on negatives; even a dropped one has.
             miner = best if best["trained"] else rounds[-1]
-            done = self._round(number, miner, incumbent)
+            done = self._round(number, miner, incumbent, best["round"])
             rounds.append(done)
             if done["kept"]:
                 best, incumbent, drops = done, done, 0
             else:
                 drops += 1
-                if drops >= self.config.patience:
+                if drops >= self.config.patience and number < self.config.rounds:
+                    ended_early = f"ended after round {number} of {self.config.rounds}: no gain"
                     break
         test = self.ledger.get("tested") or self._final_test(rounds[0], best)
-        generation = self._publish(best)
-        return LoopResult(self.folder.name, counts, list(rounds), test, generation)
+        generation = self._publish(best, ended_early)
+        return LoopResult(
+            self.folder.name, counts, list(rounds), test, generation, self._use_of_review(),
+            ended_early,
+        )  # fmt: skip
 
     def _round_zero(self) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", 0)
@@ -147,13 +161,17 @@ class Run:
         return self.ledger.add("incumbent", generation=name, **facts)
 
     def _round(
-        self, number: int, miner: Mapping[str, Any], incumbent: Mapping[str, Any]
+        self,
+        number: int,
+        miner: Mapping[str, Any],
+        incumbent: Mapping[str, Any],
+        last_kept: int,
     ) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", number)
         if known:
             return known
         negatives = self._mine(number, miner)
-        self._fit(number, negatives)
+        self._fit(number, negatives, last_kept if self.config.start_from == "last" else 0)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
         found, facts = self._measure(encoder)
         interval = paired_bootstrap(
@@ -169,13 +187,24 @@ class Run:
         return entry
 
     def _mine(self, number: int, miner: Mapping[str, Any]) -> list[Negative]:
+        """Return the negatives of a round: the new ones, and the earlier ones if they are kept."""
         path = self.folder / f"negatives-{number}.parquet"
+        earlier: list[Negative] = []
+        if self.config.keep_negatives:
+            for before in range(1, number):
+                earlier += open_negatives(self.folder / f"negatives-{before}.parquet")
         if self.ledger.get("mined", number):
-            return open_negatives(path)
+            return open_negatives(path) + earlier
         started = time.monotonic()
         encoder = open_encoder(self._model_folder(miner["round"]), progress=self.progress)
-        mining = replace(self.config.mining, seed=self.config.seed + number)
-        mined = mine(self.collection, encoder, Analyzer(self.config.index.analyzer), mining)
+        mined = mine(
+            self.collection,
+            encoder,
+            Analyzer(self.config.index.analyzer),
+            replace(self.config.mining, seed=self.config.seed + number),
+            rejected=map(tuple, self.review["rejected"]),
+            earlier=earlier,
+        )
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
@@ -183,16 +212,23 @@ class Run:
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
-        logger.info("round %d: %s", number, _describe_yield(mined.counts))
-        return negatives
+        logger.info("round %d: %s", number, describe_yields(mined.counts))
+        return negatives + earlier
 
-    def _fit(self, number: int, negatives: Sequence[Negative]) -> None:
+    def _use_of_review(self) -> dict[str, Any]:
+        """Return the counts of the decisions, and how many negatives of a round came of them."""
+        mined = self.ledger.get("mined", 1)
+        used = mined["yields"].get("review", {}).get("kept", 0) if mined else 0
+        return {**self.review["counts"], "rejected_used": used}
+
+    def _fit(self, number: int, negatives: Sequence[Negative], start: int) -> None:
+        """Train the round's model from that of round `start`."""
         if self.ledger.get("trained", number):
             return
         from training.finetune import finetune  # imports torch: seconds
 
         started = time.monotonic()
-        base = self.folder / "base"
+        base = self._model_folder(start)
         settings = fit_config(self._kind(base), self.config.fit)
         rows = training_rows(self.collection, negatives)
         log = finetune(
@@ -205,14 +241,21 @@ class Run:
         )
         seconds = round(time.monotonic() - started, 1)
         self.ledger.add(
-            "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
+            "trained",
+            number,
+            start=start,
+            fit=asdict(settings),
+            rows=len(rows),
+            log=log,
+            seconds=seconds,
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
 
     def _kind(self, base: Path) -> ModelKind:
         if not is_static(read_modules(base)):
             return "transformer"
-        return "scratch" if self.config.model.name == SCRATCH else "static"
+        from_nothing = self.config.model.name == SCRATCH and base == self._model_folder(0)
+        return "scratch" if from_nothing else "static"
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
@@ -238,7 +281,7 @@ class Run:
             },
         )
 
-    def _publish(self, best: Mapping[str, Any]) -> str | None:
+    def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
         Nothing is published when no round was kept, unless nothing is published yet.
@@ -256,7 +299,9 @@ class Run:
                 progress=self.progress,
             )
             entry = self.ledger.add("published", generation=generation.name)
-        self.ledger.add("ended")
+        _, suspects = last_review(self.workspace)
+        save_review(suspects[:LISTED], self.folder / "review.csv")
+        self.ledger.add("ended", early=ended_early)
         for path in [self.folder / "base", *self.folder.glob("round-*")]:
             shutil.rmtree(path)
         return entry["generation"] if entry else None
@@ -313,7 +358,7 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
     texts = {answer.id: answer.text for answer in collection.answers}
     mined: dict[tuple[str, str], list[str]] = defaultdict(list)
     for negative in negatives:
-        mined[negative.question, negative.positive_id].append(texts[negative.answer_id])
+        mined[negative.question, negative.positive_id].append(negative.text)
     return [
         TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
         for q in train_side(collection).questions
@@ -331,12 +376,3 @@ def _headline(entry: Mapping[str, Any]) -> float:
 def _log_metrics(what: str, evaluation: Evaluation) -> None:
     figures = ", ".join(f"{m} {evaluation.mean(m, GATE_METRIC):.3f}" for m in METHODS)
     logger.info("%s: dev %s of %d queries: %s", what, GATE_METRIC, len(evaluation.queries), figures)
-
-
-def _describe_yield(counts: Mapping[str, Mapping[str, int]]) -> str:
-    parts = [
-        f"{source} {c['kept']} of {c['asked']} asked ({c['over_bound']} over the bound)"
-        for source, c in counts.items()
-        if c["asked"] or c["kept"]
-    ]
-    return "negatives mined: " + ", ".join(parts)
