@@ -25,8 +25,9 @@ from indexes.views import (
     make_views,
     owners_of_questions,
 )
-from search.encoders import Encoder, open_encoder
+from search.encoders import Encoder, StaticEncoder, open_encoder
 from search.fusion import UNTRAINED, FusionWeights
+from search.maxsim import MaxSim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class SearchIndex:
     weights: FusionWeights
     trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    maxsim: MaxSim | None = None  # static models only
 
 
 def build_index(
@@ -211,4 +213,7 @@ def _assemble(
         weights=weights,
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
+        maxsim=MaxSim(encoder, [answer.text for answer in collection.answers])
+        if isinstance(encoder, StaticEncoder)
+        else None,
     )

@@ -1,16 +1,18 @@
 """`Searcher`: what a backend imports."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from indexes.errors import UsageError
 from indexes.hits import Candidate, Evidence, Hit, Ranking
 from indexes.store import Workspace
-from indexes.text import clean, is_valid_unicode
+from indexes.text import clean, is_valid_unicode, same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
 from search.encoders import Encoder
 from search.fusion import fuse
 from search.index import SearchIndex, open_index
+from search.maxsim import MAXSIM, MaxSim
 
 CANDIDATES = 100  # answers a signal puts forward
 _BATCH = 512  # queries searched together; bounds the memory
@@ -50,10 +52,17 @@ class Searcher:
         """
         if k < 1:
             raise UsageError(f"k is {k}; expected 1 or more.")
+        found = self.rankings(queries, n=max(CANDIDATES, k))
         return [
-            [self._hit(candidate, signals) for candidate in self.fuse(signals)[:k]]
-            for signals in self.rankings(queries, n=max(CANDIDATES, k))
+            [self._hit(candidate, signals) for candidate in self._ranked(query, signals)[:k]]
+            for query, signals in zip(queries, found, strict=True)
         ]
+
+    def _ranked(self, query: str, signals: Mapping[str, Ranking]) -> Ranking:
+        """Merge the signals; the answer of a known question comes first to that very question."""
+        fused = self.fuse(signals)
+        key = same_text_key(query)
+        return sorted(fused, key=lambda c: c.question is None or same_text_key(c.question) != key)
 
     def rankings(self, queries: Sequence[str], n: int = CANDIDATES) -> list[dict[str, Ranking]]:
         """Return, for each query, the `n` best answers of every signal.
@@ -77,9 +86,20 @@ class Searcher:
         views = self.index.views
         found = {f"bm25.{name}": views[name].search_bm25(tokens, n) for name in BM25_VIEWS}
         found |= {f"dense.{name}": views[name].search_dense(vectors, n) for name in DENSE_VIEWS}
-        return [
-            {signal: found[signal][number] for signal in SIGNALS} for number in range(len(cleaned))
-        ]
+        signals = [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
+        if self.index.maxsim is not None:
+            for query, of_query in zip(cleaned, signals, strict=True):
+                of_query[MAXSIM] = self._maxsim(self.index.maxsim, query, of_query)
+        return signals
+
+    def _maxsim(self, maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranking:
+        """Order every answer that the other signals found."""
+        answer_ids = self.index.views["answer"].answer_ids
+        found = sorted({c.answer_id for ranking in signals.values() for c in ranking})
+        positions = [bisect_left(answer_ids, answer_id) for answer_id in found]
+        scores = maxsim.scores(query, positions).round(9).tolist()
+        ranking = [Candidate(a, score) for a, score in zip(found, scores, strict=True)]
+        return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
 
     def fuse(self, signals: Mapping[str, Ranking], method: str = "hybrid") -> Ranking:
         """Merge one query's signals with the weights of this index."""

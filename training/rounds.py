@@ -288,7 +288,7 @@ class Run:
         Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
         """
         index = build_index(self.train, encoder, self.config.index)
-        found, weights = evaluate_fitted(index, self.dev)
+        found, weights = evaluate_fitted(index, self.dev, seed=self.config.seed)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
