@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from indexes import Collection, Counts
     from search import ModelConfig
+    from search.explain import Explanation
 
 
 class _Commands(click.Group):
@@ -236,37 +237,55 @@ def train(
 @click.option(
     "--model", metavar="FOLDER", help="Search with this copy of the model; must be the same."
 )
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), metavar="P",
+    help="Below this probability of a right first answer: no good answer.",
+)  # fmt: skip
+@click.option("--explain", "explained", is_flag=True, help="What each score is made of.")
 @_as_json
-def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -> None:
+def query(
+    text: str, workspace: str, k: int, model: str | None, min_confidence: float | None,
+    explained: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
 
     \b
     dotbogi query "배고프다"
     dotbogi query "환불 언제 돼요" -k 3 --json
+    dotbogi query "호주 수도가 어디야" --min-confidence 0.5
+    dotbogi query "배가 고파요" --explain
     """
     from indexes import UsageError
     from search import Searcher
     from search.encoders import open_encoder
+    from search.explain import explain
 
     if model and not Path(model).is_dir():
         raise UsageError(f"--model {model}: no such folder.")
     encoder = open_encoder(Path(model)) if model else None
     searcher = Searcher.open(workspace, encoder=encoder)
-    hits = searcher.search(text, k)
+    hits = searcher.search(text, k, min_confidence=min_confidence)
+    reasons = [explain(searcher, text, hit) for hit in hits] if explained else []
     if as_json:
-        shown = [
+        shown: list[dict[str, Any]] = [
             {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}}
             for hit in hits
         ]
+        for hit_, reason in zip(shown, reasons, strict=False):
+            hit_["explanation"] = asdict(reason)
         _print_json({"query": text, "generation": searcher.generation, "hits": shown})
         return
     if not hits:
-        click.echo("no answer found")
+        click.echo("no good answer" if min_confidence is not None else "no answer found")
     for rank, hit in enumerate(hits, 1):
         click.echo(f"{rank}. {hit.text}")
+        sure = f"confidence {hit.confidence:.0%}; " if hit.confidence is not None else ""
         found = ", ".join(f"{signal} #{e.rank}" for signal, e in hit.signals.items())
         known = f'known question "{hit.question}"; ' if hit.question else ""
-        click.echo(click.style(f"   {hit.score:.3f}  {known}{found}  [{hit.answer_id}]", dim=True))
+        line = f"   {hit.score:.3f}  {sure}{known}{found}  [{hit.answer_id}]"
+        click.echo(click.style(line, dim=True))
+        for reason in reasons[rank - 1 : rank]:
+            _print_lines(f"     {line}" for line in _reason_lines(reason))
 
 
 @main.command()
@@ -488,6 +507,11 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
     loop = given("rounds", "patience", "seed")
     fit = given("epochs", "batch_size", "learning_rate", "temperature", "seed")
     return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
+
+
+def _reason_lines(reason: "Explanation") -> list[str]:
+    parts = " + ".join(f"{name} {share:.3f}" for name, share in reason.parts.items())
+    return [f"score = {parts}", f"shared words: {', '.join(reason.words) or 'none'}"]
 
 
 def _shows_progress(as_json: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from indexes.errors import UsageError
@@ -40,23 +41,61 @@ class Searcher:
         generation = Workspace(workspace).current()
         return cls(open_index(generation, encoder), generation.name)
 
-    def search(self, query: str, k: int = 10) -> list[Hit]:
-        """Return the `k` best answers to a query, best first."""
-        return self.search_many([query], k)[0]
+    def search(self, query: str, k: int = 10, *, min_confidence: float | None = None) -> list[Hit]:
+        """Return the `k` best answers to a query, best first; see `search_many`."""
+        return self.search_many([query], k, min_confidence=min_confidence)[0]
 
-    def search_many(self, queries: Sequence[str], k: int = 10) -> list[list[Hit]]:
+    def search_many(
+        self, queries: Sequence[str], k: int = 10, *, min_confidence: float | None = None
+    ) -> list[list[Hit]]:
         """Return the `k` best answers to each query, best first.
 
+        Args:
+            queries: as typed.
+            k: answers a query.
+            min_confidence: a query whose first answer is right with a lower probability has no
+                good answer: its list is empty.
+
         Raises:
-            UsageError: `k` is not positive, or a query is not valid Unicode.
+            UsageError: `k` is not positive, a query is not valid Unicode, or a confidence is
+                asked for that was never calibrated.
         """
         if k < 1:
             raise UsageError(f"k is {k}; expected 1 or more.")
+        if min_confidence is not None:
+            self._check_confidence(min_confidence)
         found = self.rankings(queries, n=max(CANDIDATES, k))
         return [
-            [self._hit(candidate, signals) for candidate in self._ranked(query, signals)[:k]]
+            self._hits(query, signals, k, min_confidence)
             for query, signals in zip(queries, found, strict=True)
         ]
+
+    def _check_confidence(self, wanted: float) -> None:
+        if not 0 <= wanted <= 1:
+            raise UsageError(f"min_confidence is {wanted}; expected 0 to 1.")
+        if self.index.calibration is None:
+            raise UsageError(
+                f"generation {self.generation} has no calibrated confidence. "
+                "Fit it on known questions: dotbogi train"
+            )
+
+    def _hits(
+        self, query: str, signals: Mapping[str, Ranking], k: int, min_confidence: float | None
+    ) -> list[Hit]:
+        ranked = self._ranked(query, signals)
+        confidence = self.confidence(query, signals, ranked)
+        if confidence is not None and min_confidence is not None and confidence < min_confidence:
+            return []
+        hits = [self._hit(candidate, signals) for candidate in ranked[:k]]
+        return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
+
+    def confidence(
+        self, query: str, signals: Mapping[str, Ranking], ranked: Ranking
+    ) -> float | None:
+        """Return P(the first answer is right); None before `train` has calibrated it."""
+        if self.index.calibration is None:
+            return None
+        return self.index.calibration.confidence(clean(query), signals, ranked)
 
     def _ranked(self, query: str, signals: Mapping[str, Ranking]) -> Ranking:
         """Merge the signals; the answer of a known question comes first to that very question."""

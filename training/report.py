@@ -45,7 +45,19 @@ def loop_lines(result: LoopResult) -> list[str]:
         f"test gain of hybrid MRR@10 over round 0: {interval['mean']:+.3f} "
         f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
     ]
+    if confidence := test["confidence"]:
+        lines.append(_confidence_line(confidence))
     return lines
+
+
+def _confidence_line(confidence: Mapping[str, Any]) -> str:
+    if confidence["threshold"] > 1:
+        return "confidence: no share of the development questions was 90% right; none to advise"
+    return (
+        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
+        f"the test questions, {confidence['precision']:.0%} of their first answers right "
+        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
+    )
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:
