@@ -534,10 +534,7 @@ def _public_table(table: Path | None) -> "Fetched | None":
     with _byte_bars() as progress:
         public = fetch_set(str(table), progress=progress)[0]
     if public.new:
-        click.echo(
-            f"note: fetched {public.name} from {public.source} (licence: {public.licence})",
-            err=True,
-        )
+        click.echo(f"note: fetched {public.name} ({public.licence}; {public.source})", err=True)
     return public
 
 

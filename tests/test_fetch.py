@@ -364,7 +364,7 @@ def test_index_and_train_take_a_set_by_name_from_a_mirror(
 
     indexed = dotbogi("index", "welfare-qa", "--json")
     assert indexed.returncode == 0, indexed.stderr
-    assert "note: fetched welfare-qa from https://" in indexed.stderr
+    assert "note: fetched welfare-qa (MIT; https://huggingface.co" in indexed.stderr
     assert [path for path, _ in server.asked] == ["/welfare-qa/QA_total.csv"]
     manifest = json.loads(indexed.stdout)
     assert manifest["counts"] == {"answers": 8, "questions": 9}
@@ -386,7 +386,7 @@ def test_train_and_evaluate_use_a_fetched_set_by_name(
     w = tmp_path / "w"
     trained = run("train", "unpinned", "-w", w, "--rounds", "1", "--epochs", "1", "--json")
     assert trained.exit_code == 0, trained.output
-    assert "note: fetched unpinned from the test (licence: CC0)" in trained.stderr
+    assert "note: fetched unpinned (CC0; the test)" in trained.stderr
     ledger = next((w / "rounds").rglob("ledger.jsonl")).read_text(encoding="utf-8")
     assert '"table": "unpinned"' in ledger
     assert '"licence": "CC0"' in ledger
@@ -493,7 +493,7 @@ def test_index_takes_a_hub_set_and_notes_its_revision_and_licence(
     source = json.loads(result.stdout)["source"]
     assert source["table"] == "hf:owner/name/train"
     assert (source["revision"], source["licence"]) == ("r1", "cc0-1.0")
-    assert "note: fetched hf:owner/name/train from https://huggingface.co" in result.stderr
+    assert "note: fetched hf:owner/name/train (cc0-1.0; https://huggingface.co" in result.stderr
     shown = run("fetch", "hf:owner/name/test")
     assert "revision: r1" in shown.stdout
     assert asked == [HubName(repo="owner/name")]
