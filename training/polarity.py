@@ -1,0 +1,146 @@
+"""The final predicate denied, or its denial taken away."""
+
+from collections.abc import Sequence
+
+from training.endings import COMMANDS
+from training.morphemes import Change, Morph
+from training.predicates import Predicate, finish, stem_kind
+
+# Words that go with a denial only, or never with one.
+_DENIAL_ONLY = {
+    "아무", "아무것", "전혀", "별로", "결코", "절대", "절대로", "도무지", "밖에", "더이상", "이상", "하나", "여간", "그다지",
+    "아직", "미처", "좀처럼", "차마", "딱히", "도저히", "굳이", "조금", "누구", "어디",
+}  # fmt: skip
+_NO_DENIAL = {"이미", "벌써", "꽤", "어서", "얼른", "제법", "아무래도", "역시", "안녕", "오랜만", "제일", "가장"}
+_OPPOSITE = {"있": "없", "없": "있", "알": "모르", "모르": "알"}
+_SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지 않다
+
+
+def change_polarity(morphs: Sequence[Morph], predicate: Predicate) -> Change | None:
+    """Return the change that denies the predicate, or takes its denial away.
+
+    있다/없다, 알다/모르다 and 이다/아니다 change places; 안, 못, 지 않다, 지 못하다 and 지 말다 come
+    or go. None if another word of the sentence holds to its polarity (아무도, 아직, 이미).
+    """
+    return (
+        _without_denial(morphs, predicate)
+        or _opposite(morphs, predicate)
+        or _denied(morphs, predicate)
+    )
+
+
+def _words(morphs: Sequence[Morph], predicate: Predicate) -> set[str]:
+    return {m.form for m in morphs[predicate.first : predicate.core]}
+
+
+def _end(
+    morphs: Sequence[Morph], predicate: Predicate, stem: int, kind: str | None = None
+) -> list[Morph]:
+    """Return what follows the stem: as it is in 을 것이다, else fitted to the new stem."""
+    if predicate.coming:
+        return list(morphs[predicate.stem + 1 : predicate.end])
+    found = stem_kind(morphs, stem)
+    return finish(found, predicate.family, predicate.prefinal)
+
+
+def _without_denial(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    if _words(morphs, p) & _DENIAL_ONLY:
+        return None
+    stem = morphs[p.stem]
+    link = p.stem - 1
+    if stem.form == "하" and morphs[link].form == "못":
+        link -= 1
+    far = stem.form in ("않", "못하", "말") or link != p.stem - 1
+    if far and link > p.first and morphs[link].tag == "EC" and morphs[link].form == "지":
+        main = link - 1
+        return Change(main, p.end, (morphs[main], *_end(morphs, p, main)))
+    at = p.core - 1
+    if at >= p.first and morphs[at].tag == "MAG" and morphs[at].form in ("안", "못"):
+        verb = morphs[p.core]
+        verb = Morph(verb.form, verb.tag, spaced=morphs[at].spaced)
+        return Change(at, p.end, (verb, *morphs[p.core + 1 : p.end]))
+    return None
+
+
+def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    stem = morphs[p.stem]
+    if stem.base == "VCP" and p.stem > p.first and morphs[p.stem - 1].tag[0] in "NXS":
+        if _words(morphs, p) & _NO_DENIAL:
+            return None
+        new = [Morph("가", "JKC"), Morph("아니", "VCN")]
+        tail = finish("copula", p.family, p.prefinal)
+        noun = morphs[p.stem - 1]
+        if noun.form == "거" and noun.tag == "NNB":
+            noun = Morph("것", "NNB", spaced=noun.spaced)
+        return Change(p.stem - 1, p.end, (noun, *new, *tail))
+    if stem.base == "VCN":
+        if _words(morphs, p) & _DENIAL_ONLY or p.stem - 2 < p.first:
+            return None
+        particle = morphs[p.stem - 1].tag in ("JKC", "JKS")
+        noun = morphs[p.stem - 2]
+        if not particle or noun.tag[0] not in "NX":
+            return None
+        tail = finish("copula", p.family, p.prefinal)
+        return Change(p.stem - 2, p.end, (noun, Morph("이", "VCP"), *tail))
+    form = _opposite_form(stem)
+    if not form or _words(morphs, p) & (_DENIAL_ONLY | _NO_DENIAL):
+        return None
+    changed = Morph(form, stem.tag, spaced=stem.spaced)
+    return Change(p.stem, p.end, (changed, *morphs[p.stem + 1 : p.end]))
+
+
+def _opposite_form(stem: Morph) -> str:
+    """Return the stem of the opposite: 맛없 for 맛있, 모르 for 알; "" if it has none."""
+    if stem.base == "VX":
+        return ""  # 먹고 있다 is denied as 먹고 있지 않다
+    if stem.form in _OPPOSITE:
+        return _OPPOSITE[stem.form]
+    if stem.form == "재밌":
+        return "재미없"
+    if stem.base == "VA" and stem.form[-1] in "있없":
+        return stem.form[:-1] + _OPPOSITE[stem.form[-1]]
+    return ""
+
+
+def _denied(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    stem, link = morphs[p.stem], morphs[p.stem - 1] if p.stem > p.first else None
+    if _words(morphs, p) & _NO_DENIAL or morphs[p.core].form in _NO_DENIAL:
+        return None
+    if stem.base in ("VCP", "VCN"):
+        return None
+    tail = list(morphs[p.stem + 1 : p.end])
+    if link and link.tag == "EC" and stem.form in ("하", "되") and link.form in _MODAL:
+        return _denied_modal(morphs, p)
+    if stem.base == "VX" and p.core == p.stem:
+        return None  # 가나 봐요: the guess cannot be denied
+    if p.family in COMMANDS and p.kind == "verb" and not p.prefinal[1:]:
+        return Change(
+            p.stem, p.end, (stem, Morph("지", "EC"), Morph("말", "VX"), *tail)
+        )
+    core = morphs[p.core]
+    polite = p.family in ("어", "어요", "네", "네요", "지", "죠", "지요", "나요", "는데", "는데요")
+    if polite and core.base in ("VV", "VA") and len(core.form) <= _SHORT and core.spaced:
+        rest = morphs[p.core + 1 : p.end]
+        return Change(p.core, p.end, (Morph("안", "MAG"), Morph(core.form, core.tag), *rest))
+    return Change(
+        p.stem,
+        p.end,
+        (stem, Morph("지", "EC"), Morph("않", "VX"), *_end(morphs, p, p.stem)),
+    )
+
+
+_MODAL = ("어야", "어도", "면", "으면")
+
+
+def _denied_modal(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    """해야 돼요 → 하지 않아도 돼요, 해도 돼요 and 하면 돼요 → 하면 안 돼요."""
+    main, link = morphs[p.stem - 2], morphs[p.stem - 1]
+    tail = morphs[p.stem + 1 : p.end]
+    become = Morph("되", "VV")
+    if link.form == "어야":
+        new = [main, Morph("지", "EC"), Morph("않", "VX"), Morph("어도", "EC"), become]
+    elif morphs[p.stem].form == "되":
+        new = [main, Morph("면", "EC"), Morph("안", "MAG"), become]
+    else:
+        return None
+    return Change(p.stem - 2, p.end, (*new, *tail))
