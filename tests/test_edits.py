@@ -52,7 +52,9 @@ def test_nine_of_ten_golden_edits_are_what_a_korean_would_write() -> None:
     for row in rows:
         found = edited(row["text"], row["kind"], row["change"])
         if found not in row["expected"].split("|"):
-            failures.append(f"{row['kind']} {row['change']}: {row['text']} → {found}, not {row['expected']}")
+            failures.append(
+                f"{row['kind']} {row['change']}: {row['text']} → {found}, not {row['expected']}"
+            )
     print(*failures, sep="\n")
     print(f"{len(rows) - len(failures)} of {len(rows)}")
     assert len(rows) >= 150

@@ -77,9 +77,7 @@ class Editor:
                 seen.add(written[0])
                 yield _Draft(source, Edit(written[0], kind), written[1])
 
-    def _changes(
-        self, text: str, morphs: Sequence[Morph]
-    ) -> Iterator[tuple[EditKind, Change]]:
+    def _changes(self, text: str, morphs: Sequence[Morph]) -> Iterator[tuple[EditKind, Change]]:
         digest = hashlib.sha256(f"{self._seed}\n{text}".encode()).digest()
         random = Random(int.from_bytes(digest[:8], "big"))
         predicate = last_predicate(morphs)

@@ -15,6 +15,11 @@ _ALLOMORPHS = {
     "여요": "어요", "거": "것", "이나": "나", "이랑": "랑", "는다": "ᆫ다", "는대요": "ᆫ대요", "이야": "야",
     "는다고": "ᆫ다고", "는답니다": "ᆫ답니다", "이라고": "라고",
 }  # fmt: skip
+# Written either way; join contracts most of them.
+_CONTRACTIONS = (
+    ("되었", "됐"), ("되어", "돼"), ("하였", "했"), ("하여", "해"), ("보았", "봤"), ("보아", "봐"), ("주었", "줬"),
+    ("주어", "줘"), ("개어", "개"), ("것이", "게"), ("이에요", "예요"), ("거에요", "거예요"),
+)  # fmt: skip
 _TAG_GROUPS = {"VX": "VV", "EC": "E", "EF": "E", "JKC": "JKS", "NNP": "NNG", "XSA": "XSV"}
 
 
@@ -54,20 +59,20 @@ def kiwi() -> Any:
 
 def analyse(texts: Sequence[str]) -> list[list[Morph]]:
     """Return the morphemes of each text."""
-    return [
-        [
-            Morph(
-                token.form,
-                token.tag,
-                token.start,
-                token.start + token.len,
-                token.start == 0 or text[token.start - 1].isspace(),
-                token.sent_position,
-            )
-            for token in tokens
-        ]
-        for text, tokens in zip(texts, kiwi().tokenize(list(texts)), strict=True)
-    ]
+    analysed = kiwi().tokenize(list(texts))
+    return [_morphs(text, tokens) for text, tokens in zip(texts, analysed, strict=True)]
+
+
+def _morphs(text: str, tokens: Sequence[Any]) -> list[Morph]:
+    morphs: list[Morph] = []
+    behind = 0  # the end of the morpheme before; contracted ones overlap (껐: 끄, 었)
+    for token in tokens:
+        start, end = token.start, token.start + token.len
+        spaced = start == 0 or text[start - 1].isspace()
+        spaced = spaced and (not morphs or start >= behind)
+        morphs.append(Morph(token.form, token.tag, start, end, spaced, token.sent_position))
+        behind = end
+    return morphs
 
 
 def is_symbol(morph: Morph) -> bool:
@@ -97,7 +102,7 @@ def splice(text: str, morphs: Sequence[Morph], change: Change) -> tuple[str, lis
     while end < len(morphs) and not (morphs[end].spaced or is_symbol(morphs[end])):
         end += 1
     before, after = morphs[start].start, max(m.end for m in morphs[start:end])
-    if join(morphs[start:end]) != text[before:after]:
+    if _contracted(join(morphs[start:end])) != _contracted(text[before:after]):
         return None
     new = fit_copula([*morphs[start : change.start], *change.new, *morphs[change.end : end]])
     return (
@@ -111,7 +116,31 @@ def reads_back(meant: Sequence[Morph], found: Sequence[Morph]) -> bool:
 
     Allomorphs (을/를, 았/었), regularity, and final or connective use of an ending may differ.
     """
-    return [_canonical(m) for m in meant] == [_canonical(m) for m in found]
+    wanted, got = _canonical_all(meant), _canonical_all(found)
+    while wanted and got and wanted[0] == got[0]:
+        wanted, got = wanted[1:], got[1:]
+    while wanted and got and wanted[-1] == got[-1]:
+        wanted, got = wanted[:-1], got[:-1]
+    # 늦 + 어 + 지 and 늦어지, 맛없 and 맛 + 없 are the same morphemes cut differently.
+    return "".join(form for form, _ in wanted) == "".join(form for form, _ in got)
+
+
+def _contracted(text: str) -> str:
+    for full, short in _CONTRACTIONS:
+        text = text.replace(full, short)
+    return text
+
+
+def _canonical_all(morphs: Sequence[Morph]) -> list[tuple[str, str]]:
+    """Return the morphemes as they are compared; 는데 + 요 is one ending."""
+    canonical: list[tuple[str, str]] = []
+    for morph in morphs:
+        form, tag = _canonical(morph)
+        if canonical and (form, tag) == ("요", "JX") and canonical[-1][1] == "E":
+            canonical[-1] = _canonical(Morph(canonical[-1][0] + "요", "EF"))
+        else:
+            canonical.append((form, tag))
+    return canonical
 
 
 def _canonical(morph: Morph) -> tuple[str, str]:

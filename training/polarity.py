@@ -11,7 +11,20 @@ _DENIAL_ONLY = {
     "아무", "아무것", "전혀", "별로", "결코", "절대", "절대로", "도무지", "밖에", "더이상", "이상", "하나", "여간", "그다지",
     "아직", "미처", "좀처럼", "차마", "딱히", "도저히", "굳이", "조금", "누구", "어디",
 }  # fmt: skip
-_NO_DENIAL = {"이미", "벌써", "꽤", "어서", "얼른", "제법", "아무래도", "역시", "안녕", "오랜만", "제일", "가장"}
+_NO_DENIAL = {
+    "이미",
+    "벌써",
+    "꽤",
+    "어서",
+    "얼른",
+    "제법",
+    "아무래도",
+    "역시",
+    "안녕",
+    "오랜만",
+    "제일",
+    "가장",
+}
 _OPPOSITE = {"있": "없", "없": "있", "알": "모르", "모르": "알"}
 _SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지 않다
 
@@ -114,9 +127,7 @@ def _denied(morphs: Sequence[Morph], p: Predicate) -> Change | None:
     if stem.base == "VX" and p.core == p.stem:
         return None  # 가나 봐요: the guess cannot be denied
     if p.family in COMMANDS and p.kind == "verb" and not p.prefinal[1:]:
-        return Change(
-            p.stem, p.end, (stem, Morph("지", "EC"), Morph("말", "VX"), *tail)
-        )
+        return Change(p.stem, p.end, (stem, Morph("지", "EC"), Morph("말", "VX"), *tail))
     core = morphs[p.core]
     polite = p.family in ("어", "어요", "네", "네요", "지", "죠", "지요", "나요", "는데", "는데요")
     if polite and core.base in ("VV", "VA") and len(core.form) <= _SHORT and core.spaced:

@@ -123,4 +123,5 @@ def finish(kind: StemKind, name: str, prefinal: Sequence[str]) -> list[Morph]:
     form = ending(
         name, kind, honorific="시" in prefinal, prefinal=bool({"었", "겠"} & set(prefinal))
     )
-    return [*(Morph(p, "EP") for p in prefinal), Morph(form, "EF")]
+    tag = "EC" if form == "니" else "EF"  # join makes 갔으니 of a final 니
+    return [*(Morph(p, "EP") for p in prefinal), Morph(form, tag)]

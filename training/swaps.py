@@ -23,7 +23,7 @@ _NO_TOPIC = {
 _NO_PREDICATE = {
     "하", "되", "그러", "이러", "저러", "어쩌", "그렇", "이렇", "저렇", "어떻", "같", "있", "없", "아니", "말", "않", "싶",
     "나", "들", "지", "내", "드시", "계시", "주무시", "가지", "두", "놓", "대하", "위하", "따르", "안녕", "위", "대", "달", "치",
-    "모르", "알", "보", "주", "드리", "싶", "통하", "관하", "의하", "당하", "시키", "받", "이", "수고",
+    "모르", "알", "보", "주", "드리", "통하", "관하", "의하", "당하", "시키", "이", "수고",
 }  # fmt: skip
 _REACH = 5  # morphemes between a noun and its predicate
 _SIMILAR = 1000
@@ -135,9 +135,7 @@ class Lexicon:
                 self._predicates[_class(word), case][word] += 1
                 self._predicates_with[_class(word), case, noun].add(word)
 
-    def _verb_frame(
-        self, morphs: Sequence[Morph], start: int, end: int
-    ) -> tuple[Word, str, Word]:
+    def _verb_frame(self, morphs: Sequence[Morph], start: int, end: int) -> tuple[Word, str, Word]:
         """Return the verb, and the case and noun of what stands right before it, if anything."""
         word = tuple((m.form, m.tag) for m in morphs[start:end])
         before = start - 1

@@ -11,7 +11,20 @@ Tense = Literal["past", "present", "future"]
 TENSES: tuple[Tense, ...] = get_args(Tense)
 
 # Words that go with one tense only. 오늘 goes with all.
-_PAST_WORDS = {"어제", "그제", "그저께", "엊그제", "아까", "방금", "지난", "옛날", "예전", "지난번", "작년", "어젯밤"}
+_PAST_WORDS = {
+    "어제",
+    "그제",
+    "그저께",
+    "엊그제",
+    "아까",
+    "방금",
+    "지난",
+    "옛날",
+    "예전",
+    "지난번",
+    "작년",
+    "어젯밤",
+}
 _FUTURE_WORDS = {
     "내일", "모레", "글피", "이따", "이따가", "곧", "앞으로", "나중", "다음", "언젠가", "내년", "이제부터", "머지않",
 }  # fmt: skip
