@@ -41,7 +41,9 @@ def main() -> None:
         Random(asked.seed).sample(drawn, min(asked.count, len(drawn))), key=lambda d: d[0]
     ):
         print(f"{row}\t{edit.kind}\t{text} → {edit.text}")
-    print(f"{len(drawn)} edits of {len(answers)} answers:", dict(Counter(e.kind for *_, e in drawn)))
+    print(
+        f"{len(drawn)} edits of {len(answers)} answers:", dict(Counter(e.kind for *_, e in drawn))
+    )
     print(f"answers with an edit: {sum(map(bool, edits))}")
     print(
         f"collection read in {opened - started:.1f} s; "

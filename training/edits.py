@@ -87,10 +87,10 @@ class Editor:
                     yield "tense", change
         if nouns := list(arguments(morphs)):
             noun = random.choice(nouns)
-            for word in self._lexicon.topics(noun, random, _EACH):
+            for word in self._lexicon.topics(morphs, noun, random, _EACH):
                 yield "topic", put_word(morphs, noun.start, noun.end, word)
         if predicate and (verb := main_verb(morphs, predicate)):
-            for word in self._lexicon.predicates(morphs, *verb, random, _EACH):
+            for word in self._lexicon.predicates(morphs, predicate, verb, random, _EACH):
                 yield "predicate", put_word(morphs, *verb, word)
         if predicate and (change := change_polarity(morphs, predicate)):
             yield "polarity", change

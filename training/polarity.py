@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from training.endings import COMMANDS
 from training.morphemes import Change, Morph
-from training.predicates import Predicate, finish, stem_kind
+from training.predicates import MODAL_LINKS, Predicate, finish, link_before, stem_kind
 
 # Words that go with a denial only, or never with one.
 _DENIAL_ONLY = {
@@ -24,6 +24,21 @@ _NO_DENIAL = {
     "오랜만",
     "제일",
     "가장",
+}
+_QUESTIONS = {
+    "어떻",
+    "어떠",
+    "어쩌",
+    "뭐",
+    "무엇",
+    "누구",
+    "어디",
+    "언제",
+    "얼마",
+    "몇",
+    "왜",
+    "뭣",
+    "어찌",
 }
 _OPPOSITE = {"있": "없", "없": "있", "알": "모르", "모르": "알"}
 _SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지 않다
@@ -46,9 +61,7 @@ def _words(morphs: Sequence[Morph], predicate: Predicate) -> set[str]:
     return {m.form for m in morphs[predicate.first : predicate.core]}
 
 
-def _end(
-    morphs: Sequence[Morph], predicate: Predicate, stem: int, kind: str | None = None
-) -> list[Morph]:
+def _end(morphs: Sequence[Morph], predicate: Predicate, stem: int) -> list[Morph]:
     """Return what follows the stem: as it is in 을 것이다, else fitted to the new stem."""
     if predicate.coming:
         return list(morphs[predicate.stem + 1 : predicate.end])
@@ -59,11 +72,8 @@ def _end(
 def _without_denial(morphs: Sequence[Morph], p: Predicate) -> Change | None:
     if _words(morphs, p) & _DENIAL_ONLY:
         return None
-    stem = morphs[p.stem]
-    link = p.stem - 1
-    if stem.form == "하" and morphs[link].form == "못":
-        link -= 1
-    far = stem.form in ("않", "못하", "말") or link != p.stem - 1
+    stem, link = morphs[p.stem], link_before(morphs, p.stem)
+    far = stem.form in ("않", "못하", "말") or morphs[p.stem - 1].form == "못"
     if far and link > p.first and morphs[link].tag == "EC" and morphs[link].form == "지":
         main = link - 1
         return Change(main, p.end, (morphs[main], *_end(morphs, p, main)))
@@ -83,6 +93,8 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         new = [Morph("가", "JKC"), Morph("아니", "VCN")]
         tail = finish("copula", p.family, p.prefinal)
         noun = morphs[p.stem - 1]
+        if noun.form in _QUESTIONS:
+            return None
         if noun.form == "거" and noun.tag == "NNB":
             noun = Morph("것", "NNB", spaced=noun.spaced)
         return Change(p.stem - 1, p.end, (noun, *new, *tail))
@@ -95,16 +107,18 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
             return None
         tail = finish("copula", p.family, p.prefinal)
         return Change(p.stem - 2, p.end, (noun, Morph("이", "VCP"), *tail))
-    form = _opposite_form(stem)
+    if stem.form == "모르" and morphs[p.stem - 1].tag in ("EC", "JX"):
+        return None  # 갈지도 모르다: a guess
+    form = _opposite_form(stem, auxiliary=p.core != p.stem)
     if not form or _words(morphs, p) & (_DENIAL_ONLY | _NO_DENIAL):
         return None
     changed = Morph(form, stem.tag, spaced=stem.spaced)
     return Change(p.stem, p.end, (changed, *morphs[p.stem + 1 : p.end]))
 
 
-def _opposite_form(stem: Morph) -> str:
+def _opposite_form(stem: Morph, *, auxiliary: bool) -> str:
     """Return the stem of the opposite: 맛없 for 맛있, 모르 for 알; "" if it has none."""
-    if stem.base == "VX":
+    if stem.base == "VX" or auxiliary:
         return ""  # 먹고 있다 is denied as 먹고 있지 않다
     if stem.form in _OPPOSITE:
         return _OPPOSITE[stem.form]
@@ -119,18 +133,19 @@ def _denied(morphs: Sequence[Morph], p: Predicate) -> Change | None:
     stem, link = morphs[p.stem], morphs[p.stem - 1] if p.stem > p.first else None
     if _words(morphs, p) & _NO_DENIAL or morphs[p.core].form in _NO_DENIAL:
         return None
-    if stem.base in ("VCP", "VCN"):
+    if stem.base in ("VCP", "VCN") or morphs[p.core].form in _QUESTIONS:
         return None
+    if stem.form == "모르" or (stem.form == "좋" and "겠" in p.prefinal):
+        return None  # 갈지도 몰라요 is a guess, 갔으면 좋겠어요 a wish
     tail = list(morphs[p.stem + 1 : p.end])
-    if link and link.tag == "EC" and stem.form in ("하", "되") and link.form in _MODAL:
+    if link and link.tag == "EC" and stem.form in ("하", "되") and link.form in MODAL_LINKS:
         return _denied_modal(morphs, p)
-    if stem.base == "VX" and p.core == p.stem:
-        return None  # 가나 봐요: the guess cannot be denied
     if p.family in COMMANDS and p.kind == "verb" and not p.prefinal[1:]:
         return Change(p.stem, p.end, (stem, Morph("지", "EC"), Morph("말", "VX"), *tail))
     core = morphs[p.core]
     polite = p.family in ("어", "어요", "네", "네요", "지", "죠", "지요", "나요", "는데", "는데요")
-    if polite and core.base in ("VV", "VA") and len(core.form) <= _SHORT and core.spaced:
+    takes_short = core.spaced and core.form not in ("같", "답", "모르", "없")
+    if polite and core.base in ("VV", "VA") and len(core.form) <= _SHORT and takes_short:
         rest = morphs[p.core + 1 : p.end]
         return Change(p.core, p.end, (Morph("안", "MAG"), Morph(core.form, core.tag), *rest))
     return Change(
@@ -138,9 +153,6 @@ def _denied(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         p.end,
         (stem, Morph("지", "EC"), Morph("않", "VX"), *_end(morphs, p, p.stem)),
     )
-
-
-_MODAL = ("어야", "어도", "면", "으면")
 
 
 def _denied_modal(morphs: Sequence[Morph], p: Predicate) -> Change | None:

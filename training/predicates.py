@@ -8,6 +8,7 @@ from training.morphemes import Morph, is_symbol
 
 _STEMS = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 _LINKS = ("어", "고", "지", "게")  # between a verb and its auxiliary
+MODAL_LINKS = ("어야", "어도", "면", "으면")  # before 하다 and 되다: must, may
 _EXIST = ("있", "없", "재밌")
 
 
@@ -62,6 +63,10 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
         stem -= 1
     if stem < first or morphs[stem].base not in _STEMS or set(prefinal) - {"시", "었", "겠"}:
         return None
+    if morphs[stem].form == "드세":
+        return None  # 드세요 is of 들다 and seldom of 드세다, as Kiwi has it
+    if morphs[stem].base == "VX" and stem > first and not _follows_link(morphs, stem):
+        return None  # 가나 봐요: a guess, whose tense and denial are those of 가다
     return Predicate(
         first,
         _core(morphs, first, stem),
@@ -86,9 +91,8 @@ def _is_coming(three: Sequence[Morph]) -> bool:
 def _core(morphs: Sequence[Morph], first: int, stem: int) -> int:
     core = stem
     while core - 2 >= first:
-        link = core - 2 if _is_far_not(morphs, core) else core - 1
-        auxiliary = morphs[core].base == "VX" or link != core - 1
-        if not (auxiliary and morphs[link].tag == "EC" and morphs[link].form in _LINKS):
+        link = link_before(morphs, core)
+        if not (_is_auxiliary(morphs, core) and morphs[link].form in _LINKS):
             break
         core = link - 1
     if morphs[core].base in ("XSV", "XSA") and core > first:
@@ -98,9 +102,27 @@ def _core(morphs: Sequence[Morph], first: int, stem: int) -> int:
     return core
 
 
-def _is_far_not(morphs: Sequence[Morph], at: int) -> bool:
-    """Return True at 하 of 지 못 하, which Kiwi takes for adverb and verb."""
-    return morphs[at].form == "하" and morphs[at - 1].form == "못" and morphs[at - 1].tag == "MAG"
+def link_before(morphs: Sequence[Morph], at: int) -> int:
+    """Return the place of the ending before an auxiliary: past 못 of 지 못 하다 and 는 of 지는 않다."""
+    link = at - 1
+    if morphs[at].form == "하" and (morphs[link].form, morphs[link].tag) == ("못", "MAG"):
+        link -= 1
+    if link >= 1 and morphs[link].tag in ("JX", "JKO") and morphs[link - 1].tag == "EC":
+        link -= 1
+    return link
+
+
+def _is_auxiliary(morphs: Sequence[Morph], at: int) -> bool:
+    morph, link = morphs[at], morphs[link_before(morphs, at)]
+    if link.tag != "EC":
+        return False
+    not_able = morph.form == "하" and morphs[at - 1].form == "못"
+    return morph.base == "VX" or not_able or (morph.form in ("있", "계시") and link.form in _LINKS)
+
+
+def _follows_link(morphs: Sequence[Morph], stem: int) -> bool:
+    link = morphs[link_before(morphs, stem)]
+    return link.tag == "EC" and link.form in (*_LINKS, *MODAL_LINKS)
 
 
 def stem_kind(morphs: Sequence[Morph], stem: int) -> StemKind:
@@ -111,7 +133,7 @@ def stem_kind(morphs: Sequence[Morph], stem: int) -> StemKind:
     if morph.form.endswith(_EXIST):
         return "exist"
     if morph.form in ("않", "못하") and morph.base == "VX" and stem >= 2:
-        back = stem - 2 if morphs[stem - 1].tag == "EC" else stem - 3
+        back = link_before(morphs, stem) - 1
         return stem_kind(morphs, back) if back >= 0 else "verb"
     if morph.base in ("VA", "XSA") or (morph.base == "VX" and morph.form in ("싶", "같")):
         return "adjective"

@@ -1,11 +1,11 @@
 """Topics and predicates of a collection, and one put in the place of another."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from training.endings import COMMANDS
 from training.morphemes import Change, Morph, kiwi
 from training.predicates import Predicate, find_predicate, sentences
 
@@ -26,9 +26,10 @@ _NO_PREDICATE = {
     "모르", "알", "보", "주", "드리", "통하", "관하", "의하", "당하", "시키", "이", "수고",
 }  # fmt: skip
 _REACH = 5  # morphemes between a noun and its predicate
-_SIMILAR = 1000
+_SIMILAR = 300
 _SYNONYMS = 3  # the most similar words of the collection may mean the same: they are left out
 _WINDOW = 12
+_ENOUGH = 30  # words seen more than once
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def arguments(morphs: Sequence[Morph]) -> Iterator[Argument]:
                 break
         if start == end or not morphs[start].spaced:
             continue
+        if start and morphs[start - 1].tag in ("NNG", "NNP"):
+            continue  # 역할 분담을: the two are one name
         word = tuple((m.form, m.base) for m in morphs[start:end])
         if word[-1][0] not in _NO_TOPIC:
             yield Argument(start, end, case, word, _head(morphs, end + 1))
@@ -111,100 +114,179 @@ def put_word(morphs: Sequence[Morph], start: int, end: int, word: Word) -> Chang
     return Change(start, end, tuple(new))
 
 
+class _Pool:
+    """Words that may take each other's place, by frequency and by the morpheme that has the sense."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Word] = Counter()
+        self._ordered: list[Word] = []
+        self._places: dict[Word, int] = {}
+        self._by_sense: dict[tuple[str, str], list[Word]] = defaultdict(list)
+
+    def close(self) -> None:
+        """Order the words; none is added after this. In a large pool words seen once are noise."""
+        often = Counter({word: count for word, count in self.counts.items() if count > 1})
+        if len(often) >= _ENOUGH:
+            self.counts = often
+        self._ordered = sorted(self.counts, key=lambda word: (-self.counts[word], word))
+        self._places = {word: place for place, word in enumerate(self._ordered)}
+        for word in self._ordered:
+            self._by_sense[_sense(word)].append(word)
+
+    def near(self, word: Word, similar_to: Sequence[tuple[str, str]]) -> list[Word]:
+        """Return words similar in meaning but the very nearest, then words as frequent."""
+        found = [w for sense in similar_to for w in self._by_sense.get(sense, ()) if w != word]
+        found = found[_SYNONYMS : _SYNONYMS + _WINDOW]
+        if len(found) < _WINDOW:
+            place = self._places.get(word, len(self._ordered))
+            synonyms = set(similar_to[:_SYNONYMS])
+            around = self._ordered[max(0, place - _WINDOW) : place + _WINDOW]
+            found += [w for w in around if w != word and _sense(w) not in synonyms]
+        return list(dict.fromkeys(found))[:_WINDOW]
+
+
 class Lexicon:
     """What the texts of a collection speak of: its topics, its predicates, which go together."""
 
     def __init__(self, texts: Sequence[Sequence[Morph]]) -> None:
-        self._topics: dict[str, Counter[Word]] = defaultdict(Counter)  # by case
-        self._topics_with: dict[tuple[str, Word], set[Word]] = defaultdict(set)  # by case and head
-        self._predicates: dict[tuple[str, str], Counter[Word]] = defaultdict(Counter)
-        self._predicates_with: dict[tuple[str, str, Word], set[Word]] = defaultdict(set)
-        self._ranks: dict[Word, dict[tuple[str, str], int]] = {}
+        # A frame is what a word has to share with another to take its place: for a noun its tag
+        # and case, for a predicate its class, what stands before it, and whether it was commanded.
+        self._pools: dict[tuple[str, ...], _Pool] = defaultdict(_Pool)
+        self._company: dict[tuple[tuple[str, ...], Word], set[Word]] = defaultdict(set)
+        self._near: dict[tuple[tuple[str, ...], Word], list[Word]] = {}
+        self._similar: dict[Word, list[tuple[str, str]]] = {}
         for morphs in texts:
             self._read(morphs)
+        for pool in self._pools.values():
+            pool.close()
 
     def _read(self, morphs: Sequence[Morph]) -> None:
-        for found in arguments(morphs):
-            self._topics[found.case][found.word] += 1
-            self._topics_with[found.case, found.head].add(found.word)
+        for noun in arguments(morphs):
+            self._add(_noun_frame(noun), noun.word, noun.head)
         for first, end in sentences(morphs):
             predicate = find_predicate(morphs, first, end)
             verb = predicate and main_verb(morphs, predicate)
-            if verb:
-                word, case, noun = self._verb_frame(morphs, *verb)
-                self._predicates[_class(word), case][word] += 1
-                self._predicates_with[_class(word), case, noun].add(word)
+            if predicate and verb:
+                word, frame, company = _verb_frame(morphs, predicate, *verb)
+                self._add(frame, word, company)
+                if frame[-1]:  # what can be commanded can be told as well
+                    self._add((*frame[:-1], ""), word, company)
 
-    def _verb_frame(self, morphs: Sequence[Morph], start: int, end: int) -> tuple[Word, str, Word]:
-        """Return the verb, and the case and noun of what stands right before it, if anything."""
-        word = tuple((m.form, m.tag) for m in morphs[start:end])
-        before = start - 1
-        while before > 0 and morphs[before].tag == "MAG":
-            before -= 1
-        if before < 1 or morphs[before].sentence != morphs[start].sentence:
-            return word, "", ()
-        noun = ((morphs[before - 1].form, morphs[before - 1].base),)
-        if morphs[before].tag == "JKB":
-            return word, morphs[before].form, noun
-        return word, _case(morphs[before]) or morphs[before].tag[:1], noun
+    def _add(self, frame: tuple[str, ...], word: Word, company: Word) -> None:
+        self._pools[frame].counts[word] += 1
+        if company:
+            self._company[frame, company].add(word)
 
-    def topics(self, argument: Argument, random: Random, count: int) -> list[Word]:
-        """Return other nouns for an argument: of its case, by preference with its predicate."""
-        seen = self._topics_with[argument.case, argument.head] if argument.head else set()
-        pool = {
-            w: n for w, n in self._topics[argument.case].items() if w[-1][1] == argument.word[-1][1]
-        }
-        return self._choose(argument.word, seen, pool, random, count)
+    def topics(
+        self, morphs: Sequence[Morph], noun: Argument, random: Random, count: int
+    ) -> list[Word]:
+        """Return other nouns of the same case, preferably seen with the same predicate."""
+        return self._choose(morphs, _noun_frame(noun), noun.word, noun.head, random, count)
 
     def predicates(
-        self, morphs: Sequence[Morph], start: int, end: int, random: Random, count: int
+        self,
+        morphs: Sequence[Morph],
+        predicate: Predicate,
+        place: tuple[int, int],
+        random: Random,
+        count: int,
     ) -> list[Word]:
-        """Return other verbs of the same kind: seen with the same case, preferably same noun."""
-        word, case, noun = self._verb_frame(morphs, start, end)
-        seen = self._predicates_with[_class(word), case, noun]
-        return self._choose(word, seen, self._predicates[_class(word), case], random, count)
+        """Return other verbs of the same kind and frame, preferably seen with the same noun."""
+        word, frame, company = _verb_frame(morphs, predicate, *place)
+        return self._choose(morphs, frame, word, company, random, count)
 
     def _choose(
-        self, word: Word, seen: set[Word], pool: dict[Word, int], random: Random, count: int
+        self,
+        morphs: Sequence[Morph],
+        frame: tuple[str, ...],
+        word: Word,
+        company: Word,
+        random: Random,
+        count: int,
     ) -> list[Word]:
-        """Return up to `count` words at random: half of the places from those seen in its company.
+        """Return up to `count` words at random: from those seen in its company, then near ones.
 
-        The rest comes from the pool's words most similar in meaning and frequency, without the
-        very nearest.
+        What may mean the same is left out, and what is in the text already.
         """
-        ranks = self._similar(word)
-        synonyms = set(sorted(ranks, key=ranks.__getitem__)[:_SYNONYMS])
-        company = sorted(w for w in seen if w in pool and w != word and w[0] not in synonyms)
-        frequency = math.log(pool.get(word, 1))
-
-        def distance(other: Word) -> tuple[int, float, Word]:
-            rank = ranks.get((other[0][0], other[0][1].split("-")[0]), _SIMILAR)
-            return rank, abs(math.log(pool[other]) - frequency), other
-
-        others = sorted((w for w in pool if w != word), key=distance)
-        near = others[_SYNONYMS : _SYNONYMS + _WINDOW] or others
-        chosen = random.sample(company, min(count, len(company)))
-        chosen += random.sample(near, min(count, len(near)))
+        if frame not in self._pools:
+            return []
+        if word not in self._similar:
+            self._similar[word] = similar(*_sense(word))
+        synonyms = set(self._similar[word][:_SYNONYMS])
+        if (frame, word) not in self._near:
+            self._near[frame, word] = self._pools[frame].near(word, self._similar[word])
+        here = {m.form for m in morphs}
+        # Half of the places at most: what is often said of the same noun is a small set.
+        company_words = (
+            self._company.get((frame, company), set()) & self._pools[frame].counts.keys()
+        )
+        lists = (
+            (sorted(company_words), max(1, count // 2)),
+            (self._near[frame, word], count),
+        )
+        chosen: list[Word] = []
+        for words, most in lists:
+            fit = [
+                w
+                for w in words
+                if not (_sense(w) in synonyms or _related(w, word) or _sense(w)[0] in here)
+            ]
+            chosen += random.sample(fit, min(most, len(fit)))
         return list(dict.fromkeys(chosen))[:count]
 
-    def _similar(self, word: Word) -> dict[tuple[str, str], int]:
-        """Return morphemes that Kiwi's language model finds similar, with their ranks."""
-        if word not in self._ranks:
-            form, tag = word[0] if word[-1][1].startswith("XS") else word[-1]
-            self._ranks[word] = similar(form, tag)
-        return self._ranks[word]
+
+def _sense(word: Word) -> tuple[str, str]:
+    """Return the morpheme that has the meaning: 취소 of 취소하, 번호 of 비밀번호."""
+    form, tag = word[-2] if word[-1][1].startswith("XS") and len(word) > 1 else word[-1]
+    return form, tag.split("-")[0]
 
 
-def similar(form: str, tag: str) -> dict[tuple[str, str], int]:
-    """Return the morphemes most similar in meaning, with ranks from 0; {} for unknown ones."""
+def _related(one: Word, other: Word) -> bool:
+    """Return True if one word ends in the other (오다, 돌아오다): often they mean the same."""
+    a, b = ("".join(form for form, _ in word) for word in (one, other))
+    return a.endswith(b) or b.endswith(a)
+
+
+def _noun_frame(noun: Argument) -> tuple[str, ...]:
+    return noun.word[-1][1], noun.case
+
+
+def _verb_frame(
+    morphs: Sequence[Morph], predicate: Predicate, start: int, end: int
+) -> tuple[Word, tuple[str, ...], Word]:
+    """Return the verb, its frame, and the noun right before it, if there is one."""
+    word = tuple((m.form, m.tag) for m in morphs[start:end])
+    form, tag = word[-1]
+    kind = f"{form}/{tag}" if tag.startswith("XS") else tag.split("-")[0]
+    commanded = "commanded" if predicate.family in COMMANDS else ""
+    if _has_object(morphs, predicate.first, start):
+        kind += " with object"
+    before = start - 1
+    while before > predicate.first and morphs[before].tag == "MAG":
+        before -= 1
+    if before <= predicate.first:
+        return word, (kind, "", commanded), ()
+    particle, noun = morphs[before], ((morphs[before - 1].form, morphs[before - 1].base),)
+    case = _case(particle) or (
+        f"{particle.form}/{particle.base}" if particle.tag[0] in "JE" else particle.tag[:1]
+    )
+    return word, (kind, case, commanded), noun
+
+
+def _has_object(morphs: Sequence[Morph], first: int, verb: int) -> bool:
+    """Return True if the clause of a verb has an object before it."""
+    for at in range(verb - 1, first - 1, -1):
+        if morphs[at].tag in ("EC", "ETM", "EF"):
+            return False
+        if morphs[at].tag == "JKO":
+            return True
+    return False
+
+
+def similar(form: str, tag: str) -> list[tuple[str, str]]:
+    """Return the morphemes that Kiwi's language model finds most similar; [] for unknown ones."""
     try:
         found = kiwi().most_similar_morphemes((form, tag), top_n=_SIMILAR)
     except (ValueError, KeyError):
-        return {}
-    return {(m.form, m.tag.split("-")[0]): rank for rank, m in enumerate(found)}
-
-
-def _class(word: Word) -> str:
-    """Return what another predicate has to share: its tag, and 하다 or 되다."""
-    form, tag = word[-1]
-    return f"{form}/{tag}" if tag.startswith("XS") else tag.split("-")[0]
+        return []
+    return [(m.form, m.tag.split("-")[0]) for m in found]

@@ -28,6 +28,8 @@ _PAST_WORDS = {
 _FUTURE_WORDS = {
     "내일", "모레", "글피", "이따", "이따가", "곧", "앞으로", "나중", "다음", "언젠가", "내년", "이제부터", "머지않",
 }  # fmt: skip
+# Said, they are done: thanks and apologies are not foreseen.
+_SAID_NOW = {"고맙", "감사", "미안", "죄송", "축하", "안녕", "반갑", "부탁"}
 _PRESENT_WORDS = {"요즘", "요새", "지금"}
 
 
@@ -49,7 +51,11 @@ def change_tense(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) ->
         return None
     name, honorific = stated(predicate.family)
     honorific = honorific or predicate.honorific
-    if tense == "present" and wish(predicate.family) or name in ("ᆯ까", "ᆯ까요") and tense != "past":
+    if tense == "future" and morphs[predicate.stem].form == "같":
+        return None  # 갈 것 같다 foresees already
+    if (tense == "present" and wish(predicate.family)) or (
+        tense != "past" and name in ("ᆯ까", "ᆯ까요")
+    ):
         return None
     start, stem = predicate.stem, [morphs[predicate.stem]]
     if morphs[start].form == "말" and morphs[start].base == "VX":
@@ -58,7 +64,7 @@ def change_tense(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) ->
     if tense != "future":
         prefinal = [*base, "었"] if tense == "past" else base
         tail = finish(predicate.kind, name, prefinal)
-    elif not has_future(name):
+    elif not has_future(name) or morphs[predicate.core].form in _SAID_NOW:
         return None
     elif coming := foreseen(name):
         noun, form = coming
