@@ -9,6 +9,8 @@ from training.morphemes import Morph, is_symbol
 _STEMS = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 _LINKS = ("어", "고", "지", "게")  # between a verb and its auxiliary
 MODAL_LINKS = ("어야", "어도", "면", "으면")  # before 하다 and 되다: must, may
+# 드세요 is of 들다, not of 드세다, as Kiwi has it; the rest lack the forms before vowels (갖으세요).
+_MISREAD = ("드세", "갖", "머물", "서둘", "서툴", "딛", "건들")
 _EXIST = ("있", "없", "재밌")
 
 
@@ -63,8 +65,8 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
         stem -= 1
     if stem < first or morphs[stem].base not in _STEMS or set(prefinal) - {"시", "었", "겠"}:
         return None
-    if morphs[stem].form == "드세":
-        return None  # 드세요 is of 들다 and seldom of 드세다, as Kiwi has it
+    if morphs[stem].form in _MISREAD:
+        return None
     if morphs[stem].base == "VX" and stem > first and not _follows_link(morphs, stem):
         return None  # 가나 봐요: a guess, whose tense and denial are those of 가다
     return Predicate(

@@ -26,10 +26,10 @@ _NO_PREDICATE = {
     "모르", "알", "보", "주", "드리", "통하", "관하", "의하", "당하", "시키", "이", "수고",
 }  # fmt: skip
 _REACH = 5  # morphemes between a noun and its predicate
-_SIMILAR = 300
 _SYNONYMS = 3  # the most similar words of the collection may mean the same: they are left out
 _WINDOW = 12
 _ENOUGH = 30  # words seen more than once
+_AROUND = 200  # words of a pool, on either side by frequency, that are compared in meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ def main_verb(morphs: Sequence[Morph], predicate: Predicate) -> tuple[int, int] 
     if end < predicate.end and morphs[end].base in ("XSV", "XSA"):
         end += 1
     last = morphs[end - 1]
+    if last.base in ("VA", "XSA") and morphs[predicate.stem].form in ("보", "주"):
+        return None  # an adjective used as a verb (행복해 봐요): few others can be
     known = last.base in ("VV", "VA") or (last.base in ("XSV", "XSA") and end - start > 1)
     if not known or morphs[start].form in _NO_PREDICATE:
         return None
@@ -115,13 +117,13 @@ def put_word(morphs: Sequence[Morph], start: int, end: int, word: Word) -> Chang
 
 
 class _Pool:
-    """Words that may take each other's place, by frequency and by the morpheme that has the sense."""
+    """Words that may take each other's place, with how often they were seen."""
 
     def __init__(self) -> None:
         self.counts: Counter[Word] = Counter()
         self._ordered: list[Word] = []
         self._places: dict[Word, int] = {}
-        self._by_sense: dict[tuple[str, str], list[Word]] = defaultdict(list)
+        self._ranked: dict[Word, list[Word]] = {}
 
     def close(self) -> None:
         """Order the words; none is added after this. In a large pool words seen once are noise."""
@@ -130,19 +132,18 @@ class _Pool:
             self.counts = often
         self._ordered = sorted(self.counts, key=lambda word: (-self.counts[word], word))
         self._places = {word: place for place, word in enumerate(self._ordered)}
-        for word in self._ordered:
-            self._by_sense[_sense(word)].append(word)
 
-    def near(self, word: Word, similar_to: Sequence[tuple[str, str]]) -> list[Word]:
-        """Return words similar in meaning but the very nearest, then words as frequent."""
-        found = [w for sense in similar_to for w in self._by_sense.get(sense, ()) if w != word]
-        found = found[_SYNONYMS : _SYNONYMS + _WINDOW]
-        if len(found) < _WINDOW:
+    def ranked(self, word: Word) -> list[Word]:
+        """Return words about as frequent as this one, the most similar in meaning first."""
+        if word not in self._ranked:
             place = self._places.get(word, len(self._ordered))
-            synonyms = set(similar_to[:_SYNONYMS])
-            around = self._ordered[max(0, place - _WINDOW) : place + _WINDOW]
-            found += [w for w in around if w != word and _sense(w) not in synonyms]
-        return list(dict.fromkeys(found))[:_WINDOW]
+            around = self._ordered[max(0, place - _AROUND) : place + _AROUND]
+            sense = _sense(word)
+            self._ranked[word] = sorted(
+                (other for other in around if other != word),
+                key=lambda other: (-similarity(sense, _sense(other)), other),
+            )
+        return self._ranked[word]
 
 
 class Lexicon:
@@ -153,8 +154,6 @@ class Lexicon:
         # and case, for a predicate its class, what stands before it, and whether it was commanded.
         self._pools: dict[tuple[str, ...], _Pool] = defaultdict(_Pool)
         self._company: dict[tuple[tuple[str, ...], Word], set[Word]] = defaultdict(set)
-        self._near: dict[tuple[tuple[str, ...], Word], list[Word]] = {}
-        self._similar: dict[Word, list[tuple[str, str]]] = {}
         for morphs in texts:
             self._read(morphs)
         for pool in self._pools.values():
@@ -210,27 +209,21 @@ class Lexicon:
         """
         if frame not in self._pools:
             return []
-        if word not in self._similar:
-            self._similar[word] = similar(*_sense(word))
-        synonyms = set(self._similar[word][:_SYNONYMS])
-        if (frame, word) not in self._near:
-            self._near[frame, word] = self._pools[frame].near(word, self._similar[word])
+        pool = self._pools[frame]
+        ranked = pool.ranked(word)
+        synonyms = {_sense(w) for w in ranked[:_SYNONYMS]} if len(ranked) > _WINDOW else set()
         here = {m.form for m in morphs}
-        # Half of the places at most: what is often said of the same noun is a small set.
-        company_words = (
-            self._company.get((frame, company), set()) & self._pools[frame].counts.keys()
-        )
-        lists = (
-            (sorted(company_words), max(1, count // 2)),
-            (self._near[frame, word], count),
+        lists = (  # what is often said of the same noun is a small set: half of the places at most
+            (self._company.get((frame, company), set()) & pool.counts.keys(), max(1, count // 2)),
+            (ranked[: _SYNONYMS + _WINDOW], count),
         )
         chosen: list[Word] = []
         for words, most in lists:
-            fit = [
+            fit = sorted(
                 w
                 for w in words
                 if not (_sense(w) in synonyms or _related(w, word) or _sense(w)[0] in here)
-            ]
+            )
             chosen += random.sample(fit, min(most, len(fit)))
         return list(dict.fromkeys(chosen))[:count]
 
@@ -283,10 +276,9 @@ def _has_object(morphs: Sequence[Morph], first: int, verb: int) -> bool:
     return False
 
 
-def similar(form: str, tag: str) -> list[tuple[str, str]]:
-    """Return the morphemes that Kiwi's language model finds most similar; [] for unknown ones."""
+def similarity(one: tuple[str, str], other: tuple[str, str]) -> float:
+    """Return the cosine of two morphemes in Kiwi's language model; 0 for unknown ones."""
     try:
-        found = kiwi().most_similar_morphemes((form, tag), top_n=_SIMILAR)
+        return float(kiwi().morpheme_similarity(one, other))
     except (ValueError, KeyError):
-        return []
-    return [(m.form, m.tag.split("-")[0]) for m in found]
+        return 0.0

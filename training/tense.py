@@ -51,8 +51,8 @@ def change_tense(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) ->
         return None
     name, honorific = stated(predicate.family)
     honorific = honorific or predicate.honorific
-    if tense == "future" and morphs[predicate.stem].form == "같":
-        return None  # 갈 것 같다 foresees already
+    if tense == "future" and _foresees_already(morphs, predicate):
+        return None
     if (tense == "present" and wish(predicate.family)) or (
         tense != "past" and name in ("ᆯ까", "ᆯ까요")
     ):
@@ -78,6 +78,12 @@ def change_tense(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) ->
     else:
         tail = finish(predicate.kind, name, [*base, "겠"])
     return Change(start, predicate.end, (*stem, *tail))
+
+
+def _foresees_already(morphs: Sequence[Morph], predicate: Predicate) -> bool:
+    """Return True for 갈 것 같다 and 가는 거다."""
+    stem, before = morphs[predicate.stem], morphs[predicate.stem - 1]
+    return stem.form == "같" or (stem.base == "VCP" and before.form in ("거", "것", "테"))
 
 
 def _time_forbids(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) -> bool:
