@@ -8,38 +8,16 @@ from training.predicates import MODAL_LINKS, Predicate, finish, link_before, ste
 
 # Words that go with a denial only, or never with one.
 _DENIAL_ONLY = {
-    "아무", "아무것", "전혀", "별로", "결코", "절대", "절대로", "도무지", "밖에", "더이상", "이상", "하나", "여간", "그다지",
-    "아직", "미처", "좀처럼", "차마", "딱히", "도저히", "굳이", "조금", "누구", "어디",
+    "아무", "아무것", "전혀", "별로", "결코", "절대", "절대로", "도무지", "밖에", "더이상", "이상", "하나", "여간",
+    "그다지", "아직", "미처", "좀처럼", "차마", "딱히", "도저히", "굳이", "조금", "누구", "어디",
 }  # fmt: skip
 _NO_DENIAL = {
-    "이미",
-    "벌써",
-    "꽤",
-    "어서",
-    "얼른",
-    "제법",
-    "아무래도",
-    "역시",
-    "안녕",
-    "오랜만",
-    "제일",
-    "가장",
-}
+    "이미", "벌써", "꽤", "어서", "얼른", "제법", "아무래도", "역시", "안녕", "오랜만", "제일", "가장",
+}  # fmt: skip
 _QUESTIONS = {
-    "어떻",
-    "어떠",
-    "어쩌",
-    "뭐",
-    "무엇",
-    "누구",
-    "어디",
-    "언제",
-    "얼마",
-    "몇",
-    "왜",
-    "뭣",
-    "어찌",
-}
+    "어떻", "어떠", "어쩌", "뭐", "무엇", "누구", "어디", "언제", "얼마", "몇", "왜", "뭣", "어찌",
+}  # fmt: skip
+_WRITTEN_DENIED = ("안나", "안되", "안하")  # Kiwi takes some denials in one word for verbs
 _OPPOSITE = {"있": "없", "없": "있", "알": "모르", "모르": "알"}
 _SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지 않다
 
@@ -91,7 +69,7 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         if _words(morphs, p) & _NO_DENIAL:
             return None
         new = [Morph("가", "JKC"), Morph("아니", "VCN")]
-        tail = finish("copula", p.family, p.prefinal)
+        tail = _end(morphs, p, p.stem)
         noun = morphs[p.stem - 1]
         if noun.form in _QUESTIONS:
             return None
@@ -105,11 +83,11 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         noun = morphs[p.stem - 2]
         if not particle or noun.tag[0] not in "NX":
             return None
-        tail = finish("copula", p.family, p.prefinal)
+        tail = _end(morphs, p, p.stem)
         return Change(p.stem - 2, p.end, (noun, Morph("이", "VCP"), *tail))
-    if stem.form == "모르" and morphs[p.stem - 1].tag in ("EC", "JX"):
-        return None  # 갈지도 모르다: a guess
     form = _opposite_form(stem, auxiliary=p.core != p.stem)
+    if morphs[p.stem - 1].form == "도" and morphs[p.stem - 2].form == "수":
+        return None  # 갈 수도 있다: it may be, whose denial is another
     if not form or _words(morphs, p) & (_DENIAL_ONLY | _NO_DENIAL):
         return None
     changed = Morph(form, stem.tag, spaced=stem.spaced)
@@ -135,8 +113,10 @@ def _denied(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         return None
     if stem.base in ("VCP", "VCN") or morphs[p.core].form in _QUESTIONS:
         return None
-    if stem.form == "모르" or (stem.form == "좋" and "겠" in p.prefinal):
-        return None  # 갈지도 몰라요 is a guess, 갔으면 좋겠어요 a wish
+    if stem.form in _WRITTEN_DENIED:
+        return None
+    if stem.form == "좋" and "겠" in p.prefinal:
+        return None  # 갔으면 좋겠어요: a wish
     tail = list(morphs[p.stem + 1 : p.end])
     if link and link.tag == "EC" and stem.form in ("하", "되") and link.form in MODAL_LINKS:
         return _denied_modal(morphs, p)

@@ -9,7 +9,7 @@ from training.morphemes import Morph, is_symbol
 _STEMS = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 _LINKS = ("어", "고", "지", "게")  # between a verb and its auxiliary
 MODAL_LINKS = ("어야", "어도", "면", "으면")  # before 하다 and 되다: must, may
-# 드세요 is of 들다, not of 드세다, as Kiwi has it; the rest lack the forms before vowels (갖으세요).
+# 드세요 is of 들다, not of 드세다, as Kiwi has it; the rest have no forms before vowels (갖으세요).
 _MISREAD = ("드세", "갖", "머물", "서둘", "서툴", "딛", "건들")
 _EXIST = ("있", "없", "재밌")
 
@@ -65,7 +65,8 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
         stem -= 1
     if stem < first or morphs[stem].base not in _STEMS or set(prefinal) - {"시", "었", "겠"}:
         return None
-    if morphs[stem].form in _MISREAD:
+    guess = morphs[stem].form == "모르" and stem > first and morphs[stem - 1].tag in ("EC", "JX")
+    if morphs[stem].form in _MISREAD or guess:  # 갈지도 몰라요
         return None
     if morphs[stem].base == "VX" and stem > first and not _follows_link(morphs, stem):
         return None  # 가나 봐요: a guess, whose tense and denial are those of 가다
@@ -105,7 +106,7 @@ def _core(morphs: Sequence[Morph], first: int, stem: int) -> int:
 
 
 def link_before(morphs: Sequence[Morph], at: int) -> int:
-    """Return the place of the ending before an auxiliary: past 못 of 지 못 하다 and 는 of 지는 않다."""
+    """Return the place of the ending before an auxiliary: 지 of 지 못 하다 and of 지는 않다."""
     link = at - 1
     if morphs[at].form == "하" and (morphs[link].form, morphs[link].tag) == ("못", "MAG"):
         link -= 1

@@ -5,30 +5,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from training.endings import COMMANDS
+from training.endings import wish
 from training.morphemes import Change, Morph, kiwi
 from training.predicates import Predicate, find_predicate, sentences
 
-# Forms and tags of a noun or predicate: (("비밀", "NNG"), ("번호", "NNG")), (("취소", "NNG"), ("하", "XSV")).
+# Forms and tags of a noun or predicate: (("비밀", "NNG"), ("번호", "NNG")).
 Word = tuple[tuple[str, str], ...]
 
+_CASE_NAMES = ("subject", "topic", "object")
 _CASES = {"JKS": "subject", "JKO": "object"}
 _TOPIC_PARTICLES = ("은", "는", "도")
 # Nouns that stand for a time, a quantity or anything at all: another in their place says nothing.
 _NO_TOPIC = {
-    "때", "일", "것", "점", "정도", "경우", "동안", "이번", "다음", "하나", "자신", "자기", "본인", "오늘", "내일", "어제",
-    "지금", "요즘", "모두", "처음", "마지막", "이상", "필요", "번", "날", "거", "뒤", "앞", "후", "전", "안", "말", "속", "위",
+    "때", "일", "것", "점", "정도", "경우", "동안", "이번", "다음", "하나", "자신", "자기", "본인", "오늘", "내일",
+    "어제", "지금", "요즘", "모두", "처음", "마지막", "이상", "필요", "번", "날", "거", "뒤", "앞", "후", "전", "안",
+    "말", "속", "위", "한동안", "당분간", "평소", "나중", "다음번",
 }  # fmt: skip
 # Verbs that say too little by themselves, stand for another, or are honorific in their stem.
 _NO_PREDICATE = {
-    "하", "되", "그러", "이러", "저러", "어쩌", "그렇", "이렇", "저렇", "어떻", "같", "있", "없", "아니", "말", "않", "싶",
-    "나", "들", "지", "내", "드시", "계시", "주무시", "가지", "두", "놓", "대하", "위하", "따르", "안녕", "위", "대", "달", "치",
-    "모르", "알", "보", "주", "드리", "통하", "관하", "의하", "당하", "시키", "이", "수고",
+    "하", "되", "그러", "이러", "저러", "어쩌", "그렇", "이렇", "저렇", "어떻", "같", "있", "없", "아니", "말", "않",
+    "싶", "나", "들", "지", "내", "드시", "계시", "주무시", "가지", "두", "놓", "대하", "위하", "따르", "안녕", "위",
+    "대", "달", "치", "모르", "알", "보", "주", "드리", "통하", "관하", "의하", "당하", "시키", "이", "수고", "바라",
+    "아무렇", "아무래",
 }  # fmt: skip
+# Verbs that make one expression with a few nouns (실감이 나다, 꿈을 꾸다): only those are put in.
+_LIGHT = {"하", "되", "나", "들", "내", "꾸", "걸리", "짓", "추", "치", "서", "취하", "가지", "갖"}
+_QUOTING = {"라", "라고", "다고", "ᆫ다고", "는다고", "자고", "냐고"}
 _REACH = 5  # morphemes between a noun and its predicate
 _SYNONYMS = 3  # the most similar words of the collection may mean the same: they are left out
 _WINDOW = 12
 _ENOUGH = 30  # words seen more than once
+_OBJECT = " with object"
 _AROUND = 200  # words of a pool, on either side by frequency, that are compared in meaning
 
 
@@ -99,10 +106,12 @@ def main_verb(morphs: Sequence[Morph], predicate: Predicate) -> tuple[int, int] 
     if end < predicate.end and morphs[end].base in ("XSV", "XSA"):
         end += 1
     last = morphs[end - 1]
+    if start and (morphs[start - 1].tag == "JKQ" or morphs[start - 1].form in _QUOTING):
+        return None  # few verbs take what was said or thought
     if last.base in ("VA", "XSA") and morphs[predicate.stem].form in ("보", "주"):
         return None  # an adjective used as a verb (행복해 봐요): few others can be
     known = last.base in ("VV", "VA") or (last.base in ("XSV", "XSA") and end - start > 1)
-    if not known or morphs[start].form in _NO_PREDICATE:
+    if not known or not morphs[start].spaced or morphs[start].form in _NO_PREDICATE:
         return None
     return start, end
 
@@ -154,6 +163,7 @@ class Lexicon:
         # and case, for a predicate its class, what stands before it, and whether it was commanded.
         self._pools: dict[tuple[str, ...], _Pool] = defaultdict(_Pool)
         self._company: dict[tuple[tuple[str, ...], Word], set[Word]] = defaultdict(set)
+        self._with_object: dict[Word, list[int]] = defaultdict(lambda: [0, 0])  # without, with
         for morphs in texts:
             self._read(morphs)
         for pool in self._pools.values():
@@ -168,6 +178,7 @@ class Lexicon:
             if predicate and verb:
                 word, frame, company = _verb_frame(morphs, predicate, *verb)
                 self._add(frame, word, company)
+                self._with_object[word][frame[0].endswith(_OBJECT)] += 1
                 if frame[-1]:  # what can be commanded can be told as well
                     self._add((*frame[:-1], ""), word, company)
 
@@ -212,20 +223,27 @@ class Lexicon:
         pool = self._pools[frame]
         ranked = pool.ranked(word)
         synonyms = {_sense(w) for w in ranked[:_SYNONYMS]} if len(ranked) > _WINDOW else set()
+        light = bool(company) and frame[-1] in _CASE_NAMES and company[0][0] in _LIGHT
         here = {m.form for m in morphs}
         lists = (  # what is often said of the same noun is a small set: half of the places at most
             (self._company.get((frame, company), set()) & pool.counts.keys(), max(1, count // 2)),
-            (ranked[: _SYNONYMS + _WINDOW], count),
+            ([] if light else ranked[: _SYNONYMS + _WINDOW], count),
         )
         chosen: list[Word] = []
         for words, most in lists:
             fit = sorted(
                 w
                 for w in words
-                if not (_sense(w) in synonyms or _related(w, word) or _sense(w)[0] in here)
+                if self._transitive(w) == self._transitive(word)
+                and not (_sense(w) in synonyms or _related(w, word) or _sense(w)[0] in here)
             )
             chosen += random.sample(fit, min(most, len(fit)))
         return list(dict.fromkeys(chosen))[:count]
+
+    def _transitive(self, word: Word) -> bool:
+        """Return True for a predicate seen with an object at least a quarter of the time."""
+        without, with_object = self._with_object.get(word, (1, 0))
+        return 3 * with_object >= without  # objects are often left out
 
 
 def _sense(word: Word) -> tuple[str, str]:
@@ -251,9 +269,11 @@ def _verb_frame(
     word = tuple((m.form, m.tag) for m in morphs[start:end])
     form, tag = word[-1]
     kind = f"{form}/{tag}" if tag.startswith("XS") else tag.split("-")[0]
-    commanded = "commanded" if predicate.family in COMMANDS else ""
+    # 해 보세요, 할게요, 해 줘요: only what one can will to do
+    willed = bool(wish(predicate.family)) or morphs[predicate.stem].form in ("보", "주", "드리")
+    commanded = "commanded" if willed else ""
     if _has_object(morphs, predicate.first, start):
-        kind += " with object"
+        kind += _OBJECT
     before = start - 1
     while before > predicate.first and morphs[before].tag == "MAG":
         before -= 1

@@ -12,19 +12,8 @@ TENSES: tuple[Tense, ...] = get_args(Tense)
 
 # Words that go with one tense only. 오늘 goes with all.
 _PAST_WORDS = {
-    "어제",
-    "그제",
-    "그저께",
-    "엊그제",
-    "아까",
-    "방금",
-    "지난",
-    "옛날",
-    "예전",
-    "지난번",
-    "작년",
-    "어젯밤",
-}
+    "어제", "그제", "그저께", "엊그제", "아까", "방금", "지난", "옛날", "예전", "지난번", "작년", "어젯밤",
+}  # fmt: skip
 _FUTURE_WORDS = {
     "내일", "모레", "글피", "이따", "이따가", "곧", "앞으로", "나중", "다음", "언젠가", "내년", "이제부터", "머지않",
 }  # fmt: skip
@@ -89,7 +78,9 @@ def _foresees_already(morphs: Sequence[Morph], predicate: Predicate) -> bool:
 def _time_forbids(morphs: Sequence[Morph], predicate: Predicate, tense: Tense) -> bool:
     words = {m.form for m in morphs[predicate.first : predicate.end]}
     if tense == "past":
-        return bool(words & _FUTURE_WORDS)
+        before = morphs[predicate.first : max(predicate.first, predicate.core - 1)]
+        conditions = any(m.tag == "EC" and m.form.endswith("면") for m in before)
+        return conditions or bool(words & _FUTURE_WORDS)
     if tense == "future":
         return bool(words & (_PAST_WORDS | _PRESENT_WORDS))
     return bool(words & _PAST_WORDS)
