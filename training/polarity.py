@@ -8,16 +8,19 @@ from training.predicates import MODAL_LINKS, Predicate, finish, link_before, ste
 
 # Words that go with a denial only, or never with one.
 _DENIAL_ONLY = {
-    "아무", "아무것", "전혀", "별로", "결코", "절대", "절대로", "도무지", "밖에", "더이상", "이상", "하나", "여간",
-    "그다지", "아직", "미처", "좀처럼", "차마", "딱히", "도저히", "굳이", "조금", "누구", "어디",
+    "아무", "아무도", "아무것", "아무런", "전혀", "별로", "결코", "절대", "절대로", "도무지",
+    "밖에", "더이상", "이상", "하나", "여간", "그다지", "아직", "미처", "좀처럼", "차마",
+    "딱히", "도저히", "굳이", "조금", "누구", "어디",
 }  # fmt: skip
 _NO_DENIAL = {
-    "이미", "벌써", "꽤", "어서", "얼른", "제법", "아무래도", "역시", "안녕", "오랜만", "제일", "가장",
+    "이미", "벌써", "꽤", "어서", "얼른", "제법", "아무래도", "역시", "안녕", "오랜만", "제일",
+    "가장",
 }  # fmt: skip
 _QUESTIONS = {
     "어떻", "어떠", "어쩌", "뭐", "무엇", "누구", "어디", "언제", "얼마", "몇", "왜", "뭣", "어찌",
 }  # fmt: skip
-_WRITTEN_DENIED = ("안나", "안되", "안하")  # Kiwi takes some denials in one word for verbs
+# Denials that Kiwi takes for verbs.
+_WRITTEN_DENIED = ("안나", "안되", "안하")
 _OPPOSITE = {"있": "없", "없": "있", "알": "모르", "모르": "알"}
 _SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지 않다
 
