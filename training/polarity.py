@@ -28,14 +28,21 @@ _SHORT = 2  # syllables of a stem that takes 안 before it; longer ones take 지
 def change_polarity(morphs: Sequence[Morph], predicate: Predicate) -> Change | None:
     """Return the change that denies the predicate, or takes its denial away.
 
-    있다/없다, 알다/모르다 and 이다/아니다 change places; 안, 못, 지 않다, 지 못하다 and 지 말다 come
-    or go. None if another word of the sentence holds to its polarity (아무도, 아직, 이미).
+    있다/없다, 알다/모르다 and 이다/아니다 change places; 안, 못, 지 않다, 지 못하다 and 지 말다
+    come or go. None if another word of the sentence holds to its polarity (아무도, 아직, 이미), and
+    for 갈 수도 있다: it may be, whose denial is another.
     """
+    if _words(morphs, predicate) & _DENIAL_ONLY or _is_possibility(morphs, predicate):
+        return None
     return (
         _without_denial(morphs, predicate)
         or _opposite(morphs, predicate)
         or _denied(morphs, predicate)
     )
+
+
+def _is_possibility(morphs: Sequence[Morph], p: Predicate) -> bool:
+    return p.stem - 2 >= p.first and [m.form for m in morphs[p.stem - 2 : p.stem]] == ["수", "도"]
 
 
 def _words(morphs: Sequence[Morph], predicate: Predicate) -> set[str]:
@@ -51,8 +58,6 @@ def _end(morphs: Sequence[Morph], predicate: Predicate, stem: int) -> list[Morph
 
 
 def _without_denial(morphs: Sequence[Morph], p: Predicate) -> Change | None:
-    if _words(morphs, p) & _DENIAL_ONLY:
-        return None
     stem, link = morphs[p.stem], link_before(morphs, p.stem)
     far = stem.form in ("않", "못하", "말") or morphs[p.stem - 1].form == "못"
     if far and link > p.first and morphs[link].tag == "EC" and morphs[link].form == "지":
@@ -80,7 +85,7 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
             noun = Morph("것", "NNB", spaced=noun.spaced)
         return Change(p.stem - 1, p.end, (noun, *new, *tail))
     if stem.base == "VCN":
-        if _words(morphs, p) & _DENIAL_ONLY or p.stem - 2 < p.first:
+        if p.stem - 2 < p.first:
             return None
         particle = morphs[p.stem - 1].tag in ("JKC", "JKS")
         noun = morphs[p.stem - 2]
@@ -89,9 +94,7 @@ def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
         tail = _end(morphs, p, p.stem)
         return Change(p.stem - 2, p.end, (noun, Morph("이", "VCP"), *tail))
     form = _opposite_form(stem, auxiliary=p.core != p.stem)
-    if morphs[p.stem - 1].form == "도" and morphs[p.stem - 2].form == "수":
-        return None  # 갈 수도 있다: it may be, whose denial is another
-    if not form or _words(morphs, p) & (_DENIAL_ONLY | _NO_DENIAL):
+    if not form or _words(morphs, p) & _NO_DENIAL:
         return None
     changed = Morph(form, stem.tag, spaced=stem.spaced)
     return Change(p.stem, p.end, (changed, *morphs[p.stem + 1 : p.end]))

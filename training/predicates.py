@@ -65,6 +65,10 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
         stem -= 1
     if stem < first or morphs[stem].base not in _STEMS or set(prefinal) - {"시", "었", "겠"}:
         return None
+    if (morphs[stem].form, morphs[stem].tag) == ("사", "VV") and not _has_object(
+        morphs, first, stem
+    ):
+        return None  # 사세요, 삽니다 without an object are rather of 살다
     guess = morphs[stem].form == "모르" and stem > first and morphs[stem - 1].tag in ("EC", "JX")
     if morphs[stem].form in _MISREAD or guess:  # 갈지도 몰라요
         return None
@@ -80,6 +84,10 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
         stem_kind(morphs, stem),
         coming,
     )
+
+
+def _has_object(morphs: Sequence[Morph], first: int, stem: int) -> bool:
+    return any(m.tag == "JKO" for m in morphs[max(first, stem - 3) : stem])
 
 
 def _is_coming(three: Sequence[Morph]) -> bool:

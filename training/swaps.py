@@ -15,7 +15,7 @@ _TOPIC_PARTICLES = ("은", "는", "도")
 _NO_TOPIC = {
     "때", "일", "것", "점", "정도", "경우", "동안", "이번", "다음", "하나", "자신", "자기",
     "본인", "오늘", "내일", "어제", "지금", "요즘", "모두", "처음", "마지막", "이상", "필요",
-    "번", "날", "거", "뒤", "앞", "후", "전", "안", "말", "속", "위", "한동안", "당분간",
+    "번", "날", "거", "뒤", "앞", "후", "전", "안", "말", "속", "위", "아무것", "한동안", "당분간",
     "평소", "나중", "다음번",
 }  # fmt: skip
 # Verbs that say too little by themselves, stand for another, or are honorific in their stem.
@@ -100,6 +100,8 @@ def main_verb(morphs: Sequence[Morph], predicate: Predicate) -> tuple[int, int] 
     last = morphs[end - 1]
     if start and (morphs[start - 1].tag == "JKQ" or morphs[start - 1].form in _QUOTING):
         return None  # few verbs take what was said or thought
+    if start and any(m.tag == "ETN" for m in morphs[max(0, start - 2) : start]):
+        return None  # 확신하긴 이르다: few predicates are said of a deed
     if last.base in ("VA", "XSA") and morphs[predicate.stem].form in ("보", "주"):
         return None  # an adjective used as a verb (행복해 봐요): few others can be
     known = last.base in ("VV", "VA") or (last.base in ("XSV", "XSA") and end - start > 1)
