@@ -70,7 +70,8 @@ def find_predicate(morphs: Sequence[Morph], first: int, end: int) -> Predicate |
     ):
         return None  # 사세요, 삽니다 without an object are rather of 살다
     guess = morphs[stem].form == "모르" and stem > first and morphs[stem - 1].tag in ("EC", "JX")
-    if morphs[stem].form in _MISREAD or guess:  # 갈지도 몰라요
+    misread = morphs[stem].form in _MISREAD or morphs[stem - 1].form == "주무"  # 주무시다
+    if misread or guess:  # 갈지도 몰라요
         return None
     if morphs[stem].base == "VX" and stem > first and not _follows_link(morphs, stem):
         return None  # 가나 봐요: a guess, whose tense and denial are those of 가다
