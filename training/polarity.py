@@ -72,32 +72,32 @@ def _without_denial(morphs: Sequence[Morph], p: Predicate) -> Change | None:
 
 
 def _opposite(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    """Return the change between 있다 and 없다, 알다 and 모르다, 이다 and 아니다."""
+    if _words(morphs, p) & _NO_DENIAL:
+        return None
     stem = morphs[p.stem]
-    if stem.base == "VCP" and p.stem > p.first and morphs[p.stem - 1].tag[0] in "NXS":
-        if _words(morphs, p) & _NO_DENIAL:
-            return None
-        new = [Morph("가", "JKC"), Morph("아니", "VCN")]
-        tail = _end(morphs, p, p.stem)
-        noun = morphs[p.stem - 1]
-        if noun.form in _QUESTIONS:
-            return None
-        if noun.form == "거" and noun.tag == "NNB":
-            noun = Morph("것", "NNB", spaced=noun.spaced)
-        return Change(p.stem - 1, p.end, (noun, *new, *tail))
-    if stem.base == "VCN":
-        if p.stem - 2 < p.first:
-            return None
-        particle = morphs[p.stem - 1].tag in ("JKC", "JKS")
-        noun = morphs[p.stem - 2]
-        if not particle or noun.tag[0] not in "NX":
-            return None
-        tail = _end(morphs, p, p.stem)
-        return Change(p.stem - 2, p.end, (noun, Morph("이", "VCP"), *tail))
+    if stem.base in ("VCP", "VCN"):
+        return _opposite_copula(morphs, p)
     form = _opposite_form(stem, auxiliary=p.core != p.stem)
-    if not form or _words(morphs, p) & _NO_DENIAL:
+    if not form:
         return None
     changed = Morph(form, stem.tag, spaced=stem.spaced)
     return Change(p.stem, p.end, (changed, *morphs[p.stem + 1 : p.end]))
+
+
+def _opposite_copula(morphs: Sequence[Morph], p: Predicate) -> Change | None:
+    """학생이다 → 학생이 아니다 and back."""
+    affirmed = morphs[p.stem].base == "VCP"
+    at = p.stem - 1 if affirmed else p.stem - 2
+    if at < p.first or morphs[at].tag[0] not in "NXS" or morphs[at].form in _QUESTIONS:
+        return None
+    noun, tail = morphs[at], _end(morphs, p, p.stem)
+    if not affirmed:
+        particle = morphs[p.stem - 1].tag in ("JKC", "JKS")
+        return Change(at, p.end, (noun, Morph("이", "VCP"), *tail)) if particle else None
+    if (noun.form, noun.tag) == ("거", "NNB"):
+        noun = Morph("것", "NNB", spaced=noun.spaced)
+    return Change(at, p.end, (noun, Morph("가", "JKC"), Morph("아니", "VCN"), *tail))
 
 
 def _opposite_form(stem: Morph, *, auxiliary: bool) -> str:
