@@ -111,8 +111,8 @@ def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> 
     name = workspace.current_name()
     if name == config.started_from:
         return
-    training = workspace.current().manifest["training"] or {}
-    if training.get("run") != run:
+    fitted = workspace.current().manifest["fitted"] or {}
+    if fitted.get("run") != run:
         raise UsageError(
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"

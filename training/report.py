@@ -46,6 +46,8 @@ def loop_lines(result: LoopResult) -> list[str]:
         f"test gain of hybrid MRR@10 over round 0: {interval['mean']:+.3f} "
         f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
     ]
+    if confidence := test["confidence"]:
+        lines.append(_confidence_line(confidence))
     return [*lines, result.ended_early] if result.ended_early else lines
 
 
@@ -75,6 +77,16 @@ def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
         f"{source:6}" + "".join(f"{count:12}" for count in counts.values())
         for source, counts in yields.items()
     ]
+
+
+def _confidence_line(confidence: Mapping[str, Any]) -> str:
+    if confidence["threshold"] > 1:
+        return "confidence: no share of the development questions was 90% right; none to advise"
+    return (
+        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
+        f"the test questions, {confidence['precision']:.0%} of their first answers right "
+        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
+    )
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Collection
+from indexes.collection import Collection, open_collection
 from indexes.store import Workspace
+from search.confidence import Calibration
 from search.encoders import Encoder, is_static, open_encoder, read_modules
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
@@ -34,6 +35,7 @@ from training.ledger import Ledger
 from training.mining import describe_yields, mine
 from training.negatives import MiningConfig, Negative, train_side
 from training.negatives_file import open_negatives, save_negatives
+from training.reliability import ConfidenceQuality
 from training.review import LISTED, last_review, save_review
 
 FEW_QUERIES = 100
@@ -261,6 +263,12 @@ class Run:
         """Look at the test split, once: the kept model beside the base."""
         before = self._test(base)
         after = self._test(best) if best["round"] else before
+        calibration = best["calibration"]
+        confidence = (
+            ConfidenceQuality.of(after.confidence, after.first_is_right(), calibration["threshold"])
+            if calibration
+            else None
+        )
         known = known_from_training(self.test, self.train)
         unknown = [not mark for mark in known]
         interval = paired_bootstrap(
@@ -275,6 +283,7 @@ class Run:
             base=before.means(),
             kept=after.means(),
             interval=asdict(interval),
+            confidence=asdict(confidence) if confidence else None,
             slices={
                 "answer known from training": _slice(after, known),
                 "answer not known from training": _slice(after, unknown),
@@ -284,10 +293,11 @@ class Run:
     def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
-        Nothing is published when no round was kept, unless nothing is published yet.
+        Where no round was kept, the model stays; what was fitted for it, the hybrid's weights and
+        the confidence, is published if the generation has no such fit yet.
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
-        if entry is None and (best["round"] > 0 or self.workspace.current_name() is None):
+        if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
             generation = publish_index(
                 self.workspace,
                 self.collection,
@@ -296,6 +306,7 @@ class Run:
                 self._facts_of_publication(best["round"]),
                 trained_on=self._trained_on(best["round"]),
                 weights=FusionWeights(**best["weights"]),
+                calibration=_calibration(best),
                 progress=self.progress,
             )
             entry = self.ledger.add("published", generation=generation.name)
@@ -306,11 +317,26 @@ class Run:
             shutil.rmtree(path)
         return entry["generation"] if entry else None
 
+    def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
+        """Tell whether publishing the base adds weights and confidence, and changes nothing else.
+
+        True also where nothing is published yet.
+        """
+        if self.workspace.current_name() is None:
+            return True
+        current = self.workspace.current()
+        return (
+            base["calibration"] is not None
+            and Calibration.open(current.folder) is None
+            and current.manifest["model_fingerprint"] == base["fingerprint"]
+            and _same_texts(open_collection(current.folder), self.collection)
+        )
+
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
         if self.workspace.current_name() is None:
             return None
         generation = self.workspace.current()
-        if (generation.manifest["training"] or {}).get("run") != self.folder.name:
+        if (generation.manifest["fitted"] or {}).get("run") != self.folder.name:
             return None
         return self.ledger.add("published", generation=generation.name)
 
@@ -320,11 +346,13 @@ class Run:
         return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        trained = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        this = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        before = self.workspace.current().manifest if self.workspace.current_name() else {}
         return {
             "model": asdict(self.config.model),
             "source": dict(self.config.source),
-            "training": trained if number else None,
+            "training": this if number else before.get("training"),
+            "fitted": this,
         }
 
     def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
@@ -333,11 +361,12 @@ class Run:
         Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
         """
         index = build_index(self.train, encoder, self.config.index)
-        found, weights = evaluate_fitted(index, self.dev)
+        found, fitted = evaluate_fitted(index, self.dev, seed=self.config.seed)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
-            "weights": asdict(weights),
+            "weights": asdict(fitted.weights),
+            "calibration": asdict(fitted.calibration) if fitted.calibration else None,
             "queries": len(found.queries),
             "metrics": found.means(),
             "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
@@ -346,7 +375,13 @@ class Run:
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
         encoder = open_encoder(self._model_folder(entry["round"]), progress=self.progress)
         weights = FusionWeights(**entry["weights"])
-        index = build_index(self.train, encoder, self.config.index, weights=weights)
+        index = build_index(
+            self.train,
+            encoder,
+            self.config.index,
+            weights=weights,
+            calibration=_calibration(entry),
+        )
         return evaluate(Searcher(index), self.test)
 
     def _model_folder(self, number: int) -> Path:
@@ -363,6 +398,16 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
         TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
         for q in train_side(collection).questions
     ]
+
+
+def _calibration(entry: Mapping[str, Any]) -> Calibration | None:
+    return Calibration(**entry["calibration"]) if entry["calibration"] else None
+
+
+def _same_texts(one: Collection, other: Collection) -> bool:
+    """Tell whether two collections have the same answers and pairs, whatever their splits."""
+    pairs = [{(q.text, q.answer_id) for q in each.questions} for each in (one, other)]
+    return one.answers == other.answers and pairs[0] == pairs[1]
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
