@@ -1,5 +1,6 @@
 """Mining: negatives for every train pair, by quota from each source."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Collection
+from indexes.collection import Answer, Collection
 from indexes.text import same_text_key
 from search.encoders import Encoder
 from training.decisions import Pair
+from training.edit_pool import EditPool
 from training.negatives import (
     SEARCHED,
     SOURCES,
@@ -68,8 +70,10 @@ def mine(
         earlier: negatives of earlier rounds, which are not mined again.
     """
     side = train_side(collection)
-    miner = _Miner(Pool(side, encoder, analyzer, config), config, rejected, earlier)
-    for block in miner.pool.blocks():
+    pool = Pool(side, encoder, analyzer, config)
+    edits = EditPool(pool, collection, encoder, config) if config.quotas.get("edit") else None
+    miner = _Miner(pool, edits, config, rejected, earlier)
+    for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
     fewest = min(map(len, miner.chosen), default=0)  # a tiny collection has not enough
@@ -86,11 +90,12 @@ class _Miner:
     def __init__(
         self,
         pool: Pool,
+        edits: EditPool | None,
         config: MiningConfig,
         rejected: Iterable[Pair],
         earlier: Iterable[Negative],
     ) -> None:
-        self.pool, self._config = pool, config
+        self._pool, self._edits, self._config = pool, edits, config
         self.chosen: list[list[Negative]] = [[] for _ in pool.questions]
         self.suspects: list[Negative] = []
         names = ("asked", "kept", "over_bound", "window", "widened")
@@ -103,11 +108,10 @@ class _Miner:
         for text, answer_id in rejected:
             if answer_id in pool.column:
                 self._rejected[same_text_key(text)].add(pool.column[answer_id])
-        self._earlier: dict[Pair, set[int]] = defaultdict(set)
+        self._earlier: dict[Pair, set[str]] = defaultdict(set)
         for negative in earlier:
-            if negative.answer_id in pool.column:
-                pair = negative.question, negative.positive_id
-                self._earlier[pair].add(pool.column[negative.answer_id])
+            pair = negative.question, negative.positive_id
+            self._earlier[pair].add(same_text_key(negative.text))
 
     def take(self, block: Block) -> None:
         """Take the negatives of a block's questions, and note its suspects."""
@@ -115,14 +119,17 @@ class _Miner:
         for source in SEARCHED:
             if self._config.quotas.get(source):
                 self._search(source, block)
+        if self._edits:
+            self._edit(self._edits, block)
         self._fill(block)
 
     def _take_rejected(self, block: Block) -> None:
         """Take what a person has called wrong, the nearest first; no bound applies."""
         for row, number in enumerate(block.numbers):
-            question = self.pool.questions[number]
-            block.usable[row, list(self._earlier[question.text, question.answer_id])] = False
-            wrong = self._rejected[self.pool.question_keys[number]]
+            for key in self._earlier_of(number):
+                if key in self._pool.by_key:
+                    block.usable[row, self._pool.by_key[key]] = False
+            wrong = self._rejected[self._pool.question_keys[number]]
             columns = sorted(
                 (column for column in wrong if block.usable[row, column]),
                 key=lambda column: (-block.cosines[row, column], column),
@@ -136,16 +143,33 @@ class _Miner:
         quota = self._config.quotas[source]
         free = [self._total - len(self.chosen[number]) for number in block.numbers]
         quotas: Places = np.minimum(np.asarray(free, np.int64), quota)
-        picked = self.pool.pick(source, block, quotas, self._rng)
+        picked = self._pool.pick(source, block, quotas, self._rng)
         for row, column, rank, score in _entries(picked.chosen):
             self._keep(block, row, column, source, rank, score)
         for row, column, rank, score in _entries(picked.suspects):
-            self.suspects.append(self._negative(block, row, column, source, rank, score))
+            self.suspects.append(self._of(block, row, column, source, rank, score))
         counted = self.counts[source]
         counted["asked"] += int(quotas.sum())
         counted["over_bound"] += picked.over_bound
         counted["window"] = max(counted["window"], int(picked.windows.max()))
         counted["widened"] += int((picked.windows > self._config.window).sum())
+
+    def _edit(self, edits: EditPool, block: Block) -> None:
+        """Take edits of the right answer; no bound applies, for they are made to be near it."""
+        for row, number in enumerate(block.numbers):
+            missing = self._total - len(self.chosen[number])
+            quota = min(self._config.quotas["edit"], missing)
+            self.counts["edit"]["asked"] += quota
+            drawn = edits.drawn(block, row, self._earlier_of(number), self._rng)
+            for edit, key, cosine in itertools.islice(drawn, quota):
+                answer, kind = Answer("", edit.text), f"edit.{edit.kind}"
+                self._add(number, self._negative(block, row, answer, cosine, "edit", kind=kind))
+                if key in self._pool.by_key:
+                    block.usable[row, self._pool.by_key[key]] = False
+
+    def _earlier_of(self, number: int) -> set[str]:
+        question = self._pool.questions[number]
+        return self._earlier[question.text, question.answer_id]
 
     def _fill(self, block: Block) -> None:
         """Let random answers take the places that are left; fewer where there are no more.
@@ -171,37 +195,34 @@ class _Miner:
             yield from self._rng.permutation(left)[:count].tolist()
 
     def _keep(
-        self,
-        block: Block,
-        row: int,
-        column: int,
-        source: Source,
-        rank: int = 0,
+        self, block: Block, row: int, column: int, source: Source, rank: int = 0,
         score: float | None = None,
-    ) -> None:
-        found = self._negative(block, row, column, source, rank, score)
-        self.chosen[block.numbers[row]].append(found)
+    ) -> None:  # fmt: skip
+        self._add(block.numbers[row], self._of(block, row, column, source, rank, score))
         block.usable[row, column] = False
-        self.counts[source]["kept"] += 1
+
+    def _add(self, number: int, found: Negative) -> None:
+        self.chosen[number].append(found)
+        self.counts[found.source]["kept"] += 1
+
+    def _of(
+        self, block: Block, row: int, column: int, source: Source, rank: int, score: float | None
+    ) -> Negative:
+        answer, cosine = self._pool.candidates[column], float(block.cosines[row, column])
+        return self._negative(block, row, answer, cosine, source, rank=rank, score=score)
 
     def _negative(
-        self,
-        block: Block,
-        row: int,
-        column: int,
-        source: Source,
-        rank: int,
-        score: float | None,
-    ) -> Negative:
-        question, answer = self.pool.questions[block.numbers[row]], self.pool.candidates[column]
-        cosine, limit = float(block.cosines[row, column]), float(block.limits[row])
+        self, block: Block, row: int, answer: Answer, cosine: float, source: Source, *,
+        kind: str = "", rank: int = 0, score: float | None = None,
+    ) -> Negative:  # fmt: skip
+        question, limit = self._pool.questions[block.numbers[row]], float(block.limits[row])
         return Negative(
             question=question.text,
             positive_id=question.answer_id,
             answer_id=answer.id,
             text=answer.text,
             source=source,
-            kind="",
+            kind=kind,
             rank=rank,
             score=cosine if score is None else score,
             cosine=cosine,

@@ -56,16 +56,16 @@ class Picked:
 class Pool:
     """The train side with its vectors, and every answer's score for a question by source.
 
-    `candidates` are the answers with distinct texts; `column[id]` is the candidate that has an
-    answer's text, be it another answer's.
+    `candidates` are the answers with distinct texts; `by_key` finds one by its normalised text,
+    and `column[id]` is the one with the text of an answer.
     """
 
     def __init__(
         self, side: Collection, encoder: Encoder, analyzer: Analyzer, config: MiningConfig
     ) -> None:
         self.questions, self.candidates = side.questions, [*_distinct(side.answers)]
-        by_key = {same_text_key(a.text): i for i, a in enumerate(self.candidates)}
-        self.column = {a.id: by_key[same_text_key(a.text)] for a in side.answers}
+        self.by_key = {same_text_key(a.text): i for i, a in enumerate(self.candidates)}
+        self.column = {a.id: self.by_key[same_text_key(a.text)] for a in side.answers}
         self.question_keys = [same_text_key(question.text) for question in self.questions]
         self.right: dict[str, set[int]] = defaultdict(set)
         for key, question in zip(self.question_keys, self.questions, strict=True):
@@ -74,7 +74,7 @@ class Pool:
         texts = [answer.text for answer in self.candidates]
         questions = [question.text for question in self.questions]
         self._vectors: Vectors = encoder.encode_answers(texts)
-        self._question_vectors: Vectors = encoder.encode_queries(questions)
+        self.question_vectors: Vectors = encoder.encode_queries(questions)
         if config.quotas.get("bm25"):
             self._bm25 = BM25Index.build(analyzer.tokenize(texts))
             self._tokens = analyzer.tokenize_queries(questions)
@@ -86,13 +86,18 @@ class Pool:
         for start in range(0, len(self.questions), size):
             numbers = range(start, min(start + size, len(self.questions)))
             rows = np.arange(len(numbers))
-            cosines: Floats = self._question_vectors[numbers.start : numbers.stop] @ self._vectors.T
+            cosines: Floats = self.question_vectors[numbers.start : numbers.stop] @ self._vectors.T
             usable = np.ones(cosines.shape, bool)
             for row, number in enumerate(numbers):
                 usable[row, list(self.right[self.question_keys[number]])] = False
             positives = cosines[rows, own[numbers.start : numbers.stop]]
             bounds = limits(positives, self._config.bound, self._config.bound_absolute)
             yield Block(numbers, cosines, usable, positives, bounds)
+
+    def is_usable(self, block: Block, row: int, key: str) -> bool:
+        """Return whether a text may be a negative: it is no answer's, or a usable answer's."""
+        column = self.by_key.get(key)
+        return column is None or bool(block.usable[row, column])
 
     def pick(
         self, source: QuotaSource, block: Block, quotas: Places, rng: np.random.Generator
@@ -134,7 +139,7 @@ class Pool:
     def _scores(self, source: QuotaSource, block: Block) -> NDArray[np.floating]:
         """Return the source's score of every candidate; −inf for what it does not find."""
         if source == "model":
-            vectors = self._question_vectors[block.numbers.start : block.numbers.stop]
+            vectors = self.question_vectors[block.numbers.start : block.numbers.stop]
             known = np.abs(vectors).sum(axis=1) > 0
             return np.where(known[:, np.newaxis], block.cosines, np.float32(-np.inf))
         scores = np.full(block.cosines.shape, -np.inf, np.float32)
