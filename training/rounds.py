@@ -12,12 +12,12 @@ from typing import Any
 
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection
-from indexes.store import Workspace
+from indexes.store import Workspace, digest
 from search.encoders import Encoder, is_static, open_encoder, read_modules
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
 from search.models import SCRATCH, ModelConfig, copy_model
-from search.publish import publish_index
+from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
@@ -39,6 +39,7 @@ from training.negatives import (
     save_negatives,
     train_side,
 )
+from training.outcomes import save_outcomes
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
@@ -95,7 +96,13 @@ class Run:
         """Take every step that has not been taken yet."""
         counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
         if not self.ledger.get("started"):
-            self.ledger.add("started", config=asdict(self.config), questions=counts)
+            self.ledger.add(
+                "started",
+                config=asdict(self.config),
+                questions=counts,
+                fingerprints=self._fingerprints(),
+                libraries=library_versions(),
+            )
         if len(self.dev) < FEW_QUERIES:
             logger.info(
                 "only %d development questions: a gain has to be large to be told from chance",
@@ -120,12 +127,17 @@ class Run:
         generation = self._publish(best)
         return LoopResult(self.folder.name, counts, list(rounds), test, generation)
 
+    def _fingerprints(self) -> dict[str, str]:
+        files = ("answers.parquet", "questions.parquet")
+        tables = {name: digest(self.folder / name) for name in files}
+        return {"analyzer": Analyzer(self.config.index.analyzer).fingerprint, **tables}
+
     def _round_zero(self) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", 0)
         if known:
             return known
         encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-0.parquet")
         entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
@@ -140,7 +152,7 @@ class Run:
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
@@ -155,7 +167,7 @@ class Run:
         negatives = self._mine(number, miner)
         self._fit(number, negatives)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, f"dev-{number}.parquet")
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
@@ -179,7 +191,7 @@ class Run:
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
@@ -203,7 +215,7 @@ class Run:
             evaluate=dense_mrr(self.train, self.dev),
             progress=self.progress,
         )
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
@@ -216,6 +228,7 @@ class Run:
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
+        started = time.monotonic()
         before = self._test(base)
         after = self._test(best) if best["round"] else before
         known = known_from_training(self.test, self.train)
@@ -226,6 +239,8 @@ class Run:
             seed=self.config.seed,
         )
         write_trec(after, GATE_METHOD, self.folder)
+        save_outcomes(before, self.folder / "test-before.parquet")
+        save_outcomes(after, self.folder / "test-after.parquet")
         return self.ledger.add(
             "tested",
             kept_round=best["round"],
@@ -236,6 +251,7 @@ class Run:
                 "answer known from training": _slice(after, known),
                 "answer not known from training": _slice(after, unknown),
             },
+            seconds=_seconds_since(started),
         )
 
     def _publish(self, best: Mapping[str, Any]) -> str | None:
@@ -245,6 +261,7 @@ class Run:
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
         if entry is None and (best["round"] > 0 or self.workspace.current_name() is None):
+            started = time.monotonic()
             generation = publish_index(
                 self.workspace,
                 self.collection,
@@ -255,7 +272,9 @@ class Run:
                 weights=FusionWeights(**best["weights"]),
                 progress=self.progress,
             )
-            entry = self.ledger.add("published", generation=generation.name)
+            entry = self.ledger.add(
+                "published", generation=generation.name, seconds=_seconds_since(started)
+            )
         self.ledger.add("ended")
         for path in [self.folder / "base", *self.folder.glob("round-*")]:
             shutil.rmtree(path)
@@ -282,13 +301,16 @@ class Run:
             "training": trained if number else None,
         }
 
-    def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
+    def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
 
-        Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
+        What became of every query goes into `file`. Also returns what the ledger keeps;
+        `gate_scores` are per query, for the gate.
         """
+        started = time.monotonic()
         index = build_index(self.train, encoder, self.config.index)
         found, weights = evaluate_fitted(index, self.dev)
+        save_outcomes(found, self.folder / file)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
@@ -296,6 +318,7 @@ class Run:
             "queries": len(found.queries),
             "metrics": found.means(),
             "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
+            "seconds": _seconds_since(started),
         }
 
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
@@ -322,6 +345,10 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
     return {"queries": sum(marks), "metrics": evaluation.means(marks) if any(marks) else {}}
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 1)
 
 
 def _headline(entry: Mapping[str, Any]) -> float:
