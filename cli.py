@@ -225,6 +225,7 @@ def train(
             click.echo(f"published generation {result.generation} in {workspace}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
+        click.echo(f"report: {place.rounds_folder / result.run / 'report.html'}")
 
 
 @main.command()
@@ -324,6 +325,30 @@ def evaluate(
             _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
     if out:
         click.echo(f"run.trec and qrels.trec for each method in {out}")
+
+
+@main.command()
+@click.argument("run", required=False)
+@_workspace
+@_as_json
+def report(run: str | None, workspace: str, as_json: bool) -> None:
+    """Write the report of a training RUN again, or of the last one, and print where it is.
+
+    report.html is one file for people, report.md one for a pull request. `train` writes both when
+    a run ends; of a run that was cut off they tell as far as it came.
+
+    \b
+    dotbogi report
+    dotbogi report run-0001
+    """
+    from indexes import Workspace
+    from training.report import report_on
+
+    written = report_on(Workspace(workspace), run)
+    if as_json:
+        _print_json(asdict(written))
+    else:
+        click.echo(written.html)
 
 
 @main.group()

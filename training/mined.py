@@ -9,7 +9,8 @@ import numpy as np
 
 RIGHT = "right answers"
 BINS = 25
-SHOWN = 20
+SHOWN = 20  # suspects
+SHOWN_OF_ONE = 3  # of one question, so that a question with a weak answer does not fill the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,9 @@ class Suspect:
 
     question: str
     positive: str
+    positive_cosine: float
     answer: str
     cosine: float
-    positive_cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Mining:
     yields: Mapping[str, Mapping[str, int]]  # source → asked, over_bound, kept, …
     histogram: Histogram | None  # None without a negative
     suspect_count: int
-    suspects: list[Suspect]  # the highest above their positive first
+    suspects: list[list[Suspect]]  # by question, the highest above their positive first
 
 
 def read_mining(folder: Path, event: Mapping[str, Any], texts: Mapping[str, str]) -> Mining:
@@ -51,10 +52,10 @@ def read_mining(folder: Path, event: Mapping[str, Any], texts: Mapping[str, str]
         texts: of the answers, by id.
     """
     number = event["round"]
-    suspects = _suspects(_rows(folder / f"suspects-{number}.parquet"), texts)
+    count, suspects = _suspects(_rows(folder / f"suspects-{number}.parquet"), texts)
     negatives = _rows(folder / f"negatives-{number}.parquet")
     histogram = _histogram(negatives, list(event["yields"]))
-    return Mining(number, event["yields"], histogram, len(suspects), suspects[:SHOWN])
+    return Mining(number, event["yields"], histogram, count, suspects)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -82,19 +83,27 @@ def _histogram(negatives: Sequence[Mapping[str, Any]], sources: Sequence[str]) -
     return Histogram(edges.tolist(), shares)
 
 
-def _suspects(rows: Sequence[Mapping[str, Any]], texts: Mapping[str, str]) -> list[Suspect]:
-    """Return each suspected pair of question and answer once, though two sources may name it."""
+def _suspects(
+    rows: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
+) -> tuple[int, list[list[Suspect]]]:
+    """Return how many pairs are suspected, each counted once, and the strongest by question."""
     found: dict[tuple[str, str], Suspect] = {}
     for row in rows:
-        text = texts.get(row["answer_id"] or "") or row.get("text") or ""
-        found.setdefault(
-            (row["question"], text),
-            Suspect(
-                question=row["question"],
-                positive=texts[row["positive_id"]],
-                answer=text,
-                cosine=row["cosine"],
-                positive_cosine=row["positive_cosine"],
-            ),
+        answer = texts.get(row["answer_id"] or "") or row.get("text") or ""
+        found[row["question"], answer] = Suspect(
+            question=row["question"],
+            positive=texts[row["positive_id"]],
+            positive_cosine=row["positive_cosine"],
+            answer=answer,
+            cosine=row["cosine"],
         )
-    return sorted(found.values(), key=lambda s: s.positive_cosine - s.cosine)
+    groups: dict[str, list[Suspect]] = {}
+    shown = 0
+    for suspect in sorted(found.values(), key=lambda s: s.positive_cosine - s.cosine):
+        group = groups.setdefault(suspect.question, [])
+        if len(group) < SHOWN_OF_ONE:
+            group.append(suspect)
+            shown += 1
+        if shown == SHOWN:
+            break
+    return len(found), list(groups.values())

@@ -331,6 +331,11 @@ class Run:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
 
 
+def run_names(workspace: Workspace) -> list[str]:
+    """Return the names of a workspace's runs, oldest first."""
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
+
+
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
     """Return the train pairs as texts, each with its mined negatives."""
     texts = {answer.id: answer.text for answer in collection.answers}
