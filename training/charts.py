@@ -140,7 +140,7 @@ def gain_chart(title: str, rows: Sequence[tuple[str, Point]]) -> Markup:
     """
     height = TOP + BOTTOM + 26 * len(rows)
     every = [value for _, p in rows for value in (p.x, p.low, p.high) if value is not None]
-    ticks = _ticks(min(0.0, *every), max(0.0, *every))
+    ticks = _ticks(min(-0.01, *every), max(0.01, *every))
     frame = _Frame((ticks[0], ticks[-1]), (0, len(rows)), height)
     parts = [
         *frame.x_axis(
@@ -228,7 +228,9 @@ def _ticks(low: float, high: float, count: int = 4) -> list[float]:
     >>> _ticks(0.41, 0.63)
     [0.4, 0.5, 0.6, 0.7]
     """
-    span = max(high - low, 1e-9)
+    if low == high:
+        low, high = low - 0.05, high + 0.05
+    span = high - low
     power = 10.0 ** math.floor(math.log10(span / count))
     step = min((m * power for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(span / s - count))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

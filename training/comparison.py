@@ -149,7 +149,7 @@ def _slices(
         ("plain", "plain (…해, …다)"),
         ("other", "other (no ending)"),
     ):
-        marks["speech", meaning] = [politeness_of(q) == politeness for q in outcomes.queries]
+        marks["politeness", meaning] = [politeness_of(q) == politeness for q in outcomes.queries]
     return [_slice(*name, chosen, old, new, seed) for name, chosen in marks.items()]
 
 

@@ -138,6 +138,8 @@ def _round(each: Round) -> str:
             f"Round {each.number} was kept: on the development questions right answers stand "
             f"higher than with {each.against} ({_in_figures(each.gain)}), which is hardly chance."
         )
+    if each.gain.low == each.gain.high == 0:
+        return f"Round {each.number} was dropped: it does no better or worse than {each.against}."
     why = "it was worse than" if each.gain.high < 0 else "chance can explain its difference to"
     return f"Round {each.number} was dropped: {why} {each.against} ({_in_figures(each.gain)})."
 
