@@ -397,3 +397,21 @@ def test_the_page_opens_from_the_disk_alone_and_fits_a_phone(
     assert "<script>alert(1)</script>" in shown
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
     assert min(heights) > 10  # every chart is drawn
+
+
+def test_a_report_that_cannot_be_written_does_not_fail_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.loop.write_report", full)
+    pairs = secret_language()[:60]
+    collection = Collection(
+        [Answer(f"a{i}", answer) for i, (_, answer) in enumerate(pairs)],
+        [KnownQuestion(question, f"a{i}") for i, (question, _) in enumerate(pairs)],
+    )
+    config = LoopConfig(rounds=1, fit={**FAST, "epochs": 1})
+    result = run_loop(Workspace(tmp_path), collection, config, model=ModelConfig(name="scratch"))
+    assert result.generation == "000001"
+    assert "Write it again: dotbogi report run-0001" in caplog.text

@@ -226,7 +226,7 @@ def _ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Return round numbers that enclose both ends.
 
     >>> _ticks(0.41, 0.63)
-    [0.4, 0.5, 0.6, 0.7]
+    [0.4, 0.45, 0.5, 0.55, 0.6, 0.65]
     """
     if low == high:
         low, high = low - 0.05, high + 0.05

@@ -105,7 +105,7 @@ def _finish(run: Run) -> LoopResult:
     result = run.go()
     try:
         write_report(run.folder)
-    except OSError as error:  # what was trained is published all the same
+    except (OSError, DotbogiError) as error:  # what was trained is published all the same
         logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
     return result
 
