@@ -12,13 +12,13 @@ from typing import Any
 
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection, open_collection
-from indexes.store import Workspace
+from indexes.store import Workspace, digest
 from search.confidence import Calibration
 from search.encoders import Encoder, is_static, open_encoder, read_modules
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
 from search.models import SCRATCH, ModelConfig, copy_model
-from search.publish import publish_index
+from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
@@ -40,6 +40,7 @@ from training.negatives import (
     save_negatives,
     train_side,
 )
+from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality
 
 FEW_QUERIES = 100
@@ -97,7 +98,13 @@ class Run:
         """Take every step that has not been taken yet."""
         counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
         if not self.ledger.get("started"):
-            self.ledger.add("started", config=asdict(self.config), questions=counts)
+            self.ledger.add(
+                "started",
+                config=asdict(self.config),
+                questions=counts,
+                fingerprints=self._fingerprints(),
+                libraries=library_versions(),
+            )
         if len(self.dev) < FEW_QUERIES:
             logger.info(
                 "only %d development questions: a gain has to be large to be told from chance",
@@ -122,12 +129,17 @@ class Run:
         generation = self._publish(best)
         return LoopResult(self.folder.name, counts, list(rounds), test, generation)
 
+    def _fingerprints(self) -> dict[str, str]:
+        files = ("answers.parquet", "questions.parquet")
+        tables = {name: digest(self.folder / name) for name in files}
+        return {"analyzer": Analyzer(self.config.index.analyzer).fingerprint, **tables}
+
     def _round_zero(self) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", 0)
         if known:
             return known
         encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-0.parquet")
         entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
@@ -142,7 +154,7 @@ class Run:
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
@@ -157,7 +169,7 @@ class Run:
         negatives = self._mine(number, miner)
         self._fit(number, negatives)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, f"dev-{number}.parquet")
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
@@ -181,7 +193,7 @@ class Run:
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
@@ -205,7 +217,7 @@ class Run:
             evaluate=dense_mrr(self.train, self.dev),
             progress=self.progress,
         )
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
@@ -218,6 +230,7 @@ class Run:
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
+        started = time.monotonic()
         before = self._test(base)
         after = self._test(best) if best["round"] else before
         calibration = best["calibration"]
@@ -234,6 +247,8 @@ class Run:
             seed=self.config.seed,
         )
         write_trec(after, GATE_METHOD, self.folder)
+        save_outcomes(before, self.folder / "test-before.parquet")
+        save_outcomes(after, self.folder / "test-after.parquet")
         return self.ledger.add(
             "tested",
             kept_round=best["round"],
@@ -245,6 +260,7 @@ class Run:
                 "answer known from training": _slice(after, known),
                 "answer not known from training": _slice(after, unknown),
             },
+            seconds=_seconds_since(started),
         )
 
     def _publish(self, best: Mapping[str, Any]) -> str | None:
@@ -255,6 +271,7 @@ class Run:
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
         if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
+            started = time.monotonic()
             generation = publish_index(
                 self.workspace,
                 self.collection,
@@ -266,7 +283,9 @@ class Run:
                 calibration=_calibration(best),
                 progress=self.progress,
             )
-            entry = self.ledger.add("published", generation=generation.name)
+            entry = self.ledger.add(
+                "published", generation=generation.name, seconds=_seconds_since(started)
+            )
         self.ledger.add("ended")
         for path in [self.folder / "base", *self.folder.glob("round-*")]:
             shutil.rmtree(path)
@@ -310,13 +329,16 @@ class Run:
             "fitted": this,
         }
 
-    def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
+    def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
 
-        Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
+        What became of every query goes into `file`. Also returns what the ledger keeps;
+        `gate_scores` are per query, for the gate.
         """
+        started = time.monotonic()
         index = build_index(self.train, encoder, self.config.index)
         found, fitted = evaluate_fitted(index, self.dev, seed=self.config.seed)
+        save_outcomes(found, self.folder / file)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
@@ -325,6 +347,7 @@ class Run:
             "queries": len(found.queries),
             "metrics": found.means(),
             "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
+            "seconds": _seconds_since(started),
         }
 
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
@@ -341,6 +364,11 @@ class Run:
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def run_names(workspace: Workspace) -> list[str]:
+    """Return the names of a workspace's runs, oldest first."""
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
@@ -367,6 +395,10 @@ def _same_texts(one: Collection, other: Collection) -> bool:
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
     return {"queries": sum(marks), "metrics": evaluation.means(marks) if any(marks) else {}}
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 1)
 
 
 def _headline(entry: Mapping[str, Any]) -> float:
