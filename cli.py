@@ -264,6 +264,7 @@ def train(
             click.echo(f"published generation {result.generation} in {workspace}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
+        click.echo(f"report: {place.rounds_folder / result.run / 'report.html'}")
 
 
 @main.command()
@@ -545,6 +546,30 @@ def _list_sets(as_json: bool) -> None:
         if len(known.files) > 1:
             click.echo(f"  {', '.join(f'{known.name}/{file.part}' for file in known.files)}")
     click.echo(f"hf:OWNER/NAME is a set of the Hugging Face hub. The cache is {cache_folder()}.")
+
+
+@main.command()
+@click.argument("run", required=False)
+@_workspace
+@_as_json
+def report(run: str | None, workspace: str, as_json: bool) -> None:
+    """Write the report of a training RUN again, or of the last one, and print where it is.
+
+    report.html is one file for people, report.md one for a pull request. `train` writes both when
+    a run ends; of a run that was cut off they tell as far as it came.
+
+    \b
+    dotbogi report
+    dotbogi report run-0001
+    """
+    from indexes import Workspace
+    from training.report import report_on
+
+    written = report_on(Workspace(workspace), run)
+    if as_json:
+        _print_json(asdict(written))
+    else:
+        click.echo(written.html)
 
 
 @main.group()

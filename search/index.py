@@ -223,7 +223,7 @@ def _assemble(
         calibration=calibration,
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
-        maxsim=MaxSim(encoder, [answer.text for answer in collection.answers])
+        maxsim=MaxSim(encoder, {answer.id: answer.text for answer in collection.answers})
         if isinstance(encoder, StaticEncoder)
         else None,
     )

@@ -1,6 +1,6 @@
 """Late interaction: does each word of the query have a near one in the answer?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,15 @@ class MaxSim:
     threads.
     """
 
-    def __init__(self, encoder: StaticEncoder, answers: Sequence[str]) -> None:
-        self._encoder, self._answers = encoder, answers
-        self._pieces: dict[int, Pieces] = {}  # of the answers met so far
+    def __init__(self, encoder: StaticEncoder, answers: Mapping[str, str]) -> None:
+        self._encoder, self._answers = encoder, answers  # texts by id
+        self._pieces: dict[str, Pieces] = {}  # of the answers met so far
 
-    def scores(self, query: str, positions: Sequence[int]) -> NDArray[np.float64]:
-        """Return a score from 0 to 1 for each answer at these positions."""
+    def scores(self, query: str, answer_ids: Sequence[str]) -> NDArray[np.float64]:
+        """Return a score from 0 to 1 for each of these answers."""
         asked = self._encoder.query_pieces([query])[0][:_QUERY_PIECES]
-        found = np.zeros(len(positions))
-        pieces = self._pieces_of(positions)
+        found = np.zeros(len(answer_ids))
+        pieces = self._pieces_of(answer_ids)
         filled = np.asarray([len(part) > 0 for part in pieces], bool)
         if not len(asked) or not filled.any():
             return found
@@ -51,9 +51,9 @@ class MaxSim:
             found[filled] = np.minimum(weights @ nearest / total, 1.0)
         return found
 
-    def _pieces_of(self, positions: Sequence[int]) -> list[Pieces]:
-        new = [position for position in positions if position not in self._pieces]
-        texts = [self._answers[position] for position in new]
-        for position, pieces in zip(new, self._encoder.answer_pieces(texts), strict=True):
-            self._pieces[position] = pieces[:_ANSWER_PIECES]
-        return [self._pieces[position] for position in positions]
+    def _pieces_of(self, answer_ids: Sequence[str]) -> list[Pieces]:
+        new = [answer_id for answer_id in answer_ids if answer_id not in self._pieces]
+        texts = [self._answers[answer_id] for answer_id in new]
+        for answer_id, pieces in zip(new, self._encoder.answer_pieces(texts), strict=True):
+            self._pieces[answer_id] = pieces[:_ANSWER_PIECES]
+        return [self._pieces[answer_id] for answer_id in answer_ids]

@@ -121,7 +121,7 @@ def publish_index(
             weights=weights,
             calibration=calibration,
         )
-        manifest = {**facts, **save_index(index, staged), "libraries": _library_versions()}
+        manifest = {**facts, **save_index(index, staged), "libraries": library_versions()}
         generation = workspace.publish(staged, manifest)
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
     return generation
@@ -132,7 +132,8 @@ def all_texts(collection: Collection) -> list[str]:
     return [a.text for a in collection.answers] + [q.text for q in collection.questions]
 
 
-def _library_versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:

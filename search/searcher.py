@@ -1,6 +1,5 @@
 """`Searcher`: what a backend imports."""
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,10 +132,8 @@ class Searcher:
 
     def _maxsim(self, maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranking:
         """Order every answer that the other signals found."""
-        answer_ids = self.index.views["answer"].answer_ids
         found = sorted({c.answer_id for ranking in signals.values() for c in ranking})
-        positions = [bisect_left(answer_ids, answer_id) for answer_id in found]
-        scores = maxsim.scores(query, positions).round(9).tolist()
+        scores = maxsim.scores(query, found).round(9).tolist()
         ranking = [Candidate(a, score) for a, score in zip(found, scores, strict=True)]
         return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
 

@@ -10,12 +10,13 @@ from search.maxsim import MAXSIM, MaxSim
 from search.searcher import Searcher
 
 STARTER = Path(__file__).parents[1] / "search" / "starter"
-ANSWERS = [
+TEXTS = [
     "배송은 보통 이틀 걸립니다. 도서 지역은 나흘까지 걸릴 수 있습니다.",
     "환불은 카드사에 따라 사흘에서 닷새 걸립니다.",
     "",
     "The router restarts by itself after an update.",
 ]
+ANSWERS = {f"a{number}": text for number, text in enumerate(TEXTS)}
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +42,20 @@ def written_out(encoder: StaticEncoder, query: str, answer: str) -> float:
 
 def test_scores_equal_the_written_out_sum(encoder: StaticEncoder) -> None:
     query = "환불 얼마나 걸려요?"
-    found = MaxSim(encoder, ANSWERS).scores(query, range(len(ANSWERS)))
-    assert found == pytest.approx([written_out(encoder, query, a) for a in ANSWERS], abs=1e-5)
+    found = MaxSim(encoder, ANSWERS).scores(query, list(ANSWERS))
+    assert found == pytest.approx([written_out(encoder, query, a) for a in TEXTS], abs=1e-5)
     assert found.argmax() == 1
 
 
 def test_a_text_finds_itself_whole(encoder: StaticEncoder) -> None:
-    assert MaxSim(encoder, ANSWERS).scores(ANSWERS[1], [1, 2]) == pytest.approx([1, 0], abs=1e-5)
+    assert MaxSim(encoder, ANSWERS).scores(TEXTS[1], ["a1", "a2"]) == pytest.approx(
+        [1, 0], abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("query", ["", " ", "🫠"])
 def test_a_query_without_pieces_scores_between_0_and_1(encoder: StaticEncoder, query: str) -> None:
-    found = MaxSim(encoder, ANSWERS).scores(query, [0, 1, 2, 3])
+    found = MaxSim(encoder, ANSWERS).scores(query, list(ANSWERS))
     assert found.min() >= 0
     assert found.max() <= 1
 
@@ -63,12 +66,12 @@ def test_no_candidates_are_no_scores(encoder: StaticEncoder) -> None:
 
 def test_a_very_long_query_is_cut_and_answered(encoder: StaticEncoder) -> None:
     long = " ".join(f"{n}번 주문 환불" for n in range(20_000))
-    assert MaxSim(encoder, ANSWERS).scores(long, [0, 1]).max() <= 1
+    assert MaxSim(encoder, ANSWERS).scores(long, ["a0", "a1"]).max() <= 1
 
 
 def test_every_answer_found_by_another_signal_has_a_maxsim_score(encoder: StaticEncoder) -> None:
     collection = Collection(
-        [Answer(f"a{i}", text or "네.") for i, text in enumerate(ANSWERS)],
+        [Answer(key, text or "네.") for key, text in ANSWERS.items()],
         [KnownQuestion("며칠이면 와요", "a0")],
     )
     searcher = Searcher(build_index(collection, encoder))
@@ -81,7 +84,7 @@ def test_a_known_question_asked_verbatim_finds_its_answer_first(encoder: StaticE
     # Whatever the weights say: its answer is known.
     questions = [("택배 언제 와", "a0"), ("환불 며칠 걸립니까 카드사 사흘 닷새", "a3")]
     collection = Collection(
-        [Answer(f"a{i}", text or "네.") for i, text in enumerate(ANSWERS)],
+        [Answer(key, text or "네.") for key, text in ANSWERS.items()],
         [KnownQuestion(text, answer_id) for text, answer_id in questions],
     )
     searcher = Searcher(build_index(collection, encoder))

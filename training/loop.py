@@ -19,7 +19,8 @@ from search.publish import all_texts
 from training.decisions import apply_decisions, read_decisions, review_counts
 from training.ledger import Ledger
 from training.negatives import MiningConfig
-from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run
+from training.report import write_report
+from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
 from training.split import split_collection
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def run_loop(
         config = replace(
             config, model=model or ModelConfig(), started_from=workspace.current_name()
         )
-        last = max((int(name.removeprefix("run-")) for name in _runs(workspace)), default=0)
+        last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
         folder = workspace.rounds_folder / f"run-{last + 1:04}"
         staged = workspace.rounds_folder / ".starting"
         shutil.rmtree(staged, ignore_errors=True)
@@ -84,7 +85,7 @@ def run_loop(
             shutil.rmtree(staged, ignore_errors=True)
             with contextlib.suppress(OSError):  # not empty: earlier runs stay
                 workspace.rounds_folder.rmdir()
-        return Run(workspace, folder, split, config, progress).go()
+        return _finish(Run(workspace, folder, split, config, progress))
 
 
 def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
@@ -93,7 +94,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
     Raises:
         UsageError: there is no run, or the last one has ended.
     """
-    runs = _runs(workspace)
+    runs = run_names(workspace)
     if not runs:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
@@ -103,7 +104,16 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
         config = _config_from(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         _check_not_overtaken(workspace, config, folder.name)
         logger.info("resuming %s", folder.name)
-        return Run(workspace, folder, open_collection(folder), config, progress).go()
+        return _finish(Run(workspace, folder, open_collection(folder), config, progress))
+
+
+def _finish(run: Run) -> LoopResult:
+    result = run.go()
+    try:
+        write_report(run.folder)
+    except (OSError, DotbogiError) as error:  # what was trained is published all the same
+        logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
+    return result
 
 
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
@@ -117,12 +127,6 @@ def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> 
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"
         )
-
-
-def _runs(workspace: Workspace) -> list[str]:
-    if not workspace.rounds_folder.is_dir():
-        return []
-    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def _check_enough(split: Collection) -> None:

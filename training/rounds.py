@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection, open_collection
-from indexes.store import Workspace
+from indexes.store import Workspace, digest
 from search.confidence import Calibration
 from search.encoders import Encoder, is_static, open_encoder, read_modules
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
 from search.models import SCRATCH, ModelConfig, copy_model
-from search.publish import publish_index
+from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
@@ -35,6 +35,7 @@ from training.ledger import Ledger
 from training.mining import describe_yields, mine
 from training.negatives import MiningConfig, Negative, train_side
 from training.negatives_file import open_negatives, save_negatives
+from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality
 from training.review import LISTED, last_review, save_review
 
@@ -106,6 +107,8 @@ class Run:
                 config=asdict(self.config),
                 questions=counts,
                 review=self.review["counts"],
+                fingerprints=self._fingerprints(),
+                libraries=library_versions(),
             )
         if len(self.dev) < FEW_QUERIES:
             logger.info(
@@ -136,12 +139,17 @@ class Run:
             ended_early,
         )  # fmt: skip
 
+    def _fingerprints(self) -> dict[str, str]:
+        files = ("answers.parquet", "questions.parquet")
+        tables = {name: digest(self.folder / name) for name in files}
+        return {"analyzer": Analyzer(self.config.index.analyzer).fingerprint, **tables}
+
     def _round_zero(self) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", 0)
         if known:
             return known
         encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-0.parquet")
         entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
@@ -156,7 +164,7 @@ class Run:
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
@@ -175,7 +183,7 @@ class Run:
         negatives = self._mine(number, miner)
         self._fit(number, negatives, last_kept if self.config.start_from == "last" else 0)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, f"dev-{number}.parquet")
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
@@ -210,7 +218,7 @@ class Run:
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
@@ -241,7 +249,7 @@ class Run:
             evaluate=dense_mrr(self.train, self.dev),
             progress=self.progress,
         )
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "trained",
             number,
@@ -261,6 +269,7 @@ class Run:
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
+        started = time.monotonic()
         before = self._test(base)
         after = self._test(best) if best["round"] else before
         calibration = best["calibration"]
@@ -277,6 +286,8 @@ class Run:
             seed=self.config.seed,
         )
         write_trec(after, GATE_METHOD, self.folder)
+        save_outcomes(before, self.folder / "test-before.parquet")
+        save_outcomes(after, self.folder / "test-after.parquet")
         return self.ledger.add(
             "tested",
             kept_round=best["round"],
@@ -288,6 +299,7 @@ class Run:
                 "answer known from training": _slice(after, known),
                 "answer not known from training": _slice(after, unknown),
             },
+            seconds=_seconds_since(started),
         )
 
     def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
@@ -298,6 +310,7 @@ class Run:
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
         if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
+            started = time.monotonic()
             generation = publish_index(
                 self.workspace,
                 self.collection,
@@ -309,7 +322,9 @@ class Run:
                 calibration=_calibration(best),
                 progress=self.progress,
             )
-            entry = self.ledger.add("published", generation=generation.name)
+            entry = self.ledger.add(
+                "published", generation=generation.name, seconds=_seconds_since(started)
+            )
         _, suspects = last_review(self.workspace)
         save_review(suspects[:LISTED], self.folder / "review.csv")
         self.ledger.add("ended", early=ended_early)
@@ -355,13 +370,16 @@ class Run:
             "fitted": this,
         }
 
-    def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
+    def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
 
-        Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
+        What became of every query goes into `file`. Also returns what the ledger keeps;
+        `gate_scores` are per query, for the gate.
         """
+        started = time.monotonic()
         index = build_index(self.train, encoder, self.config.index)
         found, fitted = evaluate_fitted(index, self.dev, seed=self.config.seed)
+        save_outcomes(found, self.folder / file)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
@@ -370,6 +388,7 @@ class Run:
             "queries": len(found.queries),
             "metrics": found.means(),
             "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
+            "seconds": _seconds_since(started),
         }
 
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
@@ -386,6 +405,11 @@ class Run:
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def run_names(workspace: Workspace) -> list[str]:
+    """Return the names of a workspace's runs, oldest first."""
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
@@ -412,6 +436,10 @@ def _same_texts(one: Collection, other: Collection) -> bool:
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
     return {"queries": sum(marks), "metrics": evaluation.means(marks) if any(marks) else {}}
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 1)
 
 
 def _headline(entry: Mapping[str, Any]) -> float:
