@@ -103,7 +103,7 @@ def _write(
         staged.mkdir()
         save_negatives([*mined.all()], staged / "negatives.parquet")
         save_negatives(mined.suspects, staged / "suspects.parquet")
-        suspects = list_suspects(mined.suspects, split, decisions)
+        suspects = list_suspects([mined.suspects], split, decisions)
         save_review(suspects[:LISTED], staged / "review.csv")
         save_n_tuples(split, mined, staged / "n-tuple.jsonl")
         save_flag_embedding(split, mined, staged / "flagembedding.jsonl")

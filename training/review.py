@@ -3,6 +3,7 @@
 import csv
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from training.decisions import Decision, Key, in_force, read_decisions, save_dec
 from training.negatives import Negative
 from training.negatives_file import open_negatives
 
+OF_ONE = 3  # suspects of one question at a time: one with a weak answer would fill the list
 LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down
 
 RIGHT = ("accept", "yes", "y", "1", "o", "맞음")
@@ -52,25 +54,34 @@ class Imported:
 
 
 def list_suspects(
-    suspects: Sequence[Negative], collection: Collection, decisions: Sequence[Decision]
+    minings: Sequence[Sequence[Negative]], collection: Collection, decisions: Sequence[Decision]
 ) -> list[Suspect]:
     """Return the suspects nobody has decided about, the furthest above their positive first.
 
+    At most three of one question: when these are decided, its next ones are listed.
+
     Args:
-        suspects: of one mining.
+        minings: suspects of each; those of the first come first.
         collection: whose answers they are.
         decisions: pairs in these are left out.
     """
     texts = {answer.id: answer.text for answer in collection.answers}
+    suspects = [
+        suspect
+        for mining in minings
+        for suspect in sorted(
+            mining, key=lambda s: (s.positive_cosine - s.cosine, s.question, s.answer_id)
+        )
+    ]
     keys = {text: same_text_key(text) for s in suspects for text in (s.question, s.text)}
     seen = set(in_force(decisions))
+    of_question: Counter[str] = Counter()
     listed = []
-    for suspect in sorted(
-        suspects, key=lambda s: (s.positive_cosine - s.cosine, s.question, s.answer_id)
-    ):
+    for suspect in suspects:
         key = keys[suspect.question], keys[suspect.text]
-        if key not in seen:
+        if key not in seen and of_question[key[0]] < OF_ONE:
             seen.add(key)
+            of_question[key[0]] += 1
             listed.append(
                 Suspect(
                     question=suspect.question,
@@ -86,24 +97,26 @@ def list_suspects(
 
 
 def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
-    """Return the last run that mined and the suspects of its last round, as `list_suspects` does.
+    """Return the last run that mined, and its suspects as `list_suspects` does.
 
-    Its last round alone: the later the model, the better its suspicions.
+    Those of later rounds come first: their model knew more. But it has been fitted to the known
+    pairs and may suspect nothing, so those of earlier rounds stay on the list.
 
     Raises:
         UsageError: no run has mined yet.
     """
-    path = _last_suspects(workspace)
-    if path is None:
+    folder = _last_folder(workspace)
+    if folder is None:
         raise UsageError(f"{workspace.folder}: no run has listed suspects yet. Run: dotbogi train")
+    paths = sorted(folder.glob("suspects-*.parquet"), key=lambda path: (len(path.name), path.name))
+    minings = [open_negatives(path) for path in reversed(paths)]
     decisions = read_decisions(workspace.folder)
-    suspects = list_suspects(open_negatives(path), open_collection(path.parent), decisions)
-    return path.parent.name, suspects
+    return folder.name, list_suspects(minings, open_collection(folder), decisions)
 
 
-def _last_suspects(workspace: Workspace) -> Path | None:
-    found = workspace.rounds_folder.glob("run-*/suspects-*.parquet")
-    return max(found, key=lambda p: (p.parent.name, len(p.name), p.name), default=None)
+def _last_folder(workspace: Workspace) -> Path | None:
+    found = {path.parent for path in workspace.rounds_folder.glob("run-*/suspects-*.parquet")}
+    return max(found, default=None)
 
 
 def save_review(suspects: Sequence[Suspect], path: Path) -> None:
@@ -181,8 +194,8 @@ class _Known:
 
     def __init__(self, workspace: Workspace) -> None:
         folders = [workspace.current().folder] if workspace.current_name() else []
-        if path := _last_suspects(workspace):
-            folders.append(path.parent)
+        if folder := _last_folder(workspace):
+            folders.append(folder)
         if not folders:
             raise UsageError(
                 f"{workspace.folder}: nothing is indexed here yet. Run: dotbogi index TABLE"
