@@ -96,16 +96,19 @@ def negative(question: str, answer_id: str, cosine: float, **changes: Any) -> Ne
     return Negative(**{**facts, **changes})
 
 
-def test_the_list_has_a_pair_once_the_furthest_above_its_positive_first() -> None:
+def test_the_list_has_a_pair_once_those_above_their_positive_first() -> None:
     suspects = [
         negative("배고프다", "a2", 0.45),
         negative("배고프다", "a3", 0.60),
         negative("배 고프다", "a3", 0.55, source="bm25"),
         negative("배고프다", "a4", 0.90),
     ]
+    suspects.append(negative("피곤해 죽겠다", "a5", 0.70, positive_cosine=0.72))
     decided = [decision("배고프다", ANSWERS["a4"], True)]
     listed = list_suspects([suspects], table(), decided)
-    assert [(s.answer_id, s.cosine) for s in listed] == [("a3", 0.6), ("a2", 0.45)]
+    assert [(s.answer_id, s.cosine) for s in listed] == [
+        ("a3", 0.6), ("a5", 0.7), ("a2", 0.45),
+    ]  # fmt: skip
     assert listed[0].known_answer == ANSWERS["a1"]
     many = [negative("배고프다", f"a{number}", number / 10) for number in range(2, 9)]
     assert [s.answer_id for s in list_suspects([many], table(), [])] == ["a8", "a7", "a6"]

@@ -56,9 +56,11 @@ class Imported:
 def list_suspects(
     minings: Sequence[Sequence[Negative]], collection: Collection, decisions: Sequence[Decision]
 ) -> list[Suspect]:
-    """Return the suspects nobody has decided about, the furthest above their positive first.
+    """Return the suspects nobody has decided about: those above their positive first, by cosine.
 
-    At most three of one question: when these are decided, its next ones are listed.
+    The gap to the positive would be a worse order: it is widest where the known answer shares
+    nothing with its question, whatever the suspect says. At most three of one question are
+    listed; when these are decided, its next ones are.
 
     Args:
         minings: suspects of each; those of the first come first.
@@ -70,7 +72,8 @@ def list_suspects(
         suspect
         for mining in minings
         for suspect in sorted(
-            mining, key=lambda s: (s.positive_cosine - s.cosine, s.question, s.answer_id)
+            mining,
+            key=lambda s: (s.cosine <= s.positive_cosine, -s.cosine, s.question, s.answer_id),
         )
     ]
     keys = {text: same_text_key(text) for s in suspects for text in (s.question, s.text)}

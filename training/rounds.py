@@ -327,6 +327,7 @@ class Run:
             )
         _, suspects = last_review(self.workspace)
         save_review(suspects[:LISTED], self.folder / "review.csv")
+        logger.info("%d answers may be right too; to review: dotbogi review", len(suspects))
         self.ledger.add("ended", early=ended_early)
         for path in [self.folder / "base", *self.folder.glob("round-*")]:
             shutil.rmtree(path)
