@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from indexes.errors import DamagedError
+from indexes.store import Workspace
 
 
 class Ledger:
@@ -53,3 +54,11 @@ class Ledger:
                 yield json.loads(line)
             except ValueError as error:
                 raise DamagedError(f"{self._path}, line {number}: not JSON.") from error
+
+
+def published_by(workspace: Workspace, run: str) -> str | None:
+    """Return the published generation if it is this run's: it may have been cut off after that."""
+    if workspace.current_name() is None:
+        return None
+    generation = workspace.current()
+    return generation.name if (generation.manifest["training"] or {}).get("run") == run else None

@@ -2,13 +2,15 @@
 
 import importlib.util
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexes.errors import UsageError
-from training.fit import ModelKind
+from search.encoders import is_static, read_modules
+from search.models import SCRATCH
+from training.fit import ModelKind, TrainConfig
 
 if TYPE_CHECKING:
-    from training.fit import TrainConfig
     from training.guided import GuideVectors
 
 CACHED = ("cached-mnr", "cached-gist")
@@ -49,12 +51,20 @@ def check_objective(fit: Mapping[str, Any], kind: ModelKind | None) -> None:
         )
     if kind == "scratch" and objective in GUIDED and not fit.get("guide"):
         raise UsageError(
-            f"--objective {objective}: an untrained scratch model knows no right answer from a "
-            "wrong one and cannot guide itself. Name a guide: --guide starter"
+            f"--objective {objective}: a scratch model knows too little to guide itself. "
+            "Name a guide: --guide starter"
         )
 
 
-def make_loss(model: Any, config: "TrainConfig", guide: "GuideVectors | None") -> Any:
+def model_kind(folder: Path, name: str) -> ModelKind:
+    """Return the kind of the model in a folder; one without modules.json is a transformer."""
+    if name == SCRATCH:
+        return "scratch"
+    is_ours = (folder / "modules.json").is_file() and is_static(read_modules(folder))
+    return "static" if is_ours else "transformer"
+
+
+def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> Any:
     """Return the loss module of an objective.
 
     Args:

@@ -5,6 +5,7 @@ from typing import Any
 
 from training.evaluation import METRICS
 from training.rounds import LoopResult
+from training.similarity import SimilarityResult
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
 
@@ -46,6 +47,34 @@ def loop_lines(result: LoopResult) -> list[str]:
         f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
     ]
     return lines
+
+
+def run_lines(result: LoopResult | SimilarityResult) -> list[str]:
+    """Return what any run came to."""
+    return loop_lines(result) if isinstance(result, LoopResult) else similarity_lines(result)
+
+
+def similarity_lines(result: SimilarityResult) -> list[str]:
+    """Return Spearman before and after, on development and test pairs."""
+    counts, test = result.counts, result.test
+    before, after = result.dev
+    kept = "kept" if after["kept"] else "dropped"
+    shown = f"{test['kept']:10.3f}" if after["kept"] else ""
+    lines = [
+        f"{result.run}: {counts['train']} train, {counts['dev']} development, "
+        f"{counts['test']} test pairs",
+        "",
+        f"{'Spearman':16}{'development':>11}{'test':>10}",
+        f"{'before':16}{before['spearman']:11.3f}{test['base']:10.3f}",
+        f"{f'trained, {kept}':16}{after['spearman']:11.3f}{shown}",
+    ]
+    gains = {"development": after["interval"]}
+    if after["kept"]:
+        gains["test"] = test["interval"]
+    return lines + [
+        f"{name} gain: {gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})"
+        for name, gain in gains.items()
+    ]
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:

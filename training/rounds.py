@@ -13,10 +13,10 @@ from typing import Any
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection
 from indexes.store import Workspace
-from search.encoders import Encoder, is_static, open_encoder, read_modules
+from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
-from search.models import SCRATCH, ModelConfig, copy_model
+from search.models import ModelConfig, copy_model
 from search.publish import publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
@@ -29,8 +29,8 @@ from training.evaluation import (
     queries_of,
     write_trec,
 )
-from training.fit import ModelKind, TrainingRow, fit_config
-from training.ledger import Ledger
+from training.fit import TrainingRow, fit_config
+from training.ledger import Ledger, published_by
 from training.negatives import (
     MiningConfig,
     Negative,
@@ -39,6 +39,7 @@ from training.negatives import (
     save_negatives,
     train_side,
 )
+from training.objectives import model_kind
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
@@ -193,7 +194,7 @@ class Run:
 
         started = time.monotonic()
         base = self.folder / "base"
-        settings = fit_config(self._kind(base), self.config.fit)
+        settings = fit_config(model_kind(base, self.config.model.name), self.config.fit)
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -201,6 +202,7 @@ class Run:
             settings,
             self.folder / f"round-{number}",
             evaluate=dense_mrr(self.train, self.dev),
+            guide=self.folder / "guide" if settings.guide else None,
             progress=self.progress,
         )
         seconds = round(time.monotonic() - started, 1)
@@ -208,11 +210,6 @@ class Run:
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
-
-    def _kind(self, base: Path) -> ModelKind:
-        if not is_static(read_modules(base)):
-            return "transformer"
-        return "scratch" if self.config.model.name == SCRATCH else "static"
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
@@ -257,17 +254,14 @@ class Run:
             )
             entry = self.ledger.add("published", generation=generation.name)
         self.ledger.add("ended")
-        for path in [self.folder / "base", *self.folder.glob("round-*")]:
-            shutil.rmtree(path)
+        for pattern in ("base", "guide", "round-*"):
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path)
         return entry["generation"] if entry else None
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        if self.workspace.current_name() is None:
-            return None
-        generation = self.workspace.current()
-        if (generation.manifest["training"] or {}).get("run") != self.folder.name:
-            return None
-        return self.ledger.add("published", generation=generation.name)
+        name = published_by(self.workspace, self.folder.name)
+        return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
@@ -275,7 +269,12 @@ class Run:
         return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        trained = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        trained = {
+            "run": self.folder.name,
+            "round": number,
+            "seed": self.config.seed,
+            "objective": self.config.fit.get("objective", "mnr"),
+        }
         return {
             "model": asdict(self.config.model),
             "source": dict(self.config.source),
