@@ -189,7 +189,9 @@ def index(
     help="Texts in memory at a time, for cached-*; default 32.",
 )
 @click.option("--guide", metavar="MODEL", help="For gist: default the model it starts from.")
-@click.option("--guide-margin", type=float, help="For gist: a cosine difference; default 0.")
+@click.option(
+    "--guide-margin", type=click.FloatRange(-1, 1), help="For gist: a cosine difference; default 0."
+)
 @click.option("--score-column", metavar="NAME", help="For cosine: column of the scores.")
 @click.option(
     "--test-table",

@@ -3,8 +3,9 @@
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def finetune(
         checkpoint = _last_complete_checkpoint(checkpoints)
         if checkpoint:
             logger.info("resuming from %s", checkpoint)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
@@ -270,7 +272,7 @@ def _arguments(
         disable_tqdm=not progress,
         report_to="trackio" if config.report_to == "trackio" else "none",
         project="dotbogi",
-        run_name=f"{folder.parents[1].name}/{folder.parent.name}",
+        run_name=str(folder.parent),  # the same after a cut, and no other workspace's
         trackio_static_space_id=False,  # nothing leaves this machine
         seed=config.seed,
         data_seed=config.seed,
