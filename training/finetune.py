@@ -27,6 +27,7 @@ from indexes.errors import UsageError
 from indexes.store import write_json
 from search.encoders import load_sentence_transformer, open_encoder, unit_rows
 from search.static import compress
+from training.columns import column_prompts, make_dataset, stored_prompts, texts_read
 from training.fit import TrainConfig, TrainingRow
 from training.guided import GuideVectors
 from training.objectives import GUIDED, SCORED, make_loss
@@ -72,11 +73,11 @@ def finetune(
     if (folder / "model").is_dir():  # cut off between the fit and the ledger
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
-    data = _dataset(rows, config)
-    guide_vectors = _guide_vectors(guide or base, data) if config.objective in GUIDED else None
+    data = make_dataset(rows, config)
+    guide_vectors = _guide_vectors(guide or base, data, config)
     model = load_sentence_transformer(base)
     model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
-    prompts = _prompts(model, data, config)
+    prompts = column_prompts(model, data, config)
     checkpoints = folder.resolve() / "checkpoints"
     with _used_rows(model, data, prompts, config.token_dropout) as static:
         trainer = _Trainer(
@@ -94,19 +95,25 @@ def finetune(
             logger.info("resuming from %s", checkpoint)
         with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    log = [
+        {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+        for entry in trainer.state.log_history
+    ]
+    _save(model, static is not None, log, folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return log
+
+
+def _save(
+    model: SentenceTransformer, static: bool, log: Sequence[Mapping[str, float]], folder: Path
+) -> None:
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
     if static:
         compress(staged)
-    log = [
-        {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
-        for entry in trainer.state.log_history
-    ]
     write_json(folder / "log.json", log)
     staged.rename(folder / "model")
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return log
 
 
 @contextmanager
@@ -122,7 +129,7 @@ def _used_rows(
             raise UsageError("token dropout is for static-embedding models; leave it out.")
         yield None
         return
-    rows = UsedRows(model, _texts(data, prompts))
+    rows = UsedRows(model, texts_read(data, prompts))
     hook = model[0].register_forward_pre_hook(token_dropout(dropout)) if dropout else None
     yield rows
     if hook:
@@ -159,7 +166,7 @@ class _DevEvaluator(SentenceEvaluator):
         del output_path, epoch, steps
 
         if self._static:
-            query, answer = _stored_prompts(model)
+            query, answer = stored_prompts(model)
             ours = self._static.encode
             score = self._evaluate(
                 lambda texts: ours([query + text for text in texts]),
@@ -174,54 +181,17 @@ class _DevEvaluator(SentenceEvaluator):
         return {self.primary_metric: score}
 
 
-def _dataset(
-    rows: Sequence[TrainingRow] | Mapping[str, Sequence[TrainingRow]], config: TrainConfig
-) -> Dataset | DatasetDict:
-    """Return columns anchor, positive, negative_1 …, whose order is their meaning.
-
-    A label goes with them where the loss asks for one: the score, or the row's number.
-    """
-    if isinstance(rows, Mapping):
-        parts = {source: _dataset(of_source, config) for source, of_source in rows.items()}
-        return DatasetDict(parts)
-    columns: dict[str, list[Any]] = {
-        "anchor": [row.question for row in rows],
-        "positive": [row.positive for row in rows],
-    }
-    for number in range(len(rows[0].negatives)):
-        columns[f"negative_{number + 1}"] = [row.negatives[number] for row in rows]
-    if config.objective in SCORED:
-        columns[LABEL] = [row.score for row in rows]
-    elif config.objective in GUIDED:
-        columns[LABEL] = list(range(len(rows)))
-    return Dataset.from_dict(columns)
-
-
-def _guide_vectors(folder: Path, data: Dataset | DatasetDict) -> GuideVectors:
+def _guide_vectors(
+    folder: Path, data: Dataset | DatasetDict, config: TrainConfig
+) -> GuideVectors | None:
+    if config.objective not in GUIDED:
+        return None
     assert isinstance(data, Dataset), "rows by source are not guided"
     columns = {name: data[name][:] for name in data.column_names if name != LABEL}
-    return GuideVectors(open_encoder(folder), columns)
-
-
-def _stored_prompts(model: SentenceTransformer) -> tuple[str, str]:
-    return model.prompts.get("query") or "", model.prompts.get("document") or ""
-
-
-def _prompts(
-    model: SentenceTransformer, data: Dataset | DatasetDict, config: TrainConfig
-) -> dict[str, str]:
-    """Return the prompt of each column of texts; those of scored pairs are both queries."""
-    query, answer = _stored_prompts(model)
-    part = next(iter(data.values())) if isinstance(data, DatasetDict) else data
-    first, *others = (name for name in part.column_names if name != LABEL)
-    return {first: query, **dict.fromkeys(others, query if config.objective in SCORED else answer)}
-
-
-def _texts(data: Dataset | DatasetDict, prompts: Mapping[str, str]) -> set[str]:
-    """Return all texts of a fit as the model reads them."""
-    if isinstance(data, DatasetDict):
-        return set().union(*(_texts(part, prompts) for part in data.values()))
-    return {prompt + text for name, prompt in prompts.items() for text in data[name]}
+    guide = GuideVectors(open_encoder(folder), columns)
+    share = 100 * guide.share_left_out(config.guide_margin)
+    logger.info("the guide leaves out %.1f%% of other rows' answers", share)
+    return guide
 
 
 def _metric(config: TrainConfig) -> str:
@@ -247,7 +217,7 @@ def _arguments(
     import torch
 
     on_gpu = torch.cuda.is_available()
-    scored = config.objective in SCORED
+    sampler = BatchSamplers.BATCH_SAMPLER if config.objective in SCORED else NoSharedAnswerSampler
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -257,7 +227,7 @@ def _arguments(
         warmup_steps=config.warmup_share,
         lr_scheduler_type="linear",
         optim="adamw_torch",
-        batch_sampler=BatchSamplers.BATCH_SAMPLER if scored else NoSharedAnswerSampler,
+        batch_sampler=sampler,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.PROPORTIONAL,
         prompts={name: prompt for name, prompt in prompts.items() if prompt} or None,
         bf16=on_gpu and torch.cuda.is_bf16_supported(),

@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from search.encoders import Encoder
 
+_SAMPLE = 2000  # rows
+
 Features = Iterable[dict[str, Tensor]]
 
 
@@ -40,6 +42,15 @@ class GuideVectors:
             self._questions[self._question_of[rows]],
             self._answers[self._answer_of[:, rows].reshape(-1)],
         )
+
+    def share_left_out(self, margin: float) -> float:
+        """Return the share of other rows' positives that the margin leaves out, by a sample."""
+        rows = torch.randperm(len(self._question_of), generator=torch.Generator().manual_seed(0))
+        questions, answers = self.of(rows[:_SAMPLE])
+        cosines = questions @ answers[: len(questions)].T
+        left_out = cosines > cosines.diagonal()[:, None] - margin
+        left_out.fill_diagonal_(False)
+        return float(left_out.sum()) / max(1, len(cosines) * (len(cosines) - 1))
 
 
 def _vectors_and_places(texts: Sequence[str], encode: Any) -> tuple[Tensor, Tensor]:
@@ -82,7 +93,8 @@ class GuidedLoss(nn.Module):
         losses = []
         for sources, candidates, guide_sources, guide_candidates in directions:
             left_out = guide_sources[part] @ guide_candidates.T > bound
-            left_out[torch.arange(len(part)), part] = False  # its own positive stays
+            own = torch.arange(len(part), device=part.device)
+            left_out[own, part] = False  # the own positive stays
             scores = sources[part] @ candidates.T / self.temperature
             scores = scores.masked_fill(left_out, -torch.inf)
             losses.append(functional.cross_entropy(scores, part, reduction="sum"))

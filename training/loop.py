@@ -57,8 +57,8 @@ def run_loop(
         LockedError: another process is writing to the workspace.
     """
     split = split_collection(collection, seed=config.seed)
-    _check_enough(split)
     _check_models(workspace, config.fit, model)
+    _check_enough(split)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
         if current:
@@ -162,16 +162,18 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
 def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConfig | None) -> None:
     """Refuse, before anything is written, models that are not there or cannot run the fit.
 
-    Of a published model and of one that has to be fetched first it is said when its copy is here.
+    Of a model that has to be fetched first, the kind is known when its copy is here.
     """
     if model:
         check_model(model)
-    kind = None
-    if model or workspace.current_name() is None:
+    name = workspace.current_name()
+    if name and model is None:
+        folder, called = workspace.generations_folder / name / "model", ""
+    else:
         model = model or ModelConfig()
-        folder = source_folder(model)
-        kind = model_kind(folder, model.name) if folder.is_dir() or model.name == SCRATCH else None
-    check_objective(fit, kind)
+        folder, called = source_folder(model), model.name
+    here = folder.is_dir() or called == SCRATCH
+    check_objective(fit, model_kind(folder, called) if here else None)
     if guide := fit.get("guide"):
         if guide == SCRATCH:
             raise UsageError(
