@@ -43,7 +43,7 @@ DEFAULTS: Mapping[ModelKind, TrainConfig] = {
 
 # Scored pairs: steps halfway, because every pair says how much, and softer than a ranking's.
 _COSINE: Mapping[ModelKind, Mapping[str, Any]] = {
-    "scratch": {"epochs": 10, "batch_size": 64, "learning_rate": 0.05, "temperature": 0.2},
+    "scratch": {"epochs": 10, "batch_size": 64, "learning_rate": 0.02, "temperature": 0.2},
     "static": {"epochs": 6, "batch_size": 64, "learning_rate": 0.001, "temperature": 0.2},
     "transformer": {"epochs": 4, "batch_size": 32},
 }
