@@ -98,6 +98,18 @@ def test_a_quote_that_never_closes_is_an_error_with_its_line(tmp_path: Path) -> 
         read_table(path)
 
 
+def test_quotes_in_an_even_tab_separated_table_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text('Q\tA\n"가" 나\t"다\n라\t마"\n"바 ""사"""\t아""자\n')
+    assert read_table(path).rows == [
+        Row('"가" 나', '"다'),  # the csv module would read on to the quote of the next row
+        Row("라", '마"'),
+        Row('바 "사"', '아""자'),
+    ]
+    path.write_text('Q\tA\r\n"가\r\n나"\t다\r\n')  # a cell of two lines: quoted as CSV is
+    assert read_table(path).rows == [Row("가\r\n나", "다")]
+
+
 def test_a_row_with_too_many_cells_is_skipped_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("Q,A\n가,나\n다,라,마\n")

@@ -1,9 +1,10 @@
 """How the encoder gets better from the collection's own questions and answers."""
 
 from training.evaluation import Evaluation, Query, evaluate, queries_of
-from training.loop import resume_loop, run_loop
+from training.loop import resume_loop, run_loop, run_similarity
 from training.negatives import MiningConfig, mine
 from training.rounds import LoopConfig, LoopResult
+from training.similarity import SimilarityResult
 
 __all__ = [
     "Evaluation",
@@ -11,9 +12,11 @@ __all__ = [
     "LoopResult",
     "MiningConfig",
     "Query",
+    "SimilarityResult",
     "evaluate",
     "mine",
     "queries_of",
     "resume_loop",
     "run_loop",
+    "run_similarity",
 ]

@@ -14,10 +14,10 @@ from indexes.analyzer import Analyzer
 from indexes.collection import Collection, open_collection
 from indexes.store import Workspace, digest
 from search.confidence import Calibration
-from search.encoders import Encoder, is_static, open_encoder, read_modules
+from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
-from search.models import SCRATCH, ModelConfig, copy_model
+from search.models import ModelConfig, copy_model
 from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
@@ -30,8 +30,8 @@ from training.evaluation import (
     queries_of,
     write_trec,
 )
-from training.fit import ModelKind, TrainingRow, fit_config
-from training.ledger import Ledger
+from training.fit import TrainingRow, fit_config
+from training.ledger import Ledger, published_by
 from training.negatives import (
     MiningConfig,
     Negative,
@@ -40,6 +40,7 @@ from training.negatives import (
     save_negatives,
     train_side,
 )
+from training.objectives import model_kind
 from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality
 
@@ -207,7 +208,7 @@ class Run:
 
         started = time.monotonic()
         base = self.folder / "base"
-        settings = fit_config(self._kind(base), self.config.fit)
+        settings = fit_config(model_kind(base, self.config.model.name), self.config.fit)
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -215,6 +216,7 @@ class Run:
             settings,
             self.folder / f"round-{number}",
             evaluate=dense_mrr(self.train, self.dev),
+            guide=self.folder / "guide" if settings.guide else None,
             progress=self.progress,
         )
         seconds = _seconds_since(started)
@@ -222,11 +224,6 @@ class Run:
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
-
-    def _kind(self, base: Path) -> ModelKind:
-        if not is_static(read_modules(base)):
-            return "transformer"
-        return "scratch" if self.config.model.name == SCRATCH else "static"
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
@@ -287,8 +284,9 @@ class Run:
                 "published", generation=generation.name, seconds=_seconds_since(started)
             )
         self.ledger.add("ended")
-        for path in [self.folder / "base", *self.folder.glob("round-*")]:
-            shutil.rmtree(path)
+        for pattern in ("base", "guide", "round-*"):
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path)
         return entry["generation"] if entry else None
 
     def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
@@ -307,12 +305,8 @@ class Run:
         )
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        if self.workspace.current_name() is None:
-            return None
-        generation = self.workspace.current()
-        if (generation.manifest["fitted"] or {}).get("run") != self.folder.name:
-            return None
-        return self.ledger.add("published", generation=generation.name)
+        name = published_by(self.workspace, self.folder.name)
+        return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
@@ -320,7 +314,12 @@ class Run:
         return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        this = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        this = {
+            "run": self.folder.name,
+            "round": number,
+            "seed": self.config.seed,
+            "objective": self.config.fit.get("objective", "mnr"),
+        }
         before = self.workspace.current().manifest if self.workspace.current_name() else {}
         return {
             "model": asdict(self.config.model),
