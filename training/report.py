@@ -72,6 +72,7 @@ def loop_lines(result: LoopResult) -> list[str]:
     lines = [
         f"{result.run}: {counts['train']} train, {counts['dev']} development, "
         f"{counts['test']} test questions",
+        *review_lines(result.review),
         "",
         "development questions, round by round",
         *metrics_table({_round_label(entry): entry["metrics"] for entry in result.dev}),
@@ -93,7 +94,35 @@ def loop_lines(result: LoopResult) -> list[str]:
     ]
     if confidence := test["confidence"]:
         lines.append(_confidence_line(confidence))
-    return lines
+    return [*lines, result.ended_early] if result.ended_early else lines
+
+
+def review_lines(counts: Mapping[str, Any]) -> list[str]:
+    """Return what became of the decisions about suspects; nothing if there were none."""
+    accepted = counts["accepted"]
+    parts = [
+        f"{sum(accepted.values())} accepted ({accepted['train']} train)",
+        f"{counts['rejected']} rejected",
+    ]
+    notes = {
+        "rejected_used": "negatives from these",
+        "withdrawn": "accepted before and rejected now",
+        "overruled": "rejected but in the table",
+        "unmatched": "not in this collection",
+    }
+    parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts.get(name)]
+    decided = any(accepted.values()) or any(counts[n] for n in counts if n != "accepted")
+    return ["review: " + ", ".join(parts)] if decided else []
+
+
+def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a table of what each source gave."""
+    names = next(iter(yields.values()), {})
+    lines = [f"{'':6}" + "".join(f"{name.replace('_', ' '):>12}" for name in names)]
+    return lines + [
+        f"{source:6}" + "".join(f"{count:12}" for count in counts.values())
+        for source, counts in yields.items()
+    ]
 
 
 def _confidence_line(confidence: Mapping[str, Any]) -> str:
