@@ -1,8 +1,8 @@
 """What mined negatives are worth: one round from the starter with each recipe, on three sets.
 
 Every fit starts from the starter, with the defaults of `dotbogi train`, on the split of seed 42;
-the seeds are those of mining and fit. The best epoch is chosen on development queries, and so are the
-hybrid's weights. The gain over in-batch negatives alone is paired by test query, each query's
+the seeds are those of mining and fit. The best epoch is chosen on development queries, and so are
+the hybrid's weights. The gain over in-batch negatives alone is paired by test query, each query's
 reciprocal rank being its mean over the seeds.
 
     OMP_NUM_THREADS=1 python benchmarks/negatives.py DATA [--set chatbot]
