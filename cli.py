@@ -213,6 +213,32 @@ def index(
     help="Default: 0.2 scratch, 0.002 static, 2e-5 transformer.",
 )
 @click.option("--temperature", type=_ABOVE_ZERO, help="Default: 0.1 static, 0.05 transformer.")
+@click.option(
+    "--objective",
+    type=click.Choice(["mnr", "cached-mnr", "gist", "cached-gist", "cosine"]),
+    help="What the fit is trained for; default mnr. See docs/objectives.md.",
+)
+@click.option(
+    "--symmetric", is_flag=True, default=None, help="Answers also have to find their questions."
+)
+@click.option(
+    "--mini-batch-size",
+    type=click.IntRange(min=1),
+    help="Texts in memory at a time, for cached-*; default 32.",
+)
+@click.option("--guide", metavar="MODEL", help="For gist: default the model it starts from.")
+@click.option(
+    "--guide-margin", type=click.FloatRange(-1, 1), help="For gist: a cosine difference; default 0."
+)
+@click.option("--score-column", metavar="NAME", help="For cosine: column of the scores.")
+@click.option(
+    "--test-table",
+    type=click.Path(path_type=Path),
+    help="For cosine: pairs to test on; none of their texts is trained on.",
+)
+@click.option(
+    "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log the fits there too."
+)
 @click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
 @click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
@@ -233,10 +259,12 @@ def train(
     dotbogi train --resume
     dotbogi train pairs.parquet --model klue/roberta-base \\
         --max-seq-length 128 --batch-size 32 --epochs 4
+    dotbogi train faq.csv --objective gist --guide-margin 0.05
+    dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
     """
     from indexes import UsageError, Workspace
-    from training import resume_loop, run_loop
-    from training.report import loop_lines
+    from training import resume_loop
+    from training.report import run_lines
 
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
@@ -247,24 +275,27 @@ def train(
             raise UsageError(
                 f"--resume takes the settings of the run it goes on with; leave out {given[0]}."
             )
-        counts = None
+        read: list[str] = []
         result = resume_loop(place, progress=_shows_progress(as_json))
     else:
-        config, model = _loop_config(options), _model_config(options)
-        collection, counts, source = _collection(table, place, options)
-        result = run_loop(
-            place, collection, config(source), model=model, progress=_shows_progress(as_json)
-        )
+        start = _train_on_scores if options["objective"] == "cosine" else _train_on_pairs
+        read, result = start(table, place, options, _shows_progress(as_json))
     if as_json:
         rounds = [{k: v for k, v in e.items() if k != "gate_scores"} for e in result.dev]
         _print_json({**asdict(result), "dev": rounds})  # a figure a query is in the ledger
     else:
-        _print_lines(["", *(counts.lines() if counts else []), *loop_lines(result)])
+        _print_lines(["", *read, *run_lines(result)])
         if result.generation:
+            if not any(entry["kept"] for entry in result.dev[1:]):
+                click.echo("no round was better; weights and confidence were fitted for the model")
             click.echo(f"published generation {result.generation} in {workspace}")
+        elif model := getattr(result, "model", None):
+            click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
+            click.echo(f"dotbogi index TABLE --model {model}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
-        click.echo(f"report: {place.rounds_folder / result.run / 'report.html'}")
+        if (report := place.rounds_folder / result.run / "report.html").is_file():
+            click.echo(f"report: {report}")
 
 
 @main.command()
@@ -527,8 +558,8 @@ def fetch(name: str | None, as_json: bool) -> None:
         known = "pinned in dotbogi" if table.pinned else "trusted at the first fetch"
         click.echo(f"{table.name}: {table.path}{'' if table.new else ' (was there already)'}")
         click.echo(f"  sha256 {table.sha256}, {known}")
-    if not first.scored:
-        click.echo(f"use it: dotbogi index {first.name}")
+    use = f"train {first.name} --objective cosine" if first.scored else f"index {first.name}"
+    click.echo(f"use it: dotbogi {use}")
 
 
 def _list_sets(as_json: bool) -> None:
@@ -744,6 +775,57 @@ def _model_config(options: Mapping[str, Any]) -> "ModelConfig | None":
     return ModelConfig(name=options["model"], **settings)
 
 
+def _train_on_pairs(
+    table: Path | None, place: Any, options: Mapping[str, Any], progress: bool
+) -> tuple[list[str], Any]:
+    """Return what was read, as lines, and the result of the loop."""
+    from training import run_loop
+
+    _refuse(options, "belongs to --objective cosine", "score_column", "test_table")
+    config, model = _loop_config(options), _model_config(options)
+    collection, counts, source = _collection(table, place, options)
+    result = run_loop(place, collection, config(source), model=model, progress=progress)
+    return counts.lines() if counts else [], result
+
+
+def _train_on_scores(
+    table: Path | None, place: Any, options: Mapping[str, Any], progress: bool
+) -> tuple[list[str], Any]:
+    """Return what was read, as lines, and the result of a run on scored pairs."""
+    from indexes import UsageError
+    from training import run_similarity
+    from training.scored import ScoredColumns, read_scored_table, split_scored
+
+    why = "does not apply to --objective cosine"
+    _refuse(options, why, "rounds", "patience", "negatives", "id_column")
+    if table is None:
+        raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
+    config, model = _loop_config(options), _model_config(options)
+    columns = ScoredColumns(
+        first=options["question_column"],
+        second=options["answer_column"],
+        score=options["score_column"],
+    )
+    given = options["test_table"]
+    files = [public.path if (public := _public_table(t)) else t for t in (table, given)]
+    assert files[0]
+    pairs = read_scored_table(files[0], columns)
+    test = read_scored_table(files[1], pairs.columns) if files[1] else None
+    source = {"table": str(table), **asdict(pairs.columns)}
+    loop = config({**source, "test_table": str(given)} if given else source)
+    split = split_scored(pairs.pairs, seed=loop.seed, test=test.pairs if test else None)
+    result = run_similarity(place, split, loop, model=model, progress=progress)
+    return [*pairs.lines(), *(test.lines() if test else []), *split.lines()], result
+
+
+def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
+    from indexes import UsageError
+
+    for name in names:
+        if options[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')} {why}.")
+
+
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
     from training import LoopConfig
@@ -753,7 +835,10 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
 
     mining = _mining_config(options)
     loop = given("rounds", "patience", "seed", "start_from", "keep_negatives")
-    fit = given("epochs", "batch_size", "learning_rate", "temperature", "seed")
+    fit = given(
+        "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
+        "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
+    )  # fmt: skip
     return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
 
 

@@ -166,6 +166,28 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "columns without a table": (["train", "--question-column", "x"], 2, "need a TABLE"),
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
+        "an objective that a static model cannot run": (
+            ["train", "--objective", "cached-mnr"],
+            2,
+            "Use --objective mnr; any --batch-size",
+        ),
+        "a guide that is not there": (
+            ["train", "--objective", "gist", "--guide", folder / "gone"],
+            2,
+            "no such model folder",
+        ),
+        "a setting of another objective": (["train", "--guide", "starter"], 2, "not to mnr"),
+        "scores without a table": (["train", "--objective", "cosine"], 2, "needs a TABLE"),
+        "scores that are not there": (
+            ["train", folder / "one.csv", "--objective", "cosine"],
+            2,
+            "--score-column",
+        ),
+        "a round of scored pairs": (
+            ["train", folder / "one.csv", "--objective", "cosine", "--rounds", "2"],
+            2,
+            "--rounds d",
+        ),
     }
 
 
@@ -174,6 +196,9 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
     "no such file", "no usable columns", "an empty table", "blank answers", "undecodable bytes",
     "no weights", "training on one row", "resuming nothing", "a model option without a model",
     "a bad quota", "columns without a table", "a temperature of zero",
+    "an objective that a static model cannot run", "a guide that is not there",
+    "a setting of another objective", "scores without a table", "scores that are not there",
+    "a round of scored pairs",
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line_and_an_untouched_workspace(
     tmp_path: Path, pairs_csv: Path, case: str, indexed: bool

@@ -85,7 +85,9 @@ def test_a_kept_round_is_published_over_the_whole_collection(trained, small: Col
     searcher = Searcher.open(place.folder)
     assert len(searcher.index.collection.questions) == len(small.questions)
     assert searcher.index.encoder.trained
-    assert place.current().manifest["training"] == {"run": "run-0001", "round": 1, "seed": 42}
+    assert place.current().manifest["training"] == {
+        "run": "run-0001", "round": 1, "seed": 42, "objective": "mnr",
+    }  # fmt: skip
 
 
 def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> None:  # type: ignore[no-untyped-def]

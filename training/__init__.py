@@ -1,10 +1,11 @@
 """How the encoder gets better from the collection's own questions and answers."""
 
 from training.evaluation import Evaluation, Query, evaluate, queries_of
-from training.loop import resume_loop, run_loop
+from training.loop import resume_loop, run_loop, run_similarity
 from training.mining import mine
 from training.negatives import MiningConfig
 from training.rounds import LoopConfig, LoopResult
+from training.similarity import SimilarityResult
 
 __all__ = [
     "Evaluation",
@@ -12,9 +13,11 @@ __all__ = [
     "LoopResult",
     "MiningConfig",
     "Query",
+    "SimilarityResult",
     "evaluate",
     "mine",
     "queries_of",
     "resume_loop",
     "run_loop",
+    "run_similarity",
 ]

@@ -1,10 +1,11 @@
-"""One fit: MultipleNegativesRankingLoss through SentenceTransformerTrainer."""
+"""One fit, through SentenceTransformerTrainer."""
 
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,26 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.base.sampler import MultiDatasetBatchSamplers
+from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PrinterCallback
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from indexes.dense import Vectors
 from indexes.errors import UsageError
 from indexes.store import write_json
-from search.encoders import load_sentence_transformer, unit_rows
+from search.encoders import load_sentence_transformer, open_encoder, unit_rows
 from search.static import compress
+from training.columns import column_prompts, make_dataset, stored_prompts, texts_read
 from training.fit import TrainConfig, TrainingRow
-from training.sampler import NoSharedAnswerSampler
+from training.guided import GuideVectors
+from training.objectives import GUIDED, SCORED, make_loss
+from training.sampler import LABEL, NoSharedAnswerSampler
 from training.static_rows import UsedRows, token_dropout
 
-METRIC = "dev_mrr@10"
+MRR, SPEARMAN = "dev_mrr@10", "dev_spearman"
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -44,12 +48,13 @@ def finetune(
     folder: Path,
     *,
     evaluate: Callable[[Encode, Encode], float] | None,
+    guide: Path | None = None,
     progress: bool = False,
 ) -> list[dict[str, float]]:
     """Train a model from `base` on the rows and write the best checkpoint to `folder`/model.
 
-    After each epoch the development split is searched; the checkpoint with the highest dev
-    MRR@10 wins. Interrupted, the same call goes on from the last complete checkpoint.
+    After each epoch the development split is measured; the checkpoint with the highest figure
+    wins. Interrupted, the same call goes on from the last complete checkpoint.
 
     Args:
         base: a sentence-transformers folder.
@@ -57,52 +62,66 @@ def finetune(
             batch is of one source.
         config: settings of the fit.
         folder: keeps checkpoints while training.
-        evaluate: gives dev MRR@10 from (encode queries, encode answers). None keeps the last
-            weights, and no checkpoints on the way.
+        evaluate: gives dev MRR@10 (`cosine`: Spearman) from (encode queries, encode answers).
+            None keeps the last weights, and no checkpoints on the way.
+        guide: folder of the model that guides; None lets `base` guide.
         progress: show a bar.
 
     Returns:
-        The log: loss, learning rate and dev MRR@10 by step.
+        The log: loss, learning rate and the dev figure by step.
     """
     if (folder / "model").is_dir():  # cut off between the fit and the ledger
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
+    data = make_dataset(rows, config)
+    guide_vectors = _guide_vectors(guide or base, data, config)
     model = load_sentence_transformer(base)
     model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
-    data = _dataset(rows)
+    prompts = column_prompts(model, data, config)
     checkpoints = folder.resolve() / "checkpoints"
-    with _used_rows(model, data, config.token_dropout) as static:
+    with _used_rows(model, data, prompts, config.token_dropout) as static:
         trainer = _Trainer(
             model=model,
-            args=_arguments(config, checkpoints, model, data, evaluate is not None, progress),
+            args=_arguments(config, checkpoints, prompts, evaluate is not None, progress),
             train_dataset=data,
-            loss=_loss(model, config),
-            evaluator=_DevEvaluator(evaluate, static) if evaluate else None,
+            loss=make_loss(model, config, guide_vectors),
+            evaluator=_DevEvaluator(evaluate, static, _metric(config)) if evaluate else None,
+            callbacks=_callbacks(config, folder),
         )
         if not progress:
             trainer.remove_callback(PrinterCallback)
         checkpoint = _last_complete_checkpoint(checkpoints)
         if checkpoint:
             logger.info("resuming from %s", checkpoint)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    log = [
+        {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
+        for entry in trainer.state.log_history
+    ]
+    _save(model, static is not None, log, folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return log
+
+
+def _save(
+    model: SentenceTransformer, static: bool, log: Sequence[Mapping[str, float]], folder: Path
+) -> None:
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
     if static:
         compress(staged)
-    log = [
-        {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
-        for entry in trainer.state.log_history
-    ]
     write_json(folder / "log.json", log)
     staged.rename(folder / "model")
-    shutil.rmtree(checkpoints, ignore_errors=True)
-    return log
 
 
 @contextmanager
 def _used_rows(
-    model: SentenceTransformer, data: Dataset | DatasetDict, dropout: float
+    model: SentenceTransformer,
+    data: Dataset | DatasetDict,
+    prompts: Mapping[str, str],
+    dropout: float,
 ) -> Iterator[UsedRows | None]:
     """Fit a static model's used rows alone, with token dropout; None for any other model."""
     if not isinstance(model[0], StaticEmbedding):
@@ -110,22 +129,12 @@ def _used_rows(
             raise UsageError("token dropout is for static-embedding models; leave it out.")
         yield None
         return
-    rows = UsedRows(model, _texts(data, model))
+    rows = UsedRows(model, texts_read(data, prompts))
     hook = model[0].register_forward_pre_hook(token_dropout(dropout)) if dropout else None
     yield rows
     if hook:
         hook.remove()
     rows.put_back()
-
-
-def _loss(model: SentenceTransformer, config: TrainConfig) -> MultipleNegativesRankingLoss:
-    both = ("query_to_doc", "doc_to_query")
-    return MultipleNegativesRankingLoss(
-        model,
-        scale=1 / config.temperature,
-        directions=both if config.symmetric else both[:1],
-        partition_mode="per_direction" if config.symmetric else "joint",
-    )
 
 
 class _Trainer(SentenceTransformerTrainer):
@@ -138,14 +147,14 @@ class _Trainer(SentenceTransformerTrainer):
 
 
 class _DevEvaluator(SentenceEvaluator):
-    """Dev MRR@10 of the model in training, called by the trainer after each epoch."""
+    """The dev figure of the model in training, called by the trainer after each epoch."""
 
     def __init__(
-        self, evaluate: Callable[[Encode, Encode], float], static: UsedRows | None
+        self, evaluate: Callable[[Encode, Encode], float], static: UsedRows | None, metric: str
     ) -> None:
         super().__init__()
         self._evaluate, self._static = evaluate, static
-        self.primary_metric = METRIC
+        self.primary_metric = metric
 
     def __call__(
         self,
@@ -157,7 +166,7 @@ class _DevEvaluator(SentenceEvaluator):
         del output_path, epoch, steps
 
         if self._static:
-            query, answer = _prompts(model)
+            query, answer = stored_prompts(model)
             ours = self._static.encode
             score = self._evaluate(
                 lambda texts: ours([query + text for text in texts]),
@@ -169,53 +178,46 @@ class _DevEvaluator(SentenceEvaluator):
                 return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
 
             score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
-        return {METRIC: score}
+        return {self.primary_metric: score}
 
 
-def _dataset(
-    rows: Sequence[TrainingRow] | Mapping[str, Sequence[TrainingRow]],
-) -> Dataset | DatasetDict:
-    """Return columns anchor, positive, negative_1 …, whose order is their meaning."""
-    if isinstance(rows, Mapping):
-        return DatasetDict({source: _dataset(of_source) for source, of_source in rows.items()})
-    columns = {
-        "anchor": [row.question for row in rows],
-        "positive": [row.positive for row in rows],
-    }
-    for number in range(len(rows[0].negatives)):
-        columns[f"negative_{number + 1}"] = [row.negatives[number] for row in rows]
-    return Dataset.from_dict(columns)
+def _guide_vectors(
+    folder: Path, data: Dataset | DatasetDict, config: TrainConfig
+) -> GuideVectors | None:
+    if config.objective not in GUIDED:
+        return None
+    assert isinstance(data, Dataset), "rows by source are not guided"
+    columns = {name: data[name][:] for name in data.column_names if name != LABEL}
+    guide = GuideVectors(open_encoder(folder), columns)
+    share = 100 * guide.share_left_out(config.guide_margin)
+    logger.info("the guide leaves out %.1f%% of other rows' answers", share)
+    return guide
 
 
-def _prompts(model: SentenceTransformer) -> tuple[str, str]:
-    return model.prompts.get("query") or "", model.prompts.get("document") or ""
+def _metric(config: TrainConfig) -> str:
+    return SPEARMAN if config.objective in SCORED else MRR
 
 
-def _texts(data: Dataset | DatasetDict, model: SentenceTransformer) -> set[str]:
-    """Return all texts of a fit as the model reads them."""
-    if isinstance(data, DatasetDict):
-        return set().union(*(_texts(part, model) for part in data.values()))
-    query, answer = _prompts(model)
-    anchor, *others = data.column_names
-    texts = {query + text for text in data[anchor]}
-    return texts.union(*({answer + text for text in data[name]} for name in others))
+def _callbacks(config: TrainConfig, folder: Path) -> list[Any]:
+    """Return what writes TensorBoard's files, beside the fit's folder: that one is cleared."""
+    if config.report_to != "tensorboard":
+        return []
+    callback = TensorBoardCallback()
+    callback.logging_dir = str(folder.parent / "tensorboard" / folder.name)
+    return [callback]
 
 
 def _arguments(
     config: TrainConfig,
     folder: Path,
-    model: SentenceTransformer,
-    data: Dataset | DatasetDict,
+    prompts: Mapping[str, str],
     evaluated: bool,
     progress: bool,
 ) -> SentenceTransformerTrainingArguments:
     import torch
 
     on_gpu = torch.cuda.is_available()
-    names = data.column_names
-    columns = next(iter(names.values())) if isinstance(names, dict) else names
-    query, answer = _prompts(model)
-    prompts = {"anchor": query, **dict.fromkeys(columns[1:], answer)}
+    sampler = BatchSamplers.BATCH_SAMPLER if config.objective in SCORED else NoSharedAnswerSampler
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=config.epochs,
@@ -225,7 +227,7 @@ def _arguments(
         warmup_steps=config.warmup_share,
         lr_scheduler_type="linear",
         optim="adamw_torch",
-        batch_sampler=NoSharedAnswerSampler,
+        batch_sampler=sampler,
         multi_dataset_batch_sampler=MultiDatasetBatchSamplers.PROPORTIONAL,
         prompts={name: prompt for name, prompt in prompts.items() if prompt} or None,
         bf16=on_gpu and torch.cuda.is_bf16_supported(),
@@ -234,11 +236,14 @@ def _arguments(
         save_strategy="epoch" if evaluated else "no",
         save_total_limit=2,
         load_best_model_at_end=evaluated,
-        metric_for_best_model=f"eval_{METRIC}",
+        metric_for_best_model=f"eval_{_metric(config)}",
         greater_is_better=True,
         logging_strategy="epoch",
         disable_tqdm=not progress,
-        report_to="none",
+        report_to="trackio" if config.report_to == "trackio" else "none",
+        project="dotbogi",
+        run_name=str(folder.parent),  # the same after a cut, and no other workspace's
+        trackio_static_space_id=False,  # nothing leaves this machine
         seed=config.seed,
         data_seed=config.seed,
     )

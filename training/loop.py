@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,23 @@ from indexes.collection import Collection, open_collection, save_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
 from search.index import IndexConfig, read_trained_on
-from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
+from search.models import (
+    SCRATCH,
+    ModelConfig,
+    check_model,
+    copy_model,
+    save_model,
+    source_folder,
+)
 from search.publish import all_texts
 from training.decisions import apply_decisions, read_decisions, review_counts
 from training.ledger import Ledger
 from training.negatives import MiningConfig
+from training.objectives import SCORED, check_objective, model_kind
 from training.report import write_report
 from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
+from training.scored import ScoredSplit, open_pairs, save_pairs
+from training.similarity import SimilarityResult, SimilarityRun
 from training.split import split_collection
 
 logger = logging.getLogger(__name__)
@@ -50,9 +60,8 @@ def run_loop(
     """
     applied = apply_decisions(collection, read_decisions(workspace.folder))
     split = split_collection(applied.collection, seed=config.seed)
+    _check_models(workspace, config.fit, model)
     _check_enough(split)
-    if model:
-        check_model(model)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
         if current:
@@ -65,30 +74,60 @@ def run_loop(
         config = replace(
             config, model=model or ModelConfig(), started_from=workspace.current_name()
         )
-        last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
-        folder = workspace.rounds_folder / f"run-{last + 1:04}"
-        staged = workspace.rounds_folder / ".starting"
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
-        try:
+        with _new_run(workspace) as (staged, folder):
             save_collection(split, staged)
             write_json(staged / "config.json", asdict(config))
             write_json(
                 staged / REVIEW_FILE,
                 {"counts": review_counts(applied, split), "rejected": applied.rejected},
             )
-            save_base(published, split, config.model, staged / "base")
+            save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
+            check_objective(config.fit, model_kind(staged / "base", config.model.name))
+            if guide := config.fit.get("guide"):
+                save_model(ModelConfig(name=guide), [], staged / "guide")
             before = read_trained_on(published.folder) if published else frozenset()
             write_json(staged / "trained.json", sorted(before))
-            staged.rename(folder)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-            with contextlib.suppress(OSError):  # not empty: earlier runs stay
-                workspace.rounds_folder.rmdir()
         return _finish(Run(workspace, folder, split, config, progress))
 
 
-def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
+def run_similarity(
+    workspace: Workspace,
+    split: ScoredSplit,
+    config: LoopConfig,
+    *,
+    model: ModelConfig | None = None,
+    progress: bool = False,
+) -> SimilarityResult:
+    """Train on scored pairs, and publish the model over the collection if it is better.
+
+    Args:
+        workspace: made if need be; its collection, if it has one, is indexed anew.
+        split: the pairs.
+        config: settings of the run; of the loop's, `fit`, `seed` and `source` count.
+        model: as in `run_loop`.
+        progress: show bars.
+    """
+    _check_models(workspace, config.fit, model)
+    with workspace.writing():
+        current = workspace.current() if workspace.current_name() else None
+        published = current if model is None else None
+        if published:
+            model = ModelConfig(**published.manifest["model"])
+        config = replace(
+            config, model=model or ModelConfig(), started_from=workspace.current_name()
+        )
+        with _new_run(workspace) as (staged, folder):
+            save_pairs(split.pairs, staged)
+            write_json(staged / "config.json", asdict(config))
+            texts = [text for pair in split.only("train") for text in (pair.first, pair.second)]
+            save_base(published, texts, config.model, staged / "base")
+            check_objective(config.fit, model_kind(staged / "base", config.model.name))
+            before = read_trained_on(published.folder) if published else frozenset()
+            write_json(staged / "trained.json", sorted(before))
+        return SimilarityRun(workspace, folder, split.pairs, config, progress).go()
+
+
+def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult | SimilarityResult:
     """Go on with the last run of a workspace, from the step it reached.
 
     Raises:
@@ -103,7 +142,10 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult:
             raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
         config = _config_from(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         _check_not_overtaken(workspace, config, folder.name)
+        check_objective(config.fit, None)
         logger.info("resuming %s", folder.name)
+        if config.fit.get("objective") in SCORED:
+            return SimilarityRun(workspace, folder, open_pairs(folder), config, progress).go()
         return _finish(Run(workspace, folder, open_collection(folder), config, progress))
 
 
@@ -114,6 +156,46 @@ def _finish(run: Run) -> LoopResult:
     except (OSError, DotbogiError) as error:  # what was trained is published all the same
         logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
     return result
+
+
+@contextlib.contextmanager
+def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
+    """Give a folder to fill and the name it gets; a run is there whole, or not at all."""
+    last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
+    folder = workspace.rounds_folder / f"run-{last + 1:04}"
+    staged = workspace.rounds_folder / ".starting"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    try:
+        yield staged, folder
+        staged.rename(folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: earlier runs stay
+            workspace.rounds_folder.rmdir()
+
+
+def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConfig | None) -> None:
+    """Refuse, before anything is written, models that are not there or cannot run the fit.
+
+    Of a model that has to be fetched first, the kind is known when its copy is here.
+    """
+    if model:
+        check_model(model)
+    name = workspace.current_name()
+    if name and model is None:
+        folder, called = workspace.generations_folder / name / "model", ""
+    else:
+        model = model or ModelConfig()
+        folder, called = source_folder(model), model.name
+    here = folder.is_dir() or called == SCRATCH
+    check_objective(fit, model_kind(folder, called) if here else None)
+    if guide := fit.get("guide"):
+        if guide == SCRATCH:
+            raise UsageError(
+                "--guide scratch: an untrained model cannot guide. Use --guide starter"
+            )
+        check_model(ModelConfig(name=guide))
 
 
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
@@ -162,7 +244,7 @@ def _check_same_split(published: Generation, config: LoopConfig) -> None:
 
 
 def save_base(
-    published: Generation | None, split: Collection, model: ModelConfig, folder: Path
+    published: Generation | None, texts: Sequence[str], model: ModelConfig, folder: Path
 ) -> None:
     """Write the model that the run starts from.
 
@@ -171,7 +253,7 @@ def save_base(
     """
     untrained = published is None or published.manifest["training"] is None
     if published is None or (untrained and model.name == SCRATCH):
-        save_model(model, all_texts(split.only(["train"])), folder)
+        save_model(model, texts, folder)
     else:
         copy_model(published.folder / "model", folder)
 

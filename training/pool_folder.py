@@ -14,6 +14,7 @@ from indexes.store import Generation, Workspace, digest, write_json
 from search.encoders import open_encoder
 from search.index import IndexConfig
 from search.models import ModelConfig, check_model
+from search.publish import all_texts
 from training.decisions import Decision, apply_decisions, read_decisions, review_counts
 from training.exports import save_flag_embedding, save_n_tuples
 from training.loop import save_base
@@ -131,7 +132,7 @@ def _mine(
         named, published = model or ModelConfig(), None
     with tempfile.TemporaryDirectory() as temporary:
         base = Path(temporary) / "model"
-        save_base(published, split, named, base)
+        save_base(published, all_texts(split.only(["train"])), named, base)
         encoder = open_encoder(base, progress=progress)
         analyzer = Analyzer(index.analyzer)
         return mine(split, encoder, analyzer, config, rejected=rejected), encoder.fingerprint

@@ -12,6 +12,7 @@ from training.report_data import read_run
 from training.report_html import render_html
 from training.report_md import render_markdown
 from training.rounds import LoopResult, run_names
+from training.similarity import SimilarityResult
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
 
@@ -132,6 +133,34 @@ def _confidence_line(confidence: Mapping[str, Any]) -> str:
         f"the test questions, {confidence['precision']:.0%} of their first answers right "
         f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
     )
+
+
+def run_lines(result: LoopResult | SimilarityResult) -> list[str]:
+    """Return what any run came to."""
+    return loop_lines(result) if isinstance(result, LoopResult) else similarity_lines(result)
+
+
+def similarity_lines(result: SimilarityResult) -> list[str]:
+    """Return Spearman before and after, on development and test pairs."""
+    counts, test = result.counts, result.test
+    before, after = result.dev
+    kept = "kept" if after["kept"] else "dropped"
+    shown = f"{test['kept']:10.3f}" if after["kept"] else ""
+    lines = [
+        f"{result.run}: {counts['train']} train, {counts['dev']} development, "
+        f"{counts['test']} test pairs",
+        "",
+        f"{'Spearman':16}{'development':>11}{'test':>10}",
+        f"{'before':16}{before['spearman']:11.3f}{test['base']:10.3f}",
+        f"{f'trained, {kept}':16}{after['spearman']:11.3f}{shown}",
+    ]
+    gains = {"development": after["interval"]}
+    if after["kept"]:
+        gains["test"] = test["interval"]
+    return lines + [
+        f"{name} gain: {gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})"
+        for name, gain in gains.items()
+    ]
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:

@@ -14,10 +14,10 @@ from indexes.analyzer import Analyzer
 from indexes.collection import Collection, open_collection
 from indexes.store import Workspace, digest
 from search.confidence import Calibration
-from search.encoders import Encoder, is_static, open_encoder, read_modules
+from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
-from search.models import SCRATCH, ModelConfig, copy_model
+from search.models import ModelConfig, copy_model
 from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
@@ -30,11 +30,12 @@ from training.evaluation import (
     queries_of,
     write_trec,
 )
-from training.fit import ModelKind, TrainingRow, fit_config
-from training.ledger import Ledger
+from training.fit import TrainingRow, fit_config
+from training.ledger import Ledger, published_by
 from training.mining import describe_yields, mine
 from training.negatives import MiningConfig, Negative, train_side
 from training.negatives_file import open_negatives, save_negatives
+from training.objectives import model_kind
 from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality
 from training.review import LISTED, last_review, save_review
@@ -239,7 +240,10 @@ class Run:
 
         started = time.monotonic()
         base = self._model_folder(start)
-        settings = fit_config(self._kind(base), self.config.fit)
+        # A round's model is no longer from nothing, whatever the first one was made from.
+        settings = fit_config(
+            model_kind(base, self.config.model.name if start == 0 else ""), self.config.fit
+        )
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -247,6 +251,7 @@ class Run:
             settings,
             self.folder / f"round-{number}",
             evaluate=dense_mrr(self.train, self.dev),
+            guide=self.folder / "guide" if settings.guide else None,
             progress=self.progress,
         )
         seconds = _seconds_since(started)
@@ -260,12 +265,6 @@ class Run:
             seconds=seconds,
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
-
-    def _kind(self, base: Path) -> ModelKind:
-        if not is_static(read_modules(base)):
-            return "transformer"
-        from_nothing = self.config.model.name == SCRATCH and base == self._model_folder(0)
-        return "scratch" if from_nothing else "static"
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
@@ -329,8 +328,9 @@ class Run:
         save_review(suspects[:LISTED], self.folder / "review.csv")
         logger.info("%d answers may be right too; to review: dotbogi review", len(suspects))
         self.ledger.add("ended", early=ended_early)
-        for path in [self.folder / "base", *self.folder.glob("round-*")]:
-            shutil.rmtree(path)
+        for pattern in ("base", "guide", "round-*"):
+            for path in self.folder.glob(pattern):
+                shutil.rmtree(path)
         return entry["generation"] if entry else None
 
     def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
@@ -349,12 +349,8 @@ class Run:
         )
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        if self.workspace.current_name() is None:
-            return None
-        generation = self.workspace.current()
-        if (generation.manifest["fitted"] or {}).get("run") != self.folder.name:
-            return None
-        return self.ledger.add("published", generation=generation.name)
+        name = published_by(self.workspace, self.folder.name)
+        return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
@@ -362,7 +358,12 @@ class Run:
         return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        this = {"run": self.folder.name, "round": number, "seed": self.config.seed}
+        this = {
+            "run": self.folder.name,
+            "round": number,
+            "seed": self.config.seed,
+            "objective": self.config.fit.get("objective", "mnr"),
+        }
         before = self.workspace.current().manifest if self.workspace.current_name() else {}
         return {
             "model": asdict(self.config.model),

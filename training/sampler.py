@@ -9,6 +9,8 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 
 from indexes.text import same_text_key
 
+LABEL = "label"  # the column that goes to the loss beside the texts
+
 
 class NoSharedAnswerSampler(DefaultBatchSampler):
     """Batches of rows (anchor, positive, negatives…) safe for in-batch negatives.
@@ -23,7 +25,11 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
 
     def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:
         super().__init__(dataset, batch_size, drop_last, **kwargs)
-        columns = [[same_text_key(text) for text in dataset[c]] for c in dataset.column_names]
+        columns = [
+            [same_text_key(text) for text in dataset[name]]
+            for name in dataset.column_names
+            if name != LABEL
+        ]
         positives: dict[str, set[str]] = defaultdict(set)
         for anchor, positive in zip(columns[0], columns[1], strict=True):
             positives[anchor].add(positive)

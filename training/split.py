@@ -19,11 +19,12 @@ def split_collection(collection: Collection, *, seed: int) -> Collection:
     """
     return replace(
         collection,
-        questions=[replace(q, split=_split_of(q.text, seed)) for q in collection.questions],
+        questions=[replace(q, split=split_of(q.text, seed)) for q in collection.questions],
     )
 
 
-def _split_of(question: str, seed: int) -> Split:
+def split_of(question: str, seed: int) -> Split:
+    """Return the split of a text: where the hash of (seed, its normalised form) sends it."""
     digest = hashlib.sha256(f"{seed}\n{same_text_key(question)}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < TEST_SHARE:

@@ -1,0 +1,259 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    GISTEmbedLoss,
+    MultipleNegativesRankingLoss,
+)
+
+from indexes.collection import build_collection
+from indexes.errors import UsageError
+from indexes.store import Workspace
+from indexes.tables import SAMPLE_PATH, Table, read_table
+from search import ModelConfig
+from search.encoders import load_sentence_transformer, open_encoder
+from search.models import STARTER_FOLDER, save_model
+from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
+from training import LoopConfig, MiningConfig, run_loop
+from training.finetune import finetune
+from training.fit import OBJECTIVES, TrainConfig, TrainingRow
+from training.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
+from training.objectives import check_objective, model_kind
+
+QUESTION_TEXTS = [text for text, _ in QUESTIONS]
+RIGHT = [ANSWERS[answer_id] for _, answer_id in QUESTIONS]
+WRONG = [RIGHT[(place + 3) % len(RIGHT)] for place in range(len(RIGHT))]
+
+
+@pytest.fixture
+def transformer(tiny_bert: Path, tmp_path: Path) -> Path:
+    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "transformer")
+    return tmp_path / "transformer"
+
+
+def settings(objective: str) -> TrainConfig:
+    return TrainConfig(
+        epochs=2, batch_size=8, learning_rate=0.01, temperature=0.1, mini_batch_size=2,
+        objective=objective, guide_margin=0.1,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def rows_for(objective: str) -> list[TrainingRow]:
+    triples = zip(QUESTION_TEXTS, RIGHT, WRONG, strict=True)
+    if objective == "cosine":
+        return [
+            row
+            for question, right, wrong in triples
+            for row in (
+                TrainingRow(question, right, score=1.0),
+                TrainingRow(question, wrong, score=0.0),
+            )
+        ]
+    return [TrainingRow(question, right, (wrong,)) for question, right, wrong in triples]
+
+
+@pytest.mark.parametrize("kind", ["static", "transformer"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_trains_every_model_that_can_run_it(
+    objective: str, kind: str, scratch_folder: Path, transformer: Path, tmp_path: Path
+) -> None:
+    base = scratch_folder if kind == "static" else transformer
+    if kind == "static" and objective.startswith("cached"):
+        with pytest.raises(UsageError, match="cannot be cut into mini-batches"):
+            check_objective({"objective": objective}, "static")
+        with pytest.raises(ValueError, match="StaticEmbedding"):  # why: the library says so too
+            CachedMultipleNegativesRankingLoss(load_sentence_transformer(base))
+        return
+    check_objective({"objective": objective}, model_kind(base, "a name"))
+    figures = iter((0.3, 0.6))
+    log = finetune(
+        base, rows_for(objective), settings(objective), tmp_path / "fit", guide=STARTER_FOLDER,
+        evaluate=lambda encode, _: next(figures) if len(encode(["배고프다"])) else 0.0,
+    )  # fmt: skip
+    metric = "eval_dev_spearman" if objective == "cosine" else "eval_dev_mrr@10"
+    assert [round(entry[metric], 1) for entry in log if metric in entry] == [0.3, 0.6]
+    before, after = open_encoder(base), open_encoder(tmp_path / "fit" / "model")
+    moved = np.abs(before.encode_queries(QUESTION_TEXTS) - after.encode_queries(QUESTION_TEXTS))
+    assert moved.max() > 1e-3
+
+
+def batch(model: object, columns: list[list[str]]) -> list[dict[str, torch.Tensor]]:
+    return [model.preprocess(texts) for texts in columns]  # type: ignore[attr-defined]
+
+
+def guide_vectors(columns: list[list[str]]) -> GuideVectors:
+    names = ("anchor", "positive", "negative_1")
+    return GuideVectors(LetterEncoder(), dict(zip(names, columns, strict=False)))
+
+
+def by_hand(
+    vectors: list[np.ndarray], guide: list[np.ndarray], temperature: float, margin: float
+) -> float:
+    """The mean of −log of the positive's share among the candidates that the guide leaves."""
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors]
+    losses = []
+    for i, question in enumerate(unit[0]):
+        bound = guide[0][i] @ guide[1][i] - margin
+        total = 0.0
+        for column, guide_column in zip(unit[1:], guide[1:], strict=True):
+            for j, candidate in enumerate(column):
+                own = column is unit[1] and i == j
+                if own or guide[0][i] @ guide_column[j] <= bound:
+                    total += np.exp(question @ candidate / temperature)
+        losses.append(np.log(total) - question @ unit[1][i] / temperature)
+    return float(np.mean(losses))
+
+
+@pytest.mark.parametrize("margin", [-0.2, 0.0, 0.1])
+def test_the_guided_loss_equals_the_written_out_sum(scratch_folder: Path, margin: float) -> None:
+    model = load_sentence_transformer(scratch_folder)
+    columns = [QUESTION_TEXTS, RIGHT, WRONG]
+    order = [4, 0, 7, 2, 5]  # a batch of a longer table: rows are found by their number
+    picked = [[column[i] for i in order] for column in columns]
+    loss = GuidedLoss(model, guide_vectors(columns), temperature=0.1, margin=margin)
+    found = loss(batch(model, picked), torch.tensor(order)).item()
+    vectors = [model.encode(texts).astype(np.float64) for texts in picked]
+    guide = [LetterEncoder().encode_queries(texts).astype(np.float64) for texts in picked]
+    assert found == pytest.approx(by_hand(vectors, guide, 0.1, margin), rel=1e-5)
+
+    both = GuidedLoss(model, guide_vectors(columns), temperature=0.1, margin=margin, symmetric=True)
+    back = by_hand(vectors[1::-1], guide[1::-1], 0.1, margin)
+    found_both = both(batch(model, picked), torch.tensor(order)).item()
+    assert found_both == pytest.approx((found + back) / 2, rel=1e-5)
+
+
+def test_a_guide_that_leaves_all_is_mnr_and_one_like_the_librarys_is_gist(
+    transformer: Path,
+) -> None:
+    model = load_sentence_transformer(transformer).eval()
+    columns = [QUESTION_TEXTS[2:], RIGHT[2:], WRONG[2:]]
+    rows = torch.arange(len(columns[0]))
+    ours = GuideVectors(
+        open_encoder(transformer), dict(zip(("anchor", "a", "b"), columns, strict=True))
+    )
+    everything = GuidedLoss(model, ours, temperature=0.1, margin=-3)
+    mnr = MultipleNegativesRankingLoss(model, scale=10)
+    assert everything(batch(model, columns), rows).item() == pytest.approx(
+        mnr(batch(model, columns), rows).item(), rel=1e-5
+    )
+    guided = GuidedLoss(model, ours, temperature=0.1, margin=0.001)
+    gist = GISTEmbedLoss(
+        model, model, temperature=0.1, margin=0.001, contrast_anchors=False,
+        contrast_positives=False,
+    )  # fmt: skip
+    expected = gist(batch(model, columns), rows).item()
+    assert guided(batch(model, columns), rows).item() == pytest.approx(expected, rel=1e-4)
+    assert expected < mnr(batch(model, columns), rows).item() - 0.01  # something was left out
+
+
+def test_the_share_that_a_guide_leaves_out_is_told() -> None:
+    columns = [["가", "나", "다", "라"], ["가", "나", "다", "가라"]]
+    guide = guide_vectors(columns)
+    # "가" is nearer to itself (1) than to "가라" (.71); "라" has .71 for its own, 0 for the others.
+    assert guide.share_left_out(0.0) == 0
+    assert guide.share_left_out(0.5) == 1 / 12
+    assert guide.share_left_out(3) == 1
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_cached_losses_have_the_gradients_of_the_whole_batch(
+    transformer: Path, guided: bool, symmetric: bool
+) -> None:
+    columns = [QUESTION_TEXTS, RIGHT, WRONG]
+    rows = torch.arange(len(QUESTION_TEXTS))
+    gradients = []
+    for cached in (False, True):
+        model = load_sentence_transformer(transformer).eval()  # no dropout: nothing random
+        if guided:
+            guide = guide_vectors(columns)
+            kind, extra = (CachedGuidedLoss, {"mini_batch_size": 2}) if cached else (GuidedLoss, {})
+            loss = kind(model, guide, temperature=0.1, margin=0.1, symmetric=symmetric, **extra)
+        else:
+            both = ("query_to_doc", "doc_to_query")
+            options = {
+                "scale": 10,
+                "directions": both if symmetric else both[:1],
+                "partition_mode": "per_direction" if symmetric else "joint",
+            }
+            loss = (
+                CachedMultipleNegativesRankingLoss(model, mini_batch_size=2, **options)
+                if cached
+                else MultipleNegativesRankingLoss(model, **options)
+            )
+        value = loss(batch(model, columns), rows)
+        value.backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 5
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fit", "kind", "message"),
+    [
+        ({"objective": "cached-gist"}, "static", "Use --objective gist; any --batch-size fits"),
+        ({"objective": "cached-mnr"}, "scratch", "Use --objective mnr"),
+        ({"objective": "gist"}, "scratch", "--guide starter"),
+        ({"guide": "starter"}, "static", "--guide belongs to --objective gist or cached-gist"),
+        ({"objective": "gist", "mini_batch_size": 4}, "transformer", "belongs to --objective cach"),
+        ({"objective": "cosine", "symmetric": True}, "static", "--symmetric does not apply"),
+        ({"report_to": "no_such_reporter"}, "static", "pip install no_such_reporter"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_what_can(
+    fit: dict[str, object], kind: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_objective(fit, kind)  # type: ignore[arg-type]
+
+
+def test_a_hub_model_that_turns_out_static_is_refused_before_a_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import training.loop
+
+    def fetch(config: ModelConfig, texts: object, folder: Path) -> None:
+        assert config.name == "someone/potion"
+        save_model(ModelConfig(), [], folder)
+
+    monkeypatch.setattr(training.loop, "save_model", fetch)
+    collection, _ = build_collection(read_table(SAMPLE_PATH))
+    with pytest.raises(UsageError, match="static model"):
+        run_loop(
+            Workspace(tmp_path / "w"), collection, LoopConfig(fit={"objective": "cached-mnr"}),
+            model=ModelConfig(name="someone/potion"),
+        )  # fmt: skip
+    assert not (tmp_path / "w" / "rounds").exists()
+
+
+def test_a_guided_run_keeps_its_guide_until_it_ends(tmp_path: Path) -> None:
+    table = read_table(SAMPLE_PATH)
+    few = Table(path=table.path, rows=table.rows[:300], columns=table.columns)
+    collection, _ = build_collection(few)
+    fit = {"objective": "gist", "guide": str(STARTER_FOLDER), "epochs": 1}
+    config = LoopConfig(rounds=1, fit=fit, mining=MiningConfig(quotas={"random": 1}))
+    place = Workspace(tmp_path / "w")
+    run_loop(place, collection, config, model=ModelConfig(name="scratch"))
+    folder = place.rounds_folder / "run-0001"
+    events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    (trained,) = (event for event in events if event["event"] == "trained")
+    assert trained["fit"]["objective"] == "gist"
+    assert trained["fit"]["guide"] == str(STARTER_FOLDER)
+    assert not (folder / "guide").exists()
+
+
+def test_tensorboards_files_outlive_the_working_models(
+    tmp_path: Path, scratch_folder: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    config = TrainConfig(
+        epochs=1, batch_size=8, learning_rate=0.01, temperature=0.1, report_to="tensorboard"
+    )
+    rows = rows_for("mnr")
+    finetune(scratch_folder, rows, config, tmp_path / "run" / "round-1", evaluate=None)
+    assert list((tmp_path / "run" / "tensorboard" / "round-1").glob("events.*"))

@@ -1,0 +1,210 @@
+"""One run on scored pairs: measure → train → measure → keep or drop; then publish."""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from indexes.collection import Split, open_collection
+from indexes.dense import Vectors
+from indexes.store import Workspace
+from search.encoders import open_encoder
+from search.index import IndexConfig, question_digest, read_weights
+from search.models import copy_model
+from search.publish import publish_index
+from training.bootstrap import Interval
+from training.fit import TrainingRow, fit_config
+from training.ledger import Ledger, published_by
+from training.objectives import model_kind
+from training.rounds import LoopConfig
+from training.scored import ScoredPair
+from training.spearman import paired_bootstrap_of_spearman, spearman
+
+Encode = Callable[[Sequence[str]], Vectors]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarityResult:
+    """What a run on scored pairs came to."""
+
+    run: str
+    counts: Mapping[str, int]  # pairs by split
+    dev: list[Mapping[str, Any]]  # round 0 first: {round, spearman, kept, interval}
+    test: Mapping[str, Any]  # {base, kept, kept_round, interval}
+    generation: str | None  # published at the end; None if nothing was
+    model: str | None  # folder of the kept model where there is no collection to publish over
+
+
+class SimilarityRun:
+    """One run on scored pairs; a step that the ledger has is not taken again."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: Path,
+        pairs: Sequence[ScoredPair],
+        config: LoopConfig,
+        progress: bool,
+    ) -> None:
+        self.workspace, self.folder, self.config = workspace, folder, config
+        self.progress, self.ledger = progress, Ledger(folder)
+        self._pairs: dict[Split, list[ScoredPair]] = {
+            split: [pair for pair in pairs if pair.split == split]
+            for split in ("train", "dev", "test")
+        }
+
+    def go(self) -> SimilarityResult:
+        """Take every step that has not been taken yet."""
+        counts: dict[str, int] = {split: len(pairs) for split, pairs in self._pairs.items()}
+        if not self.ledger.get("started"):
+            self.ledger.add("started", config=asdict(self.config), pairs=counts)
+        base = self.ledger.get("evaluated", 0) or self._evaluate(0, None)
+        self._fit()
+        tuned = self.ledger.get("evaluated", 1) or self._evaluate(1, self._incumbent(base))
+        test = self.ledger.get("tested") or self._final_test(tuned["kept"])
+        generation, model = self._publish() if tuned["kept"] else (None, None)
+        if not self.ledger.get("ended"):
+            self.ledger.add("ended")
+        for path in [*self.folder.glob("base"), *self.folder.glob("round-*")]:
+            shutil.rmtree(path)
+        return SimilarityResult(self.folder.name, counts, [base, tuned], test, generation, model)
+
+    def _evaluate(self, number: int, incumbent: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        cosines, facts = self._measure(self._model_folder(number), "dev")
+        kept = incumbent is None
+        if incumbent is not None:
+            interval = self._interval("dev", cosines, incumbent["gate_scores"])
+            kept = interval.low > 0
+            facts["interval"] = asdict(interval)
+            logger.info(
+                "round %d: dev Spearman %.3f of %d pairs, %s against the incumbent: %s",
+                number, facts["spearman"], len(cosines), interval, "kept" if kept else "dropped",
+            )  # fmt: skip
+        else:
+            logger.info("before: dev Spearman %.3f of %d pairs", facts["spearman"], len(cosines))
+        return self.ledger.add("evaluated", number, kept=kept, **facts, gate_scores=cosines)
+
+    def _incumbent(self, base: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what the trained model has to beat: the base, or a better published model."""
+        if self.workspace.current_name() is None:
+            return base
+        generation = self.workspace.current()
+        if generation.manifest["model_fingerprint"] == base["fingerprint"]:
+            return base
+        cosines, facts = self._measure(generation.folder / "model", "dev")
+        if facts["spearman"] <= base["spearman"]:
+            return base
+        logger.info("published %s: dev Spearman %.3f", generation.name, facts["spearman"])
+        return {**facts, "gate_scores": cosines}
+
+    def _fit(self) -> None:
+        if self.ledger.get("trained", 1):
+            return
+        from training.finetune import finetune  # imports torch: seconds
+
+        started = time.monotonic()
+        base = self.folder / "base"
+        settings = fit_config(model_kind(base, self.config.model.name), self.config.fit)
+        rows = [TrainingRow(p.first, p.second, score=p.score) for p in self._pairs["train"]]
+        dev = self._pairs["dev"]
+        log = finetune(
+            base,
+            rows,
+            settings,
+            self.folder / "round-1",
+            evaluate=lambda encode, _: spearman(_cosines(encode, dev), _scores(dev)),
+            progress=self.progress,
+        )
+        seconds = round(time.monotonic() - started, 1)
+        self.ledger.add(
+            "trained", 1, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
+        )
+        logger.info("trained on %d scored pairs in %.0f s", len(rows), seconds)
+
+    def _final_test(self, kept: bool) -> Mapping[str, Any]:
+        """Look at the test pairs, once: the kept model beside the base."""
+        before, base = self._measure(self._model_folder(0), "test")
+        after, best = self._measure(self._model_folder(1), "test") if kept else (before, base)
+        return self.ledger.add(
+            "tested",
+            kept_round=int(kept),
+            base=base["spearman"],
+            kept=best["spearman"],
+            interval=asdict(self._interval("test", after, before)),
+        )
+
+    def _measure(self, model: Path, split: Split) -> tuple[list[float], dict[str, Any]]:
+        """Return the cosine of each pair of a split, and Spearman against the scores."""
+        encoder = open_encoder(model, progress=self.progress)
+        pairs = self._pairs[split]
+        cosines = _cosines(encoder.encode_queries, pairs)
+        rho = spearman(cosines, _scores(pairs))
+        return cosines, {"fingerprint": encoder.fingerprint, "spearman": rho}
+
+    def _interval(self, split: Split, new: Sequence[float], old: Sequence[float]) -> Interval:
+        expected = _scores(self._pairs[split])
+        return paired_bootstrap_of_spearman(new, old, expected, seed=self.config.seed)
+
+    def _publish(self) -> tuple[str | None, str | None]:
+        """Publish the collection with the trained model; without one, leave the model here."""
+        kept = self.folder / "model"
+        if self.workspace.current_name() is None:
+            if not kept.is_dir():
+                self._model_folder(1).rename(kept)
+            return None, str(kept)
+        entry = self.ledger.get("published")
+        name = entry["generation"] if entry else published_by(self.workspace, self.folder.name)
+        if name is None:
+            name = self._publish_collection()
+        if entry is None:
+            self.ledger.add("published", generation=name)
+        return name, None
+
+    def _publish_collection(self) -> str:
+        current = self.workspace.current()
+        before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
+        now = {question_digest(t) for p in self._pairs["train"] for t in (p.first, p.second)}
+        earlier = current.manifest["training"] if before else None
+        training = {
+            "run": self.folder.name,
+            "round": 1,
+            # The seed of the split of known questions that the model was trained on, if it was.
+            "seed": earlier["seed"] if earlier else self.config.seed,
+            "objective": "cosine",
+        }
+        generation = publish_index(
+            self.workspace,
+            open_collection(current.folder),
+            lambda folder: copy_model(self._model_folder(1), folder),
+            IndexConfig(**current.manifest["index"]),
+            {
+                "model": asdict(self.config.model),
+                "source": current.manifest["source"],
+                "training": training,
+                "fitted": training,
+            },
+            trained_on=before | now,
+            weights=read_weights(current.folder),
+            progress=self.progress,
+        )
+        return generation.name
+
+    def _model_folder(self, number: int) -> Path:
+        return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def _cosines(encode: Encode, pairs: Sequence[ScoredPair]) -> list[float]:
+    """Return the cosine of each pair; both texts are read as queries."""
+    first, second = ([p.first for p in pairs], [p.second for p in pairs])
+    cosines: list[float] = (encode(first) * encode(second)).sum(axis=1).tolist()
+    return cosines
+
+
+def _scores(pairs: Sequence[ScoredPair]) -> list[float]:
+    return [pair.score for pair in pairs]
