@@ -20,6 +20,7 @@ from search.index import question_digest
 from training import LoopConfig, MiningConfig, resume_loop, run_loop
 from training.evaluation import evaluate_table
 from training.ledger import Ledger
+from training.negatives_file import open_negatives
 
 ROOT = Path(__file__).parent.parent
 FAST = {"epochs": 3, "batch_size": 64}
@@ -139,6 +140,37 @@ def test_training_never_drops_indexed_answers(trained, small: Collection) -> Non
         run_loop(place, fewer, LoopConfig())
 
 
+def test_rounds_may_start_from_the_last_kept_model_and_keep_their_negatives(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    mining = MiningConfig(quotas={"bm25": 1, "random": 1})
+    config = LoopConfig(
+        rounds=3, patience=3, mining=mining, start_from="last", keep_negatives=True,
+        fit={**FAST, "epochs": 8},
+    )  # fmt: skip
+    result = run_loop(place, small, config, model=ModelConfig(name="scratch"))
+    folder = place.rounds_folder / "run-0001"
+    ledger = Ledger(folder)
+    kept = [entry["round"] for entry in result.dev if entry["kept"]]
+    assert kept[:2] == [0, 1]
+    for number in (1, 2, 3):
+        trained = ledger.get("trained", number)
+        assert trained is not None
+        assert trained["start"] == max(n for n in kept if n < number)
+        assert trained["negatives"] == 2 * number
+        # A model that knows something takes shorter steps than one from nothing.
+        assert trained["fit"]["learning_rate"] == (0.2 if number == 1 else 0.002)
+    texts = [
+        {
+            (n.question, n.positive_id, n.text)
+            for n in open_negatives(folder / f"negatives-{i}.parquet")
+        }
+        for i in (1, 2, 3)
+    ]
+    assert sum(map(len, texts)) == len(set.union(*texts))
+
+
 def test_a_round_without_gain_is_dropped_and_ends_the_loop(
     small: Collection, tmp_path: Path
 ) -> None:
@@ -147,6 +179,7 @@ def test_a_round_without_gain_is_dropped_and_ends_the_loop(
     config = LoopConfig(rounds=3, patience=1, fit={**FAST, "learning_rate": 1e-9})
     result = run_loop(place, small, config)
     assert [entry["kept"] for entry in result.dev] == [True, False]
+    assert result.ended_early == "ended after round 1 of 3: no gain"
     assert result.generation is None
     assert place.current_name() == "000001"
 

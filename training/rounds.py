@@ -261,6 +261,7 @@ class Run:
             start=start,
             fit=asdict(settings),
             rows=len(rows),
+            negatives=len(rows[0].negatives),
             log=log,
             seconds=seconds,
         )
