@@ -166,6 +166,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "columns without a table": (["train", "--question-column", "x"], 2, "need a TABLE"),
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
+        "two bounds": (["train", "--bound", "0.9", "--no-bound"], 2, "one of them at most"),
         "an objective that a static model cannot run": (
             ["train", "--objective", "cached-mnr"],
             2,
@@ -195,7 +196,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
 @pytest.mark.parametrize("case", [
     "no such file", "no usable columns", "an empty table", "blank answers", "undecodable bytes",
     "no weights", "training on one row", "resuming nothing", "a model option without a model",
-    "a bad quota", "columns without a table", "a temperature of zero",
+    "a bad quota", "two bounds", "columns without a table", "a temperature of zero",
     "an objective that a static model cannot run", "a guide that is not there",
     "a setting of another objective", "scores without a table", "scores that are not there",
     "a round of scored pairs",
