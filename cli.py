@@ -1,10 +1,11 @@
 """The command line: parse, call one function, print."""
 
+import contextlib
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,9 @@ import click
 
 if TYPE_CHECKING:
     from indexes import Collection, Counts
+    from indexes.fetch import Fetched
     from search import ModelConfig
+    from search.explain import Explanation
 
 
 class _Commands(click.Group):
@@ -253,6 +256,9 @@ def train(
             click.echo(f"dotbogi index TABLE --model {model}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
+        path = place.rounds_folder / result.run / "report.html"
+        if path.is_file():  # a run on scored pairs has none
+            click.echo(f"report: {path}")
 
 
 @main.command()
@@ -264,37 +270,55 @@ def train(
 @click.option(
     "--model", metavar="FOLDER", help="Search with this copy of the model; must be the same."
 )
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), metavar="P",
+    help="Below this probability of a right first answer: no good answer.",
+)  # fmt: skip
+@click.option("--explain", "explained", is_flag=True, help="What each score is made of.")
 @_as_json
-def query(text: str, workspace: str, k: int, model: str | None, as_json: bool) -> None:
+def query(
+    text: str, workspace: str, k: int, model: str | None, min_confidence: float | None,
+    explained: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
 
     \b
     dotbogi query "배고프다"
     dotbogi query "환불 언제 돼요" -k 3 --json
+    dotbogi query "호주 수도가 어디야" --min-confidence 0.5
+    dotbogi query "배가 고파요" --explain
     """
     from indexes import UsageError
     from search import Searcher
     from search.encoders import open_encoder
+    from search.explain import explain
 
     if model and not Path(model).is_dir():
         raise UsageError(f"--model {model}: no such folder.")
     encoder = open_encoder(Path(model)) if model else None
     searcher = Searcher.open(workspace, encoder=encoder)
-    hits = searcher.search(text, k)
+    hits = searcher.search(text, k, min_confidence=min_confidence)
+    reasons = [explain(searcher, text, hit) for hit in hits] if explained else []
     if as_json:
-        shown = [
+        shown: list[dict[str, Any]] = [
             {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}}
             for hit in hits
         ]
+        for hit_, reason in zip(shown, reasons, strict=False):
+            hit_["explanation"] = asdict(reason)
         _print_json({"query": text, "generation": searcher.generation, "hits": shown})
         return
     if not hits:
-        click.echo("no answer found")
+        click.echo("no good answer" if min_confidence is not None else "no answer found")
     for rank, hit in enumerate(hits, 1):
         click.echo(f"{rank}. {hit.text}")
+        sure = f"confidence {hit.confidence:.0%}; " if hit.confidence is not None else ""
         found = ", ".join(f"{signal} #{e.rank}" for signal, e in hit.signals.items())
         known = f'known question "{hit.question}"; ' if hit.question else ""
-        click.echo(click.style(f"   {hit.score:.3f}  {known}{found}  [{hit.answer_id}]", dim=True))
+        line = f"   {hit.score:.3f}  {sure}{known}{found}  [{hit.answer_id}]"
+        click.echo(click.style(line, dim=True))
+        for reason in reasons[rank - 1 : rank]:
+            _print_lines(f"     {line}" for line in _reason_lines(reason))
 
 
 @main.command()
@@ -352,6 +376,85 @@ def evaluate(
             _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
     if out:
         click.echo(f"run.trec and qrels.trec for each method in {out}")
+
+
+@main.command()
+@click.argument("name", required=False)
+@_as_json
+def fetch(name: str | None, as_json: bool) -> None:
+    """Bring a public set into the cache; without a NAME, list the sets.
+
+    `index`, `train` and `evaluate` take the NAME in place of a table. NAME/PART is one file of a
+    set that has several, hf:OWNER/NAME a set of the Hugging Face hub. The cache is
+    $DOTBOGI_CACHE, or ~/.cache/dotbogi; $DOTBOGI_MIRROR is the address of a served copy of it.
+
+    \b
+    dotbogi fetch
+    dotbogi fetch chatbot-data && dotbogi index chatbot-data
+    dotbogi fetch korsts/test
+    dotbogi fetch hf:Ash-Hun/Welfare-QA
+    """
+    from indexes.fetch import fetch as fetch_set
+
+    if name is None:
+        _list_sets(as_json)
+        return
+    with _byte_bars() as progress:
+        tables = fetch_set(name, progress=progress)
+    if as_json:
+        _print_json({"tables": [asdict(table) for table in tables]})
+        return
+    first = tables[0]
+    click.echo(f"{first.title}\nlicence: {first.licence}\nsource: {first.source}")
+    if first.revision:
+        click.echo(f"revision: {first.revision}")
+    for table in tables:
+        known = "pinned in dotbogi" if table.pinned else "trusted at the first fetch"
+        click.echo(f"{table.name}: {table.path}{'' if table.new else ' (was there already)'}")
+        click.echo(f"  sha256 {table.sha256}, {known}")
+    scored = f"train {first.name} --objective cosine"
+    click.echo(f"use it: dotbogi {scored if first.scored else f'index {first.name}'}")
+
+
+def _list_sets(as_json: bool) -> None:
+    from indexes.fetch import cache_folder, is_cached
+    from indexes.public_sets import CATALOGUE
+
+    if as_json:
+        sets = [{**asdict(known), "cached": is_cached(known)} for known in CATALOGUE.values()]
+        _print_json({"cache": cache_folder(), "sets": sets})
+        return
+    for known in CATALOGUE.values():
+        state = "in the cache" if is_cached(known) else "not fetched"
+        click.echo(f"{known.name:<14}{known.rows:>7,} rows  {known.licence:<14}{state}")
+        click.echo(f"  {known.title}; {known.source}")
+        if len(known.files) > 1:
+            click.echo(f"  {', '.join(f'{known.name}/{file.part}' for file in known.files)}")
+    click.echo(f"hf:OWNER/NAME is a set of the Hugging Face hub. The cache is {cache_folder()}.")
+
+
+@main.command()
+@click.argument("run", required=False)
+@_workspace
+@_as_json
+def report(run: str | None, workspace: str, as_json: bool) -> None:
+    """Write the report of a training RUN again, or of the last one, and print where it is.
+
+    report.html is one file for people, report.md one for a pull request. `train` writes both when
+    a run ends; of a run that was cut off they tell as far as it came.
+
+    \b
+    dotbogi report
+    dotbogi report run-0001
+    """
+    from indexes import Workspace
+    from training.report import report_on
+
+    written = report_on(Workspace(workspace), run)
+    if as_json:
+        _print_json(asdict(written))
+    else:
+        click.echo(written.html)
 
 
 @main.group()
@@ -478,12 +581,36 @@ def _collection(
     if table is None and place.current_name() is not None:
         generation = place.current()
         return open_collection(generation.folder), None, generation.manifest["source"]
-    read = read_table(table or SAMPLE_PATH, columns)
+    public = _public_table(table)
+    if public and public.scored and columns.answer is None:
+        raise UsageError(
+            f"{public.name}: sentence pairs with a score, not questions with answers. Train on "
+            "them with --objective cosine, or name a set of questions and answers (dotbogi fetch "
+            "lists them), or --answer-column."
+        )
+    read = read_table(public.path if public else table or SAMPLE_PATH, columns)
     collection, counts = build_collection(read)
     for note in read.notes:
         click.echo(f"note: {read.path}: {note}", err=True)
-    source = {"table": str(table.resolve()) if table else "bundled sample", **asdict(read.columns)}
-    return collection, counts, source
+    source = {"table": str(table.resolve()) if table else "bundled sample"}
+    if public:
+        source = {name: getattr(public, name) for name in ("url", "revision", "licence", "sha256")}
+        source = {"table": public.name, **{name: value for name, value in source.items() if value}}
+    return collection, counts, {**source, **asdict(read.columns)}
+
+
+def _public_table(table: Path | None) -> "Fetched | None":
+    """Return the public set that a TABLE names, fetched if missing; a file wins."""
+    from indexes.fetch import fetch as fetch_set
+    from indexes.public_sets import is_set_name
+
+    if table is None or not is_set_name(str(table)) or table.exists():
+        return None
+    with _byte_bars() as progress:
+        public = fetch_set(str(table), progress=progress)[0]
+    if public.new:
+        click.echo(f"note: fetched {public.name} ({public.licence}; {public.source})", err=True)
+    return public
 
 
 def _model_config(options: Mapping[str, Any]) -> "ModelConfig | None":
@@ -534,11 +661,15 @@ def _train_on_scores(
         second=options["answer_column"],
         score=options["score_column"],
     )
-    pairs = read_scored_table(table, columns)
-    given = options["test_table"]
-    test = read_scored_table(given, pairs.columns) if given else None
-    source = {"table": str(table.resolve()), **asdict(pairs.columns)}
-    loop = config({**source, "test_table": str(given.resolve())} if given else source)
+    public = _public_table(table)
+    pairs = read_scored_table(public.path if public else table, columns)
+    source = {"table": public.name if public else str(table.resolve()), **asdict(pairs.columns)}
+    test = None
+    if given := options["test_table"]:
+        public = _public_table(given)
+        test = read_scored_table(public.path if public else given, pairs.columns)
+        source["test_table"] = public.name if public else str(given.resolve())
+    loop = config(source)
     split = split_scored(pairs.pairs, seed=loop.seed, test=test.pairs if test else None)
     result = run_similarity(place, split, loop, model=model, progress=progress)
     return [*pairs.lines(), *(test.lines() if test else []), *split.lines()], result
@@ -568,6 +699,33 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
     )  # fmt: skip
     return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
+
+
+def _reason_lines(reason: "Explanation") -> list[str]:
+    parts = " + ".join(f"{name} {share:.3f}" for name, share in reason.parts.items())
+    return [f"score = {parts}", f"shared words: {', '.join(reason.words) or 'none'}"]
+
+
+@contextlib.contextmanager
+def _byte_bars() -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """Give what shows a bar on stderr for each file that is fetched, or None off a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: dict[str, Any] = {}
+
+    def show(file: str, done: int, total: int | None) -> None:
+        if file not in bars:
+            for bar in bars.values():
+                bar.render_finish()
+            bars[file] = click.progressbar(length=total or done, label=file, file=sys.stderr)
+        bars[file].update(done - bars[file].pos)
+
+    try:
+        yield show
+    finally:
+        for bar in list(bars.values())[-1:]:
+            bar.render_finish()
 
 
 def _shows_progress(as_json: bool) -> bool:

@@ -22,7 +22,7 @@ from indexes.errors import (
     is_disk_full,
 )
 
-FORMAT = 2
+FORMAT = 3
 _STAGING = ".staging"
 _LOCK = ".dotbogi-lock"  # also the mark of a workspace
 _MEND = (

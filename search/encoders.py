@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexes.dense import Vectors
 from indexes.errors import DamagedError, DotbogiError
@@ -134,6 +135,24 @@ class StaticEncoder:
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the answer prompt."""
         return self._encode(self._prompts[1], texts)
+
+    def query_pieces(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the numbers of the different pieces of each query, in the order of the text."""
+        return self._pieces(self._prompts[0], texts)
+
+    def answer_pieces(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Return the numbers of the different pieces of each answer, in the order of the text."""
+        return self._pieces(self._prompts[1], texts)
+
+    def piece_vectors(self, pieces: NDArray[np.int64]) -> Vectors:
+        """Return pieces × dim rows, as long as training made them."""
+        return self._table.take(pieces)
+
+    def _pieces(self, prompt: str, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        encodings = self._tokenizer.encode_batch_fast(
+            [prompt + text for text in texts], add_special_tokens=False
+        )
+        return [np.asarray(list(dict.fromkeys(e.ids)), np.int64) for e in encodings]
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
         return encode_static(self._tokenizer, self._table, [prompt + text for text in texts])

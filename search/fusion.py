@@ -1,33 +1,47 @@
 """Several rankings → one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.hits import Candidate, Ranking
-from indexes.views import DENSE
+from indexes.views import BM25, DENSE
+from search.maxsim import MAXSIM
 
 METHODS = ("bm25", "dense", "hybrid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionWeights:
-    """What the normalised scores of each list count for. Saved in a generation's fusion.json.
+    """What the normalised scores of each part count for. Saved in a generation's fusion.json.
 
-    Chosen on the development questions of three sets (benchmarks/LOG.md); `train` fits them.
+    The defaults were chosen on the development questions of four sets (benchmarks/LOG.md);
+    `train` fits them. A view's best text says most where answers and known questions mix.
     """
 
-    joined: float = 2.0  # BM25 over answer and known questions as one text
-    bm25: float = 1.0  # the better of BM25 over either
-    dense: float = 3.0  # the better of dense over either
+    bm25_answer: float = 0.0
+    bm25_question: float = 0.0
+    bm25_joined: float = 2.0  # over answer and known questions as one text
+    bm25_best: float = 1.0  # the better of BM25 on the answer and on the question view
+    dense_answer: float = 0.0
+    dense_question: float = 0.0
+    dense_best: float = 3.0  # the better of dense on the answer and on the question view
+    maxsim: float = 1.25  # static models only
     floor: float = 0.0  # the cosine of two answers that have nothing in common: counts as 0
 
+    def vector(self) -> NDArray[np.float64]:
+        """Return the weights in the order of PARTS, adding up to 1."""
+        weights: NDArray[np.float64] = np.asarray(astuple(self)[: len(PARTS)])
+        return weights / float(weights.sum())
+
+
+PARTS = tuple(field.name for field in fields(FusionWeights) if field.name != "floor")
 
 # Before training, the vectors of a scratch model know less than BM25 and break its ties at best
 # (benchmarks/LOG.md).
-UNTRAINED = FusionWeights(dense=0.3)
+UNTRAINED = FusionWeights(dense_best=0.3, maxsim=0.125)
 
 
 def fuse(
@@ -37,76 +51,66 @@ def fuse(
 ) -> Ranking:
     """Merge the signals of one query by a convex combination of normalised scores.
 
-    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1. The lists are BM25 over answer
-    and known questions joined; the better of BM25 over either; the better of dense over either.
-    (The views of one scorer share a scale, so an answer counts with its best text.) The order of
-    equals is that of their answer ids. The known question kept for an answer is that of the list
-    where it stands highest.
+    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1, over the parts that `parts_of`
+    gives. The order of equals is that of their answer ids. The known question kept for an answer
+    is that of the list where it stands highest.
 
     Args:
-        signals: a ranking for each name in `indexes.views.SIGNALS`.
+        signals: a ranking for each name in `indexes.views.SIGNALS`, and MAXSIM's if there is one.
         method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
-        weights: of the lists in the hybrid.
+        weights: of the parts in the hybrid.
     """
-    lists = lists_of(signals)
-    if method != "hybrid":
-        return {"bm25": lists[0], "dense": lists[2]}[method]
+    if method == "bm25":
+        return signals["bm25.joined"]
+    if method == "dense":
+        return best_of([signals[name] for name in DENSE])
     weights = weights or FusionWeights()
-    vector = weight_vector(weights)
-    # A list without a vote has no say in what is found either.
-    voting = [ranking for ranking, weight in zip(lists, vector, strict=True) if weight]
-    found = {candidate.answer_id for ranking in voting for candidate in ranking}
     questions: dict[str, tuple[int, str]] = {}
-    for ranking in voting:
+    for ranking in signals.values():
         for rank, candidate in enumerate(ranking, 1):
             if candidate.question is not None:
                 seen = (rank, candidate.question)
                 questions[candidate.answer_id] = min(questions.get(candidate.answer_id, seen), seen)
-    answer_ids, parts = normalised_scores(lists, weights.floor)
-    fused = dict(zip(answer_ids, (parts @ vector).round(12).tolist(), strict=True))
+    answer_ids, parts = parts_of(signals, weights.floor)
+    scores = (parts @ weights.vector()).round(12)
     return [
-        Candidate(answer_id, fused[answer_id], questions.get(answer_id, (0, None))[1])
-        for answer_id in sorted(found, key=lambda answer_id: (-fused[answer_id], answer_id))
+        Candidate(answer_ids[i], float(scores[i]), questions.get(answer_ids[i], (0, None))[1])
+        for i in np.argsort(-scores, kind="stable")  # ids ascend already
     ]
 
 
-def weight_vector(weights: FusionWeights) -> NDArray[np.float64]:
-    """Return the weights of the lists as `lists_of` orders them, adding up to 1."""
-    vector: NDArray[np.float64] = np.asarray([weights.joined, weights.bm25, weights.dense])
-    return vector / float(vector.sum())
+def parts_of(signals: Mapping[str, Ranking], floor: float) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the ids that any signal found, ascending, and their scores by part, from 0 to 1.
 
-
-def lists_of(signals: Mapping[str, Ranking]) -> tuple[Ranking, Ranking, Ranking]:
-    """Return the three lists of the hybrid: joined BM25, the better BM25 view, the better dense."""
-    return (
-        signals["bm25.joined"],
-        best_of([signals["bm25.answer"], signals["bm25.question"]]),
-        best_of([signals[name] for name in DENSE]),
-    )
-
-
-def normalised_scores(
-    lists: tuple[Ranking, Ranking, Ranking], floor: float
-) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the ids in any list, ascending, and their scores in each on a scale from 0 to 1.
-
-    BM25 is divided by the best score of its list; an answer that is not in it has 0. Cosine has a
-    scale of its own, from `floor` to 1; an answer that is not among the nearest counts as the last
-    of them, which it cannot exceed.
+    A part is a signal, or the better of a scorer's answer and question view (its views share a
+    scale). BM25 is divided by the best score of its list; an answer that is not in it has 0.
+    Cosine has a scale of its own, from `floor` to 1; an answer that is not among the nearest
+    counts as the last of them, which it cannot exceed. MaxSim is a share already.
     """
-    answer_ids = sorted({candidate.answer_id for ranking in lists for candidate in ranking})
+    answer_ids = sorted({c.answer_id for ranking in signals.values() for c in ranking})
     rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
-    scores = np.zeros((len(rows), len(lists)))
-    for column, ranking in enumerate(lists[:2]):
+
+    def column(ranking: Ranking, missing: float) -> NDArray[np.float64]:
+        values = np.full(len(rows), missing)
+        for candidate in ranking:
+            values[rows[candidate.answer_id]] = candidate.score
+        return values
+
+    def bm25(ranking: Ranking) -> NDArray[np.float64]:
         best = ranking[0].score if ranking else 0.0
-        for candidate in ranking if best > 0 else []:
-            scores[rows[candidate.answer_id], column] = max(0.0, candidate.score / best)
-    if dense := lists[2]:
-        scores[:, 2] = dense[-1].score
-        for candidate in dense:
-            scores[rows[candidate.answer_id], 2] = candidate.score
-        scores[:, 2] = np.clip((scores[:, 2] - floor) / (1 - floor), 0.0, 1.0)
-    return answer_ids, scores
+        return np.maximum(column(ranking, 0.0) / best, 0.0) if best > 0 else np.zeros(len(rows))
+
+    def dense(ranking: Ranking) -> NDArray[np.float64]:
+        cosines = column(ranking, ranking[-1].score if ranking else floor)
+        return np.clip((cosines - floor) / (1 - floor), 0.0, 1.0)
+
+    own_texts = BM25[:2]  # without the joined view
+    columns = [bm25(signals[name]) for name in BM25]
+    columns.append(bm25(best_of([signals[name] for name in own_texts])))
+    columns += [dense(signals[name]) for name in DENSE]
+    columns.append(dense(best_of([signals[name] for name in DENSE])))
+    columns.append(column(signals.get(MAXSIM, []), 0.0))
+    return answer_ids, np.stack(columns, axis=1)
 
 
 def best_of(rankings: Sequence[Ranking]) -> Ranking:

@@ -25,8 +25,10 @@ from indexes.views import (
     make_views,
     owners_of_questions,
 )
-from search.encoders import Encoder, open_encoder
+from search.confidence import Calibration
+from search.encoders import Encoder, StaticEncoder, open_encoder
 from search.fusion import UNTRAINED, FusionWeights
+from search.maxsim import MaxSim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class SearchIndex:
     weights: FusionWeights
     trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    maxsim: MaxSim | None = None  # static models only
+    calibration: Calibration | None = None  # None until `train` has fitted one
 
 
 def build_index(
@@ -60,6 +64,7 @@ def build_index(
     cache: Cache | None = None,
     trained_on: frozenset[str] = frozenset(),
     weights: FusionWeights | None = None,
+    calibration: Calibration | None = None,
 ) -> SearchIndex:
     """Analyse and encode a collection, and index the views of it.
 
@@ -71,6 +76,7 @@ def build_index(
         trained_on: digests of the questions that the encoder was trained on.
         weights: of the hybrid; left out, those that suit most collections. Their floor is
             measured here.
+        calibration: of the confidence, fitted with these weights.
     """
     config = config or IndexConfig()
     analyzer = Analyzer(config.analyzer)
@@ -102,7 +108,7 @@ def build_index(
     weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
     weights = replace(weights, floor=_cosine_of_strangers(rows_of["answer"]))
     views = make_views(collection, bm25, dense)
-    return _assemble(collection, config, encoder, views, weights, trained_on)
+    return _assemble(collection, config, encoder, views, weights, calibration, trained_on)
 
 
 def _cosine_of_strangers(vectors: Vectors) -> float:
@@ -118,6 +124,8 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
     """Write everything but the model into a staged generation; return what its manifest needs."""
     save_collection(index.collection, folder)
     write_json(folder / "fusion.json", asdict(index.weights))
+    if index.calibration is not None:
+        index.calibration.save(folder)
     write_json(folder / "trained.json", sorted(index.trained_on))
     for name, view in index.views.items():
         view.bm25.save(folder / f"bm25.{name}")
@@ -176,7 +184,9 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     }
     weights = read_weights(folder)
     views = make_views(collection, bm25, dense)
-    return _assemble(collection, config, encoder, views, weights, read_trained_on(folder))
+    calibration = Calibration.open(folder)
+    trained_on = read_trained_on(folder)
+    return _assemble(collection, config, encoder, views, weights, calibration, trained_on)
 
 
 def question_digest(question: str) -> str:
@@ -200,6 +210,7 @@ def _assemble(
     encoder: Encoder,
     views: Mapping[str, View],
     weights: FusionWeights,
+    calibration: Calibration | None,
     trained_on: frozenset[str],
 ) -> SearchIndex:
     return SearchIndex(
@@ -209,6 +220,10 @@ def _assemble(
         analyzer=Analyzer(config.analyzer),
         views=views,
         weights=weights,
+        calibration=calibration,
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
+        maxsim=MaxSim(encoder, {answer.id: answer.text for answer in collection.answers})
+        if isinstance(encoder, StaticEncoder)
+        else None,
     )

@@ -11,6 +11,7 @@ from indexes.cache import Cache
 from indexes.collection import Collection
 from indexes.errors import DamagedError
 from indexes.store import Generation, Workspace
+from search.confidence import Calibration
 from search.encoders import open_encoder
 from search.fusion import FusionWeights
 from search.index import IndexConfig, build_index, read_trained_on, read_weights, save_index
@@ -55,9 +56,10 @@ def index_collection(
             model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
         model = model or ModelConfig()
         if kept:
-            training, named = kept.manifest["training"], kept.manifest["model"]
+            named = kept.manifest["model"]
+            training, fitted = kept.manifest["training"], kept.manifest["fitted"]
         else:
-            training, named = None, asdict(model)
+            training, fitted, named = None, None, asdict(model)
 
         def write_model(folder: Path) -> None:
             if kept:
@@ -65,7 +67,12 @@ def index_collection(
             else:
                 save_model(model, all_texts(collection), folder)
 
-        facts = {"model": named, "source": dict(source), "training": training}
+        facts = {
+            "model": named,
+            "source": dict(source),
+            "training": training,  # the run and round that the model is from
+            "fitted": fitted,  # the run and round that weights and confidence are from
+        }
         return publish_index(
             workspace,
             collection,
@@ -74,6 +81,7 @@ def index_collection(
             facts,
             trained_on=read_trained_on(kept.folder) if kept else frozenset(),
             weights=read_weights(kept.folder) if kept else None,
+            calibration=Calibration.open(kept.folder) if kept else None,
             progress=progress,
         )
 
@@ -96,6 +104,7 @@ def publish_index(
     *,
     trained_on: frozenset[str] = frozenset(),
     weights: FusionWeights | None = None,
+    calibration: Calibration | None = None,
     progress: bool = False,
 ) -> Generation:
     """Build, save and publish one generation; the caller holds the writer's lock."""
@@ -104,9 +113,15 @@ def publish_index(
         write_model(staged / "model")
         encoder = open_encoder(staged / "model", progress=progress)
         index = build_index(
-            collection, encoder, config, cache=cache, trained_on=trained_on, weights=weights
+            collection,
+            encoder,
+            config,
+            cache=cache,
+            trained_on=trained_on,
+            weights=weights,
+            calibration=calibration,
         )
-        manifest = {**facts, **save_index(index, staged), "libraries": _library_versions()}
+        manifest = {**facts, **save_index(index, staged), "libraries": library_versions()}
         generation = workspace.publish(staged, manifest)
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
     return generation
@@ -117,7 +132,8 @@ def all_texts(collection: Collection) -> list[str]:
     return [a.text for a in collection.answers] + [q.text for q in collection.questions]
 
 
-def _library_versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:

@@ -1,5 +1,7 @@
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -9,6 +11,20 @@ from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.dense import Vectors
 from search.encoders import unit_rows
 from search.scratch import save_scratch_model
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Shared machines stall: a slow example is no failure.
 settings.register_profile("no deadline", deadline=None)
@@ -109,3 +125,16 @@ def tiny_bert(tmp_path: Path) -> Path:
     BertModel(config).eval().save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Debian's Chromium; a test that needs it is skipped without it, unless it is required."""
+    if not CHROMIUM.is_file() and os.environ.get("DOTBOGI_REQUIRE_BROWSER") != "1":
+        pytest.skip(f"{CHROMIUM} is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
+        yield browser
+        browser.close()

@@ -2,7 +2,8 @@ import pytest
 
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
-from search.fusion import FusionWeights, fuse, normalised_scores
+from search.fusion import METHODS, PARTS, FusionWeights, fuse, parts_of
+from search.maxsim import MAXSIM
 
 EMPTY = {name: [] for name in SIGNALS}
 SIGNALS_OF_A_QUERY = EMPTY | {
@@ -10,18 +11,41 @@ SIGNALS_OF_A_QUERY = EMPTY | {
     "bm25.answer": [Candidate("a", 2.0)],
     "bm25.question": [Candidate("b", 4.0, "bm25's")],
     "dense.question": [Candidate("b", 0.9, "dense's"), Candidate("c", 0.6), Candidate("d", 0.3)],
+    MAXSIM: [Candidate("c", 0.7), Candidate("a", 0.1)],
 }
 
 
+def only(**weights: float) -> FusionWeights:
+    return FusionWeights(**(dict.fromkeys(PARTS, 0.0) | weights))
+
+
 def test_the_hybrid_equals_the_written_out_sum() -> None:
-    weights = FusionWeights(joined=2, bm25=1, dense=1, floor=0.2)
+    weights = only(bm25_joined=2, bm25_best=1, dense_best=1, maxsim=3, floor=0.2)
     fused = {c.answer_id: c.score for c in fuse(SIGNALS_OF_A_QUERY, weights=weights)}
     assert fused == pytest.approx(
         {
-            "a": (2 * 8 / 8 + 2 / 4 + (0.3 - 0.2) / 0.8) / 4,  # not in the dense list: as its last
-            "b": (2 * 2 / 8 + 4 / 4 + (0.9 - 0.2) / 0.8) / 4,
-            "c": (0 + 0 + (0.6 - 0.2) / 0.8) / 4,
-            "d": (0 + 0 + (0.3 - 0.2) / 0.8) / 4,
+            # not in the dense list: as its last
+            "a": (2 * 8 / 8 + 2 / 4 + (0.3 - 0.2) / 0.8 + 3 * 0.1) / 7,
+            "b": (2 * 2 / 8 + 4 / 4 + (0.9 - 0.2) / 0.8 + 0) / 7,
+            "c": (0 + 0 + (0.6 - 0.2) / 0.8 + 3 * 0.7) / 7,
+            "d": (0 + 0 + (0.3 - 0.2) / 0.8 + 0) / 7,
+        }
+    )
+
+
+def test_each_part_is_its_signal_or_the_better_of_two() -> None:
+    ids, parts = parts_of(SIGNALS_OF_A_QUERY, floor=0)
+    of_b = dict(zip(PARTS, parts[ids.index("b")], strict=True))
+    assert of_b == pytest.approx(
+        {
+            "bm25_answer": 0,
+            "bm25_question": 1,
+            "bm25_joined": 2 / 8,
+            "bm25_best": 1,
+            "dense_answer": 0,
+            "dense_question": 0.9,
+            "dense_best": 0.9,
+            "maxsim": 0,
         }
     )
 
@@ -35,9 +59,10 @@ def test_one_scorer_alone_is_its_own_list() -> None:
     ]
 
 
-def test_a_list_of_weight_0_finds_nothing() -> None:
-    found = fuse(SIGNALS_OF_A_QUERY, weights=FusionWeights(joined=1, bm25=1, dense=0))
-    assert [c.answer_id for c in found] == ["a", "b"]
+def test_a_part_of_weight_0_moves_nothing() -> None:
+    found = fuse(SIGNALS_OF_A_QUERY, weights=only(bm25_joined=1))
+    assert [(c.answer_id, c.score) for c in found[:2]] == [("a", 1.0), ("b", 0.25)]
+    assert {c.score for c in found[2:]} == {0.0}
 
 
 def test_ties_break_by_answer_id() -> None:
@@ -55,15 +80,19 @@ def test_the_known_question_is_that_of_the_highest_rank() -> None:
 
 def test_scores_stay_between_0_and_1() -> None:
     # rank-bm25 gives 0 and less where a token is in half of the answers; cosine may be negative.
-    lists = (
-        [Candidate("a", 0.0), Candidate("b", -1.0)],
-        [Candidate("a", 2.0), Candidate("b", -1.0)],
-        [Candidate("a", 1.0), Candidate("b", -0.2)],
-    )
-    ids, scores = normalised_scores(lists, floor=0.5)
+    signals = EMPTY | {
+        "bm25.joined": [Candidate("a", 0.0), Candidate("b", -1.0)],
+        "bm25.answer": [Candidate("a", 2.0), Candidate("b", -1.0)],
+        "dense.answer": [Candidate("a", 1.0), Candidate("b", -0.2)],
+    }
+    ids, parts = parts_of(signals, floor=0.5)
     assert ids == ["a", "b"]
-    assert scores.tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert parts.min() == 0
+    assert parts.max() == 1
+    assert parts[:, PARTS.index("bm25_joined")].tolist() == [0, 0]
+    assert parts[:, PARTS.index("dense_best")].tolist() == [1, 0]
 
 
-def test_nothing_found_is_an_empty_ranking() -> None:
-    assert fuse(EMPTY) == []
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_found_is_an_empty_ranking(method: str) -> None:
+    assert fuse(EMPTY, method) == []

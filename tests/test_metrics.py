@@ -38,7 +38,7 @@ def test_metrics_equal_ir_measures_on_the_files_we_write(
         ]
         for query, (scores, _) in zip(queries, cases, strict=True)
     }
-    evaluation: Evaluation = _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run))
+    evaluation: Evaluation = _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {})
     folder = tmp_path_factory.mktemp("trec")
     write_trec(evaluation, "hybrid", folder)
     qrels = list(ir_measures.read_trec_qrels(str(folder / "qrels.trec")))
@@ -93,7 +93,9 @@ def test_bootstrap_of_noise_holds_zero_and_is_seeded() -> None:
 def test_run_file_keeps_the_order_of_ties(tmp_path: Path) -> None:
     run = {"q0": [Candidate("a", 0.5), Candidate("b", 0.5), Candidate("c", 0.5)]}
     queries = [Query("q0", "", {"c": 1})]
-    write_trec(_scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run)), "bm25", tmp_path)
+    write_trec(
+        _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {}), "bm25", tmp_path
+    )
     scores = [float(line.split()[4]) for line in (tmp_path / "run.trec").read_text().splitlines()]
     assert scores[0] > scores[1] > scores[2]
 
@@ -101,7 +103,9 @@ def test_run_file_keeps_the_order_of_ties(tmp_path: Path) -> None:
 def test_white_space_in_ids_does_not_break_the_columns(tmp_path: Path) -> None:
     run = {"q0": [Candidate("id with space", 0.5)]}
     queries = [Query("q0", "", {"id with space": 1})]
-    write_trec(_scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run)), "bm25", tmp_path)
+    write_trec(
+        _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {}), "bm25", tmp_path
+    )
     qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.trec")))
     written = list(ir_measures.read_trec_run(str(tmp_path / "run.trec")))
     assert ir_measures.calc_aggregate([ir_measures.RR @ 10], qrels, written) == {

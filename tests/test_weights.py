@@ -2,20 +2,21 @@ import random
 
 import numpy as np
 import pytest
+from scipy.optimize import approx_fprime
 
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
-from search.fusion import FusionWeights, fuse
+from search.fusion import PARTS, FusionWeights, fuse
 from training.metrics import reciprocal_rank_at
-from training.weights import GRID, fit_weights
+from training.weights import _Lists, fit_weights
 
 EMPTY = {name: [] for name in SIGNALS}
 
 
-def random_signals(seed: int):  # type: ignore[no-untyped-def]
+def random_signals(seed: int, count: int = 30):  # type: ignore[no-untyped-def]
     rng = random.Random(seed)
     signals, grades = [], []
-    for _ in range(30):
+    for _ in range(count):
         found = {}
         for name in SIGNALS:
             ids = rng.sample([f"a{n}" for n in range(25)], 12)
@@ -37,26 +38,41 @@ def mrr(signals, grades, weights: FusionWeights) -> float:  # type: ignore[no-un
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_fitted_weights_are_the_best_of_the_grid_through_fuse_itself(seed: int) -> None:
+def test_the_hybrid_is_never_below_a_part_alone_nor_the_default(seed: int) -> None:
     signals, grades = random_signals(seed)
     fitted = mrr(signals, grades, fit_weights(signals, grades, floor=0.1))
-    for joined in GRID:
-        for bm25 in GRID:
-            for dense in GRID:
-                if joined + bm25 + dense:
-                    weights = FusionWeights(joined=joined, bm25=bm25, dense=dense, floor=0.1)
-                    assert fitted >= mrr(signals, grades, weights) - 1e-9
+    assert fitted >= mrr(signals, grades, FusionWeights(floor=0.1)) - 1e-9
+    for part in PARTS:
+        alone = FusionWeights(**(dict.fromkeys(PARTS, 0.0) | {part: 1.0, "floor": 0.1}))
+        assert fitted >= mrr(signals, grades, alone) - 1e-9
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    signals, grades = random_signals(7)
+    lists = _Lists.of(signals, grades, 0.1)
+    prior = np.linspace(0.5, 3, len(PARTS))
+    weights = np.linspace(2, 0.1, len(PARTS))
+    numeric = approx_fprime(weights, lambda w: lists._loss(w, prior)[0], 1e-6)
+    assert lists._loss(weights, prior)[1] == pytest.approx(numeric, abs=1e-4)
+
+
+def test_the_mrr_that_is_fitted_is_that_of_the_search() -> None:
+    signals, grades = random_signals(8)
+    lists = _Lists.of(signals, grades, 0.1)
+    found = lists.mrr(FusionWeights().vector()) * len(lists.starts) / len(signals)
+    assert found == pytest.approx(mrr(signals, grades, FusionWeights(floor=0.1)))
 
 
 def test_a_list_that_knows_nothing_loses_its_vote() -> None:
-    right = {"dense.answer": [Candidate("a", 0.9)]}
+    right = {"dense.answer": [Candidate("a", 0.9), Candidate("b", 0.1)]}
     wrong = {"bm25.joined": [Candidate("b", 9.0)], "bm25.answer": [Candidate("b", 9.0)]}
-    signals = [EMPTY | right | wrong] * 5
-    weights = fit_weights(signals, [{"a": 1}] * 5, floor=0)
-    assert weights.dense > weights.joined + weights.bm25
+    signals = [EMPTY | right | wrong] * 50
+    weights = fit_weights(signals, [{"a": 1}] * 50, floor=0)
+    assert mrr(signals, [{"a": 1}] * 50, weights) == 1
+    assert weights.dense_best + weights.dense_answer > weights.bm25_joined + weights.bm25_best
 
 
-def test_the_default_stays_where_nothing_is_better() -> None:
+def test_without_a_right_answer_to_learn_from_the_default_stays() -> None:
     signals = [EMPTY | {"dense.answer": [Candidate("a", 0.9)]}]
-    assert fit_weights(signals, [{"a": 1}], floor=0) == FusionWeights()
+    assert fit_weights(signals, [{"b": 1}], floor=0.2) == FusionWeights(floor=0.2)
     assert fit_weights([], [], floor=0) == FusionWeights()

@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from indexes.errors import DamagedError
-from indexes.store import Workspace
 
 
 class Ledger:
@@ -16,7 +15,8 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ledger.jsonl"
-        self._events = list(self._read())
+        self._drop_torn_line()
+        self._events = read_events(folder)
 
     def get(self, event: str, round_number: int | None = None) -> Mapping[str, Any] | None:
         """Return the event of this name (and round), or None if it has not happened."""
@@ -41,24 +41,31 @@ class Ledger:
         self._events.append(entry)
         return entry
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _drop_torn_line(self) -> None:
+        """Cut off what a kill left in the middle of a line: it has not happened."""
         if not self._path.is_file():
             return
         raw = self._path.read_bytes()
         whole = raw.rfind(b"\n") + 1
-        if whole < len(raw):  # a kill in the middle of a line: it has not happened
+        if whole < len(raw):
             with self._path.open("r+b") as file:
                 file.truncate(whole)
-        for number, line in enumerate(raw[:whole].splitlines(), 1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise DamagedError(f"{self._path}, line {number}: not JSON.") from error
 
 
-def published_by(workspace: Workspace, run: str) -> str | None:
-    """Return the published generation if it is this run's: it may have been cut off after that."""
-    if workspace.current_name() is None:
-        return None
-    generation = workspace.current()
-    return generation.name if (generation.manifest["training"] or {}).get("run") == run else None
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """Return the events of a run's ledger, oldest first, and leave the file as it is.
+
+    Raises:
+        DamagedError: a whole line is not JSON.
+    """
+    path = folder / "ledger.jsonl"
+    if not path.is_file():
+        return []
+    raw = path.read_bytes()
+    events: list[dict[str, Any]] = []
+    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise DamagedError(f"{path}, line {number}: not JSON.") from error
+    return events

@@ -26,7 +26,8 @@ from search.publish import all_texts
 from training.ledger import Ledger
 from training.negatives import MiningConfig
 from training.objectives import SCORED, check_objective, model_kind
-from training.rounds import LoopConfig, LoopResult, Run
+from training.report import write_report
+from training.rounds import LoopConfig, LoopResult, Run, run_names
 from training.scored import ScoredSplit, open_pairs, save_pairs
 from training.similarity import SimilarityResult, SimilarityRun
 from training.split import split_collection
@@ -80,7 +81,7 @@ def run_loop(
                 save_model(ModelConfig(name=guide), [], staged / "guide")
             before = read_trained_on(published.folder) if published else frozenset()
             write_json(staged / "trained.json", sorted(before))
-        return Run(workspace, folder, split, config, progress).go()
+        return _finish(Run(workspace, folder, split, config, progress))
 
 
 def run_similarity(
@@ -126,7 +127,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult |
     Raises:
         UsageError: there is no run, or the last one has ended.
     """
-    runs = _runs(workspace)
+    runs = run_names(workspace)
     if not runs:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
@@ -139,13 +140,22 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult |
         logger.info("resuming %s", folder.name)
         if config.fit.get("objective") in SCORED:
             return SimilarityRun(workspace, folder, open_pairs(folder), config, progress).go()
-        return Run(workspace, folder, open_collection(folder), config, progress).go()
+        return _finish(Run(workspace, folder, open_collection(folder), config, progress))
+
+
+def _finish(run: Run) -> LoopResult:
+    result = run.go()
+    try:
+        write_report(run.folder)
+    except (OSError, DotbogiError) as error:  # what was trained is published all the same
+        logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
+    return result
 
 
 @contextlib.contextmanager
 def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
     """Give a folder to fill and the name it gets; a run is there whole, or not at all."""
-    last = max((int(name.removeprefix("run-")) for name in _runs(workspace)), default=0)
+    last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
     folder = workspace.rounds_folder / f"run-{last + 1:04}"
     staged = workspace.rounds_folder / ".starting"
     shutil.rmtree(staged, ignore_errors=True)
@@ -187,18 +197,12 @@ def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> 
     name = workspace.current_name()
     if name == config.started_from:
         return
-    training = workspace.current().manifest["training"] or {}
-    if training.get("run") != run:
+    fitted = workspace.current().manifest["fitted"] or {}
+    if fitted.get("run") != run:
         raise UsageError(
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"
         )
-
-
-def _runs(workspace: Workspace) -> list[str]:
-    if not workspace.rounds_folder.is_dir():
-        return []
-    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def _check_enough(split: Collection) -> None:

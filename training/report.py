@@ -1,13 +1,64 @@
-"""What a run or an evaluation came to, as lines for a person."""
+"""What a run or an evaluation came to: lines for a person, and the report's files."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from indexes.errors import UsageError
+from indexes.store import Workspace
 from training.evaluation import METRICS
-from training.rounds import LoopResult
+from training.report_data import read_run
+from training.report_html import render_html
+from training.report_md import render_markdown
+from training.rounds import LoopResult, run_names
 from training.similarity import SimilarityResult
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """Where the report of a run is."""
+
+    run: str
+    html: Path
+    markdown: Path
+
+
+def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
+    """Write the report of a run, or of the last one, from the files in its folder.
+
+    Raises:
+        UsageError: there is no such run, or it has measured nothing yet.
+        DamagedError: one of its files is not what was written.
+    """
+    runs = run_names(workspace)
+    if not runs:
+        raise UsageError(f"{workspace.folder}: no run to report on. Start one: dotbogi train")
+    if run is not None and run not in runs:
+        raise UsageError(f"{workspace.folder}: no run {run!r}; the last one is {runs[-1]}.")
+    folder = workspace.rounds_folder / (run or runs[-1])
+    if (folder / "pairs.parquet").is_file():
+        raise UsageError(
+            f"{folder.name}: a run on scored pairs has no report; its figures are in "
+            f"{folder / 'ledger.jsonl'}."
+        )
+    return write_report(folder)
+
+
+def write_report(folder: Path) -> WrittenReport:
+    """Write report.html and report.md into a run's folder; the same files give the same bytes."""
+    report = read_run(folder)
+    written = WrittenReport(report.run, folder / "report.html", folder / "report.md")
+    for path, text in (
+        (written.html, render_html(report)),
+        (written.markdown, render_markdown(report)),
+    ):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    return written
 
 
 def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:
@@ -46,6 +97,8 @@ def loop_lines(result: LoopResult) -> list[str]:
         f"test gain of hybrid MRR@10 over round 0: {interval['mean']:+.3f} "
         f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
     ]
+    if confidence := test["confidence"]:
+        lines.append(_confidence_line(confidence))
     return lines
 
 
@@ -75,6 +128,16 @@ def similarity_lines(result: SimilarityResult) -> list[str]:
         f"{name} gain: {gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})"
         for name, gain in gains.items()
     ]
+
+
+def _confidence_line(confidence: Mapping[str, Any]) -> str:
+    if confidence["threshold"] > 1:
+        return "confidence: no share of the development questions was 90% right; none to advise"
+    return (
+        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
+        f"the test questions, {confidence['precision']:.0%} of their first answers right "
+        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
+    )
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:

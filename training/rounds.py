@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Collection
-from indexes.store import Workspace
+from indexes.collection import Collection, open_collection
+from indexes.store import Workspace, digest
+from search.confidence import Calibration
 from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
 from search.index import IndexConfig, build_index, question_digest
 from search.models import ModelConfig, copy_model
-from search.publish import publish_index
+from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
@@ -30,7 +31,7 @@ from training.evaluation import (
     write_trec,
 )
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger, published_by
+from training.ledger import Ledger
 from training.negatives import (
     MiningConfig,
     Negative,
@@ -40,6 +41,8 @@ from training.negatives import (
     train_side,
 )
 from training.objectives import model_kind
+from training.outcomes import save_outcomes
+from training.reliability import ConfidenceQuality
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
@@ -96,7 +99,13 @@ class Run:
         """Take every step that has not been taken yet."""
         counts = {s: len(self.collection.only([s]).questions) for s in ("train", "dev", "test")}
         if not self.ledger.get("started"):
-            self.ledger.add("started", config=asdict(self.config), questions=counts)
+            self.ledger.add(
+                "started",
+                config=asdict(self.config),
+                questions=counts,
+                fingerprints=self._fingerprints(),
+                libraries=library_versions(),
+            )
         if len(self.dev) < FEW_QUERIES:
             logger.info(
                 "only %d development questions: a gain has to be large to be told from chance",
@@ -121,12 +130,17 @@ class Run:
         generation = self._publish(best)
         return LoopResult(self.folder.name, counts, list(rounds), test, generation)
 
+    def _fingerprints(self) -> dict[str, str]:
+        files = ("answers.parquet", "questions.parquet")
+        tables = {name: digest(self.folder / name) for name in files}
+        return {"analyzer": Analyzer(self.config.index.analyzer).fingerprint, **tables}
+
     def _round_zero(self) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", 0)
         if known:
             return known
         encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-0.parquet")
         entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
@@ -141,7 +155,7 @@ class Run:
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
@@ -156,7 +170,7 @@ class Run:
         negatives = self._mine(number, miner)
         self._fit(number, negatives)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found, facts = self._measure(encoder)
+        found, facts = self._measure(encoder, f"dev-{number}.parquet")
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
@@ -180,7 +194,7 @@ class Run:
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
@@ -205,7 +219,7 @@ class Run:
             guide=self.folder / "guide" if settings.guide else None,
             progress=self.progress,
         )
-        seconds = round(time.monotonic() - started, 1)
+        seconds = _seconds_since(started)
         self.ledger.add(
             "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
         )
@@ -213,8 +227,15 @@ class Run:
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
+        started = time.monotonic()
         before = self._test(base)
         after = self._test(best) if best["round"] else before
+        calibration = best["calibration"]
+        confidence = (
+            ConfidenceQuality.of(after.confidence, after.first_is_right(), calibration["threshold"])
+            if calibration
+            else None
+        )
         known = known_from_training(self.test, self.train)
         unknown = [not mark for mark in known]
         interval = paired_bootstrap(
@@ -223,25 +244,31 @@ class Run:
             seed=self.config.seed,
         )
         write_trec(after, GATE_METHOD, self.folder)
+        save_outcomes(before, self.folder / "test-before.parquet")
+        save_outcomes(after, self.folder / "test-after.parquet")
         return self.ledger.add(
             "tested",
             kept_round=best["round"],
             base=before.means(),
             kept=after.means(),
             interval=asdict(interval),
+            confidence=asdict(confidence) if confidence else None,
             slices={
                 "answer known from training": _slice(after, known),
                 "answer not known from training": _slice(after, unknown),
             },
+            seconds=_seconds_since(started),
         )
 
     def _publish(self, best: Mapping[str, Any]) -> str | None:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
-        Nothing is published when no round was kept, unless nothing is published yet.
+        Where no round was kept, the model stays; what was fitted for it, the hybrid's weights and
+        the confidence, is published if the generation has no such fit yet.
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
-        if entry is None and (best["round"] > 0 or self.workspace.current_name() is None):
+        if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
+            started = time.monotonic()
             generation = publish_index(
                 self.workspace,
                 self.collection,
@@ -250,18 +277,40 @@ class Run:
                 self._facts_of_publication(best["round"]),
                 trained_on=self._trained_on(best["round"]),
                 weights=FusionWeights(**best["weights"]),
+                calibration=_calibration(best),
                 progress=self.progress,
             )
-            entry = self.ledger.add("published", generation=generation.name)
+            entry = self.ledger.add(
+                "published", generation=generation.name, seconds=_seconds_since(started)
+            )
         self.ledger.add("ended")
         for pattern in ("base", "guide", "round-*"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path)
         return entry["generation"] if entry else None
 
+    def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
+        """Tell whether publishing the base adds weights and confidence, and changes nothing else.
+
+        True also where nothing is published yet.
+        """
+        if self.workspace.current_name() is None:
+            return True
+        current = self.workspace.current()
+        return (
+            base["calibration"] is not None
+            and Calibration.open(current.folder) is None
+            and current.manifest["model_fingerprint"] == base["fingerprint"]
+            and _same_texts(open_collection(current.folder), self.collection)
+        )
+
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        name = published_by(self.workspace, self.folder.name)
-        return self.ledger.add("published", generation=name) if name else None
+        if self.workspace.current_name() is None:
+            return None
+        generation = self.workspace.current()
+        if (generation.manifest["fitted"] or {}).get("run") != self.folder.name:
+            return None
+        return self.ledger.add("published", generation=generation.name)
 
     def _trained_on(self, number: int) -> frozenset[str]:
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
@@ -269,42 +318,60 @@ class Run:
         return before | now if number else before
 
     def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        trained = {
+        this = {
             "run": self.folder.name,
             "round": number,
             "seed": self.config.seed,
             "objective": self.config.fit.get("objective", "mnr"),
         }
+        before = self.workspace.current().manifest if self.workspace.current_name() else {}
         return {
             "model": asdict(self.config.model),
             "source": dict(self.config.source),
-            "training": trained if number else None,
+            "training": this if number else before.get("training"),
+            "fitted": this,
         }
 
-    def _measure(self, encoder: Encoder) -> tuple[Evaluation, dict[str, Any]]:
+    def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
 
-        Also returns what the ledger keeps; `gate_scores` are per query, for the gate.
+        What became of every query goes into `file`. Also returns what the ledger keeps;
+        `gate_scores` are per query, for the gate.
         """
+        started = time.monotonic()
         index = build_index(self.train, encoder, self.config.index)
-        found, weights = evaluate_fitted(index, self.dev)
+        found, fitted = evaluate_fitted(index, self.dev, seed=self.config.seed)
+        save_outcomes(found, self.folder / file)
         return found, {
             "fingerprint": encoder.fingerprint,
             "trained": encoder.trained,
-            "weights": asdict(weights),
+            "weights": asdict(fitted.weights),
+            "calibration": asdict(fitted.calibration) if fitted.calibration else None,
             "queries": len(found.queries),
             "metrics": found.means(),
             "gate_scores": found.scores[GATE_METHOD][GATE_METRIC],
+            "seconds": _seconds_since(started),
         }
 
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
         encoder = open_encoder(self._model_folder(entry["round"]), progress=self.progress)
         weights = FusionWeights(**entry["weights"])
-        index = build_index(self.train, encoder, self.config.index, weights=weights)
+        index = build_index(
+            self.train,
+            encoder,
+            self.config.index,
+            weights=weights,
+            calibration=_calibration(entry),
+        )
         return evaluate(Searcher(index), self.test)
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def run_names(workspace: Workspace) -> list[str]:
+    """Return the names of a workspace's runs, oldest first."""
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
@@ -319,8 +386,22 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
     ]
 
 
+def _calibration(entry: Mapping[str, Any]) -> Calibration | None:
+    return Calibration(**entry["calibration"]) if entry["calibration"] else None
+
+
+def _same_texts(one: Collection, other: Collection) -> bool:
+    """Tell whether two collections have the same answers and pairs, whatever their splits."""
+    pairs = [{(q.text, q.answer_id) for q in each.questions} for each in (one, other)]
+    return one.answers == other.answers and pairs[0] == pairs[1]
+
+
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
     return {"queries": sum(marks), "metrics": evaluation.means(marks) if any(marks) else {}}
+
+
+def _seconds_since(started: float) -> float:
+    return round(time.monotonic() - started, 1)
 
 
 def _headline(entry: Mapping[str, Any]) -> float:

@@ -1,0 +1,65 @@
+"""What became of every query of an evaluation, kept in the run's folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexes.errors import DamagedError
+from search.fusion import METHODS
+from training.evaluation import METRICS, Evaluation
+
+TOP = 5  # answers kept of each query's ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """The queries of one evaluation; every list has one entry a query, in the same order."""
+
+    queries: list[str]
+    right: list[list[str]]  # ids of the answers that are right
+    top: list[list[str]]  # ids of the first answers of the hybrid, best first
+    scores: Mapping[str, Mapping[str, list[float]]]  # method → metric
+
+
+def save_outcomes(evaluation: Evaluation, path: Path) -> None:
+    """Write an evaluation's queries, right answers, first answers and scores as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    queries, hybrid = evaluation.queries, evaluation.runs["hybrid"]
+    ids = pa.list_(pa.string())
+    columns = {
+        "query": pa.array([query.text for query in queries], pa.string()),
+        "right": pa.array([sorted(query.grades) for query in queries], ids),
+        "top": pa.array([[c.answer_id for c in hybrid[q.id][:TOP]] for q in queries], ids),
+    }
+    for method in METHODS:
+        for metric in METRICS:
+            columns[f"{method} {metric}"] = pa.array(evaluation.scores[method][metric])
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(pa.table(columns), temporary, compression="zstd")
+    temporary.replace(path)
+
+
+def open_outcomes(path: Path) -> Outcomes:
+    """Read what `save_outcomes` wrote.
+
+    Raises:
+        DamagedError: the file is missing or is not one of these.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        columns = pq.ParquetFile(path).read().to_pydict()
+        scores = {
+            method: {metric: columns[f"{method} {metric}"] for metric in METRICS}
+            for method in METHODS
+        }
+        return Outcomes(columns["query"], columns["right"], columns["top"], scores)
+    except FileNotFoundError as error:
+        raise DamagedError(
+            f"{path}: no such file; expected the outcome of every query. Train again: dotbogi train"
+        ) from error
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise DamagedError(f"{path}: not a table of outcomes ({error}).") from error

@@ -1,0 +1,185 @@
+"""`report.html`: one file that needs nothing else, and in which every text is only a text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from search.fusion import METHODS
+from training.bootstrap import Interval
+from training.charts import (
+    Point,
+    Series,
+    gain_chart,
+    histogram,
+    legend,
+    line_chart,
+    reliability_chart,
+    round_chart,
+)
+from training.comparison import FEW
+from training.evaluation import METRICS
+from training.mined import SHOWN, SHOWN_OF_ONE
+from training.report_data import RunReport
+from training.report_text import (
+    between,
+    of_hundred,
+    ordinal,
+    shown_text,
+    signed,
+    summary,
+    verdict,
+)
+
+CHARTED = ("MRR@10", "recall@1", "recall@5", "recall@10")
+
+_CURVES = (  # in a fit's log: key, title, whether the axis begins at 0
+    ("loss", "Training loss", True),
+    ("learning_rate", "Learning rate", True),
+    ("eval_dev_mrr@10", "Dense search on development, MRR@10", False),
+)
+_YIELDS = {"asked": "asked for", "kept": "found", "over_bound": "over the bound"}
+
+
+def render_html(report: RunReport) -> str:
+    """Return the page: no script, no network, light and dark by the reader's setting."""
+    environment = Environment(
+        loader=PackageLoader("training", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        text=shown_text,
+        figure=figure,
+        ends=ends,
+        signed=signed,
+        between=between,
+        ordinal=ordinal,
+        flat=flat,
+    )
+    page = environment.get_template("report.html.jinja")
+    return page.render(
+        report=report,
+        verdict=verdict(report),
+        summary=summary(report),
+        methods=METHODS,
+        metrics=METRICS,
+        few=FEW,
+        suspects_shown=SHOWN,
+        suspects_of_one=SHOWN_OF_ONE,
+        yields=_yields(report),
+        of_hundred=of_hundred,
+        charts=_charts(report),
+        method_legend=legend(METHODS),
+    )
+
+
+def figure(value: float) -> str:
+    """Return a metric as people read it."""
+    return f"{value:.3f}"
+
+
+def ends(interval: Interval) -> str:
+    """Return the ends of a mean's interval.
+
+    >>> ends(Interval(0.5, 0.41, 0.6))
+    '0.410–0.600'
+    """
+    return f"{interval.low:.3f}–{interval.high:.3f}"
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested settings as lines of a name and a value.
+
+    >>> flat({"seed": 42, "mining": {"window": 50}})
+    [('seed', '42'), ('mining.window', '50')]
+    """
+    lines: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += flat(value, f"{prefix}{name}.")
+        else:
+            lines.append((f"{prefix}{name}", "–" if value is None else f"{value}"))
+    return lines
+
+
+def _yields(report: RunReport) -> tuple[dict[str, str], list[tuple[int, str, Mapping[str, int]]]]:
+    """Return the columns of the table of yields, {key: name}, and its rows."""
+    rows = [
+        (mining.number, source, counts)
+        for mining in report.minings
+        for source, counts in mining.yields.items()
+        if any(counts.values())
+    ]
+    keys = dict.fromkeys([*_YIELDS, *(key for *_, counts in rows for key in counts)])
+    return {key: _YIELDS.get(key, key.replace("_", " ")) for key in keys}, rows
+
+
+def _charts(report: RunReport) -> dict[str, Any]:
+    return {
+        "rounds": [(metric, _round_chart(report, metric)) for metric in CHARTED],
+        "gains": _gain_chart(report),
+        "fits": _fit_charts(report),
+        "fit_legend": legend([f"round {fit['round']}" for fit in report.fits]),
+        "cosines": _cosine_charts(report),
+        "confidence": _confidence_chart(report),
+    }
+
+
+def _round_chart(report: RunReport, metric: str) -> Markup:
+    def points(method: str) -> list[Point]:
+        found = [(each, each.figures[method][metric]) for each in report.rounds]
+        return [Point(r.number, i.mean, i.low, i.high, hollow=not r.kept) for r, i in found]
+
+    series = [Series(method, points(method)) for method in METHODS]
+    return round_chart(f"{metric} by round, on development questions", series)
+
+
+def _gain_chart(report: RunReport) -> Markup | None:
+    rows = [
+        (f"{each.number}", Point(g.mean, 0, g.low, g.high, hollow=not each.kept))
+        for each in report.tried
+        if (g := each.gain)
+    ]
+    return gain_chart("Gain of each round over what it had to beat", rows) if rows else None
+
+
+def _fit_charts(report: RunReport) -> list[tuple[str, Markup]]:
+    charts = []
+    for key, title, from_zero in _CURVES:
+        series = [
+            Series(
+                f"round {fit['round']}",
+                [Point(entry["epoch"], entry[key]) for entry in fit["log"] if key in entry],
+            )
+            for fit in report.fits
+        ]
+        if series and all(each.points for each in series):
+            charts.append((title, line_chart(title, "epoch", series, from_zero=from_zero)))
+    return charts
+
+
+def _cosine_charts(report: RunReport) -> list[tuple[str, Markup, Markup]]:
+    """Return for each mined round a caption, its histogram and the legend."""
+    charts = []
+    for mining in report.minings:
+        if mining.histogram:
+            spread: Sequence[tuple[str, list[float]]] = list(mining.histogram.shares.items())
+            caption = f"Round {mining.number}"
+            title = f"Cosines to the question, round {mining.number}"
+            drawn = histogram(title, "cosine to the question", mining.histogram.edges, spread)
+            names = [name for name, _ in spread]
+            charts.append((caption, drawn, legend(names, filled_first=True)))
+    return charts
+
+
+def _confidence_chart(report: RunReport) -> Markup | None:
+    confidence = report.test.confidence if report.test else None
+    bins = [each for each in (confidence or {}).get("bins", []) if each["n"]]
+    if not bins:
+        return None
+    points = [Point(each["confidence"], each["accuracy"]) for each in bins]
+    return reliability_chart("Stated confidence against how often it is right", points)
