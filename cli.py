@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from indexes.fetch import Fetched
     from search import ModelConfig
     from search.explain import Explanation
+    from training import MiningConfig
 
 
 class _Commands(click.Group):
@@ -77,6 +78,29 @@ _model = _options(
     click.option("--query-prompt", metavar="TEXT", help='Before every query, e.g. "query: ".'),
     click.option("--answer-prompt", metavar="TEXT", help='Before every answer, e.g. "passage: ".'),
 )
+_mining = _options(
+    click.option(
+        "--negatives", metavar="QUOTAS",
+        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1,random:1.",
+    ),
+    click.option(
+        "--window", type=click.IntRange(min=1),
+        help="Best answers of bm25 and model looked through; doubled while too few pass; 50.",
+    ),
+    click.option(
+        "--bound", type=click.FloatRange(0, 1),
+        help="A negative's cosine is at most this share of the right answer's; default 0.95.",
+    ),
+    click.option(
+        "--bound-absolute", type=click.FloatRange(0, 2),
+        help="Instead: it is at least so far below the right answer's.",
+    ),
+    click.option("--no-bound", is_flag=True, default=None, help="Instead: any."),
+    click.option(
+        "--sampling", type=click.Choice(["top", "random", "near"]),
+        help="From the window: the best (default), any, or those near the right answer.",
+    ),
+)  # fmt: skip
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -167,7 +191,18 @@ def index(
 @click.option(
     "--patience", type=click.IntRange(min=1), help="Dropped rounds in a row that end it; 1."
 )
-@click.option("--negatives", metavar="QUOTAS", help="A pair's; default bm25:1,model:1,random:1.")
+@_mining
+@click.option(
+    "--start-from",
+    type=click.Choice(["base", "last"]),
+    help="Each round trains from the base (default) or from the last kept model.",
+)
+@click.option(
+    "--keep-negatives",
+    is_flag=True,
+    default=None,
+    help="A round also trains on the negatives of the rounds before it.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Default: 10 static, 3 transformer.")
 @click.option(
     "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."
@@ -215,7 +250,8 @@ def train(
 
     Without a TABLE: the collection as it was indexed, or else the bundled Korean sample.
     Every round mines hard negatives, trains, searches the development questions, and is kept only
-    if the gain is real. The test questions are looked at once, at the end.
+    if the gain is real. The test questions are looked at once, at the end. Decisions taken with
+    `dotbogi review` are used.
 
     \b
     dotbogi train
@@ -250,15 +286,125 @@ def train(
     else:
         _print_lines(["", *read, *run_lines(result)])
         if result.generation:
+            if not any(entry["kept"] for entry in result.dev[1:]):
+                click.echo("no round was better; weights and confidence were fitted for the model")
             click.echo(f"published generation {result.generation} in {workspace}")
         elif model := getattr(result, "model", None):
             click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
             click.echo(f"dotbogi index TABLE --model {model}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
-        path = place.rounds_folder / result.run / "report.html"
-        if path.is_file():  # a run on scored pairs has none
-            click.echo(f"report: {path}")
+        if (report := place.rounds_folder / result.run / "report.html").is_file():
+            click.echo(f"report: {report}")
+
+
+@main.command()
+@click.argument("table", required=False, type=click.Path(path_type=Path))
+@_workspace
+@_columns
+@_model
+@_mining
+@click.option("--seed", type=int, help="Of split and mining; that of the published model, or 42.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@_as_json
+def mine(
+    table: Path | None, workspace: str, out: Path, as_json: bool, seed: int | None, **options: Any
+) -> None:
+    """Mine hard negatives as train does, and write them into a folder.
+
+    \b
+    negatives.parquet     each with source, rank, scores, and the bound it passed
+    suspects.parquet      what was over the bound; the likeliest as review.csv
+    n-tuple.jsonl         for sentence-transformers
+    flagembedding.jsonl   for FlagEmbedding
+
+    The published model mines, else the one of --model, for the train side of the collection.
+
+    \b
+    dotbogi mine --out pool
+    dotbogi mine --out pool --negatives bm25:2,model:4,edit:1,random:1 --sampling near
+    """
+    from indexes import Workspace
+    from training.pool_folder import mine_to_folder
+    from training.report import review_lines, yield_lines
+
+    config, model = _mining_config(options), _model_config(options)
+    place = Workspace(workspace)
+    collection, counts, _ = _collection(table, place, options)
+    pool = mine_to_folder(
+        place, collection, out, config, seed=seed, model=model, progress=_shows_progress(as_json)
+    )
+    if as_json:
+        _print_json({"out": str(out), "rows": asdict(counts) if counts else None, **asdict(pool)})
+        return
+    _print_lines([*(counts.lines() if counts else []), *review_lines(pool.review)])
+    _print_lines(yield_lines(pool.yields))
+    click.echo(
+        f"{pool.pairs} pairs with {pool.negatives} negatives each, {pool.suspects} suspects: "
+        f"{', '.join(pool.files)} in {out}"
+    )
+
+
+@main.command()
+@_workspace
+@click.option("-n", "shown", type=click.IntRange(min=1), help="At most so many; 10, --out all.")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV file to write the list to.")
+@click.option(
+    "--import",
+    "filled",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A list with its column `decision` filled: yes, o, 맞음 or no, x, 틀림.",
+)
+@_as_json
+def review(
+    workspace: str, shown: int | None, out: Path | None, filled: Path | None, as_json: bool
+) -> None:
+    """Show the answers that may be right although nobody said so, and take decisions about them.
+
+    The last run left these out of its negatives, because they score as near to the question as
+    its known answer does. Its list is rounds/RUN/review.csv. The next train takes accepted ones
+    as right answers and rejected ones as negatives.
+
+    \b
+    dotbogi review
+    dotbogi review --out suspects.csv
+    dotbogi review --import suspects.csv
+    """
+    from indexes import UsageError, Workspace
+    from training.review import import_review, last_review, save_review
+
+    place = Workspace(workspace)
+    if filled:
+        if shown or out:
+            raise UsageError("--import goes alone, without -n and --out.")
+        found = import_review(place, filled)
+        if as_json:
+            _print_json(asdict(found))
+            return
+        click.echo(
+            f"{found.right} right, {found.wrong} wrong, {found.undecided} undecided; "
+            f"{found.changed} decided otherwise before"
+        )
+        _print_lines(f"not in this workspace: {row}" for row in found.unknown)
+        return
+    run, suspects = last_review(place)
+    listed = suspects[:shown] if shown or out else suspects[:10]
+    if out:
+        save_review(listed, out)
+    if as_json:
+        _print_json({"run": run, "count": len(suspects), "suspects": [asdict(s) for s in listed]})
+        return
+    click.echo(f"{run}: {len(suspects)} answers may be right although nobody said so")
+    if out:
+        click.echo(f"the first {len(listed)} in {out}")
+        return
+    for suspect in listed:
+        click.echo(f"{suspect.question}")
+        click.echo(f"  {suspect.cosine:.3f}  {suspect.answer}  [{suspect.answer_id}]")
+        click.echo(
+            click.style(f"  {suspect.known_cosine:.3f}  known: {suspect.known_answer}", dim=True)
+        )
 
 
 @main.command()
@@ -412,8 +558,8 @@ def fetch(name: str | None, as_json: bool) -> None:
         known = "pinned in dotbogi" if table.pinned else "trusted at the first fetch"
         click.echo(f"{table.name}: {table.path}{'' if table.new else ' (was there already)'}")
         click.echo(f"  sha256 {table.sha256}, {known}")
-    scored = f"train {first.name} --objective cosine"
-    click.echo(f"use it: dotbogi {scored if first.scored else f'index {first.name}'}")
+    use = f"train {first.name} --objective cosine" if first.scored else f"index {first.name}"
+    click.echo(f"use it: dotbogi {use}")
 
 
 def _list_sets(as_json: bool) -> None:
@@ -584,9 +730,8 @@ def _collection(
     public = _public_table(table)
     if public and public.scored and columns.answer is None:
         raise UsageError(
-            f"{public.name}: sentence pairs with a score, not questions with answers. Train on "
-            "them with --objective cosine, or name a set of questions and answers (dotbogi fetch "
-            "lists them), or --answer-column."
+            f"{public.name}: sentence pairs with a score, not questions with answers. Name a set "
+            "of questions and answers (dotbogi fetch lists them), or --answer-column."
         )
     read = read_table(public.path if public else table or SAMPLE_PATH, columns)
     collection, counts = build_collection(read)
@@ -661,15 +806,13 @@ def _train_on_scores(
         second=options["answer_column"],
         score=options["score_column"],
     )
-    public = _public_table(table)
-    pairs = read_scored_table(public.path if public else table, columns)
-    source = {"table": public.name if public else str(table.resolve()), **asdict(pairs.columns)}
-    test = None
-    if given := options["test_table"]:
-        public = _public_table(given)
-        test = read_scored_table(public.path if public else given, pairs.columns)
-        source["test_table"] = public.name if public else str(given.resolve())
-    loop = config(source)
+    given = options["test_table"]
+    files = [public.path if (public := _public_table(t)) else t for t in (table, given)]
+    assert files[0]
+    pairs = read_scored_table(files[0], columns)
+    test = read_scored_table(files[1], pairs.columns) if files[1] else None
+    source = {"table": str(table), **asdict(pairs.columns)}
+    loop = config({**source, "test_table": str(given)} if given else source)
     split = split_scored(pairs.pairs, seed=loop.seed, test=test.pairs if test else None)
     result = run_similarity(place, split, loop, model=model, progress=progress)
     return [*pairs.lines(), *(test.lines() if test else []), *split.lines()], result
@@ -685,20 +828,34 @@ def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
 
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
-    from training import LoopConfig, MiningConfig
-    from training.negatives import parse_quotas
+    from training import LoopConfig
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}
 
-    quotas = options["negatives"]
-    mining = MiningConfig(quotas=parse_quotas(quotas)) if quotas else MiningConfig()
-    loop = given("rounds", "patience", "seed")
+    mining = _mining_config(options)
+    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives")
     fit = given(
         "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
     )  # fmt: skip
     return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
+
+
+def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":
+    from indexes import UsageError
+    from training.negatives import MiningConfig, parse_quotas
+
+    settings = {n: options[n] for n in ("window", "sampling") if options[n] is not None}
+    if options["negatives"] is not None:
+        settings["quotas"] = parse_quotas(options["negatives"])
+    bounds = {"bound": options["bound"], "bound_absolute": options["bound_absolute"]}
+    given = [name for name, value in bounds.items() if value is not None]
+    if len(given) + bool(options["no_bound"]) > 1:
+        raise UsageError("--bound, --bound-absolute and --no-bound: one of them at most.")
+    if given or options["no_bound"]:
+        settings |= bounds
+    return MiningConfig(**settings)
 
 
 def _reason_lines(reason: "Explanation") -> list[str]:

@@ -98,7 +98,7 @@ def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> No
         "started", "evaluated", "mined", "trained", "evaluated", "tested", "published", "ended",
     ]  # fmt: skip
     mined = events[2]
-    assert set(mined["yields"]) == {"bm25", "model", "random"}
+    assert set(mined["yields"]) == {"bm25", "random"}
     assert events[3]["fit"]["epochs"] == 10
     assert all(event["time"] for event in events)
     assert (folder / "negatives-1.parquet").is_file()

@@ -2,7 +2,8 @@
 
 from training.evaluation import Evaluation, Query, evaluate, queries_of
 from training.loop import resume_loop, run_loop, run_similarity
-from training.negatives import MiningConfig, mine
+from training.mining import mine
+from training.negatives import MiningConfig
 from training.rounds import LoopConfig, LoopResult
 from training.similarity import SimilarityResult
 

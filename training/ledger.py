@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from indexes.errors import DamagedError
+from indexes.store import Workspace
 
 
 class Ledger:
@@ -69,3 +70,11 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise DamagedError(f"{path}, line {number}: not JSON.") from error
     return events
+
+
+def published_by(workspace: Workspace, run: str) -> str | None:
+    """Return the published generation if it is this run's: it may have been cut off after that."""
+    if workspace.current_name() is None:
+        return None
+    generation = workspace.current()
+    return generation.name if (generation.manifest["fitted"] or {}).get("run") == run else None

@@ -23,11 +23,12 @@ from search.models import (
     source_folder,
 )
 from search.publish import all_texts
+from training.decisions import apply_decisions, read_decisions, review_counts
 from training.ledger import Ledger
 from training.negatives import MiningConfig
 from training.objectives import SCORED, check_objective, model_kind
 from training.report import write_report
-from training.rounds import LoopConfig, LoopResult, Run, run_names
+from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
 from training.scored import ScoredSplit, open_pairs, save_pairs
 from training.similarity import SimilarityResult, SimilarityRun
 from training.split import split_collection
@@ -57,7 +58,8 @@ def run_loop(
         DotbogiError: there are too few questions to split.
         LockedError: another process is writing to the workspace.
     """
-    split = split_collection(collection, seed=config.seed)
+    applied = apply_decisions(collection, read_decisions(workspace.folder))
+    split = split_collection(applied.collection, seed=config.seed)
     _check_models(workspace, config.fit, model)
     _check_enough(split)
     with workspace.writing():
@@ -75,7 +77,11 @@ def run_loop(
         with _new_run(workspace) as (staged, folder):
             save_collection(split, staged)
             write_json(staged / "config.json", asdict(config))
-            _save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
+            write_json(
+                staged / REVIEW_FILE,
+                {"counts": review_counts(applied, split), "rejected": applied.rejected},
+            )
+            save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
             check_objective(config.fit, model_kind(staged / "base", config.model.name))
             if guide := config.fit.get("guide"):
                 save_model(ModelConfig(name=guide), [], staged / "guide")
@@ -114,7 +120,7 @@ def run_similarity(
             save_pairs(split.pairs, staged)
             write_json(staged / "config.json", asdict(config))
             texts = [text for pair in split.only("train") for text in (pair.first, pair.second)]
-            _save_base(published, texts, config.model, staged / "base")
+            save_base(published, texts, config.model, staged / "base")
             check_objective(config.fit, model_kind(staged / "base", config.model.name))
             before = read_trained_on(published.folder) if published else frozenset()
             write_json(staged / "trained.json", sorted(before))
@@ -237,7 +243,7 @@ def _check_same_split(published: Generation, config: LoopConfig) -> None:
         )
 
 
-def _save_base(
+def save_base(
     published: Generation | None, texts: Sequence[str], model: ModelConfig, folder: Path
 ) -> None:
     """Write the model that the run starts from.

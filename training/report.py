@@ -38,13 +38,7 @@ def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
         raise UsageError(f"{workspace.folder}: no run to report on. Start one: dotbogi train")
     if run is not None and run not in runs:
         raise UsageError(f"{workspace.folder}: no run {run!r}; the last one is {runs[-1]}.")
-    folder = workspace.rounds_folder / (run or runs[-1])
-    if (folder / "pairs.parquet").is_file():
-        raise UsageError(
-            f"{folder.name}: a run on scored pairs has no report; its figures are in "
-            f"{folder / 'ledger.jsonl'}."
-        )
-    return write_report(folder)
+    return write_report(workspace.rounds_folder / (run or runs[-1]))
 
 
 def write_report(folder: Path) -> WrittenReport:
@@ -78,6 +72,7 @@ def loop_lines(result: LoopResult) -> list[str]:
     lines = [
         f"{result.run}: {counts['train']} train, {counts['dev']} development, "
         f"{counts['test']} test questions",
+        *review_lines(result.review),
         "",
         "development questions, round by round",
         *metrics_table({_round_label(entry): entry["metrics"] for entry in result.dev}),
@@ -99,7 +94,45 @@ def loop_lines(result: LoopResult) -> list[str]:
     ]
     if confidence := test["confidence"]:
         lines.append(_confidence_line(confidence))
-    return lines
+    return [*lines, result.ended_early] if result.ended_early else lines
+
+
+def review_lines(counts: Mapping[str, Any]) -> list[str]:
+    """Return what became of the decisions about suspects; nothing if there were none."""
+    accepted = counts["accepted"]
+    parts = [
+        f"{sum(accepted.values())} accepted ({accepted['train']} train)",
+        f"{counts['rejected']} rejected",
+    ]
+    notes = {
+        "rejected_used": "negatives from these",
+        "withdrawn": "accepted before and rejected now",
+        "overruled": "rejected but in the table",
+        "unmatched": "not in this collection",
+    }
+    parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts.get(name)]
+    decided = any(accepted.values()) or any(counts[n] for n in counts if n != "accepted")
+    return ["review: " + ", ".join(parts)] if decided else []
+
+
+def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a table of what each source gave."""
+    names = next(iter(yields.values()), {})
+    lines = [f"{'':6}" + "".join(f"{name.replace('_', ' '):>12}" for name in names)]
+    return lines + [
+        f"{source:6}" + "".join(f"{count:12}" for count in counts.values())
+        for source, counts in yields.items()
+    ]
+
+
+def _confidence_line(confidence: Mapping[str, Any]) -> str:
+    if confidence["threshold"] > 1:
+        return "confidence: no share of the development questions was 90% right; none to advise"
+    return (
+        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
+        f"the test questions, {confidence['precision']:.0%} of their first answers right "
+        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
+    )
 
 
 def run_lines(result: LoopResult | SimilarityResult) -> list[str]:
@@ -128,16 +161,6 @@ def similarity_lines(result: SimilarityResult) -> list[str]:
         f"{name} gain: {gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})"
         for name, gain in gains.items()
     ]
-
-
-def _confidence_line(confidence: Mapping[str, Any]) -> str:
-    if confidence["threshold"] > 1:
-        return "confidence: no share of the development questions was 90% right; none to advise"
-    return (
-        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
-        f"the test questions, {confidence['precision']:.0%} of their first answers right "
-        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
-    )
 
 
 def _round_label(entry: Mapping[str, Any]) -> str:

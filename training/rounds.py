@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from indexes.analyzer import Analyzer
 from indexes.collection import Collection, open_collection
@@ -31,22 +31,19 @@ from training.evaluation import (
     write_trec,
 )
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger
-from training.negatives import (
-    MiningConfig,
-    Negative,
-    mine,
-    open_negatives,
-    save_negatives,
-    train_side,
-)
+from training.ledger import Ledger, published_by
+from training.mining import describe_yields, mine
+from training.negatives import MiningConfig, Negative, train_side
+from training.negatives_file import open_negatives, save_negatives
 from training.objectives import model_kind
 from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality
+from training.review import LISTED, last_review, save_review
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
+REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +54,8 @@ class LoopConfig:
 
     rounds: int = 2
     patience: int = 1  # rounds dropped in a row before the loop ends
+    start_from: Literal["base", "last"] = "base"  # of each fit: the base, or the last kept model
+    keep_negatives: bool = False  # train on those of earlier rounds as well
     seed: int = 42  # of the split, the mining and the fits
     mining: MiningConfig = field(default_factory=MiningConfig)
     fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
@@ -75,6 +74,8 @@ class LoopResult:
     dev: list[Mapping[str, Any]]  # round 0 first: {round, metrics, kept, interval, …}
     test: Mapping[str, Any]  # {base, kept, interval, slices}
     generation: str | None  # published at the end; None if nothing was
+    review: Mapping[str, Any]  # decisions that were there when the run began, and their use
+    ended_early: str | None = None  # why not all rounds were taken
 
 
 class Run:
@@ -94,6 +95,9 @@ class Run:
         self.dev = queries_of(collection.only(["dev"]).questions)
         self.test = queries_of(collection.only(["test"]).questions)
         self.ledger = Ledger(folder)
+        self.review: Mapping[str, Any] = json.loads(
+            (folder / REVIEW_FILE).read_text(encoding="utf-8")
+        )
 
     def go(self) -> LoopResult:
         """Take every step that has not been taken yet."""
@@ -103,6 +107,7 @@ class Run:
                 "started",
                 config=asdict(self.config),
                 questions=counts,
+                review=self.review["counts"],
                 fingerprints=self._fingerprints(),
                 libraries=library_versions(),
             )
@@ -115,20 +120,25 @@ class Run:
         best = rounds[0]
         incumbent = self._incumbent(rounds[0])
         drops = 0
+        ended_early = None
         for number in range(1, self.config.rounds + 1):
             # An untrained model has no opinion on negatives; even a dropped one has.
             miner = best if best["trained"] else rounds[-1]
-            done = self._round(number, miner, incumbent)
+            done = self._round(number, miner, incumbent, best["round"])
             rounds.append(done)
             if done["kept"]:
                 best, incumbent, drops = done, done, 0
             else:
                 drops += 1
-                if drops >= self.config.patience:
+                if drops >= self.config.patience and number < self.config.rounds:
+                    ended_early = f"ended after round {number} of {self.config.rounds}: no gain"
                     break
         test = self.ledger.get("tested") or self._final_test(rounds[0], best)
-        generation = self._publish(best)
-        return LoopResult(self.folder.name, counts, list(rounds), test, generation)
+        generation = self._publish(best, ended_early)
+        return LoopResult(
+            self.folder.name, counts, list(rounds), test, generation, self._use_of_review(),
+            ended_early,
+        )  # fmt: skip
 
     def _fingerprints(self) -> dict[str, str]:
         files = ("answers.parquet", "questions.parquet")
@@ -162,13 +172,17 @@ class Run:
         return self.ledger.add("incumbent", generation=name, **facts)
 
     def _round(
-        self, number: int, miner: Mapping[str, Any], incumbent: Mapping[str, Any]
+        self,
+        number: int,
+        miner: Mapping[str, Any],
+        incumbent: Mapping[str, Any],
+        last_kept: int,
     ) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", number)
         if known:
             return known
         negatives = self._mine(number, miner)
-        self._fit(number, negatives)
+        self._fit(number, negatives, last_kept if self.config.start_from == "last" else 0)
         encoder = open_encoder(self._model_folder(number), progress=self.progress)
         found, facts = self._measure(encoder, f"dev-{number}.parquet")
         interval = paired_bootstrap(
@@ -184,13 +198,24 @@ class Run:
         return entry
 
     def _mine(self, number: int, miner: Mapping[str, Any]) -> list[Negative]:
+        """Return the negatives of a round: the new ones, and the earlier ones if they are kept."""
         path = self.folder / f"negatives-{number}.parquet"
+        earlier: list[Negative] = []
+        if self.config.keep_negatives:
+            for before in range(1, number):
+                earlier += open_negatives(self.folder / f"negatives-{before}.parquet")
         if self.ledger.get("mined", number):
-            return open_negatives(path)
+            return open_negatives(path) + earlier
         started = time.monotonic()
         encoder = open_encoder(self._model_folder(miner["round"]), progress=self.progress)
-        mining = replace(self.config.mining, seed=self.config.seed + number)
-        mined = mine(self.collection, encoder, Analyzer(self.config.index.analyzer), mining)
+        mined = mine(
+            self.collection,
+            encoder,
+            Analyzer(self.config.index.analyzer),
+            replace(self.config.mining, seed=self.config.seed + number),
+            rejected=map(tuple, self.review["rejected"]),
+            earlier=earlier,
+        )
         negatives = list(mined.all())
         save_negatives(negatives, path)
         save_negatives(mined.suspects, self.folder / f"suspects-{number}.parquet")
@@ -198,17 +223,27 @@ class Run:
         self.ledger.add(
             "mined", number, yields=mined.counts, suspects=len(mined.suspects), seconds=seconds
         )
-        logger.info("round %d: %s", number, _describe_yield(mined.counts))
-        return negatives
+        logger.info("round %d: %s", number, describe_yields(mined.counts))
+        return negatives + earlier
 
-    def _fit(self, number: int, negatives: Sequence[Negative]) -> None:
+    def _use_of_review(self) -> dict[str, Any]:
+        """Return the counts of the decisions, and how many negatives of a round came of them."""
+        mined = self.ledger.get("mined", 1)
+        used = mined["yields"].get("review", {}).get("kept", 0) if mined else 0
+        return {**self.review["counts"], "rejected_used": used}
+
+    def _fit(self, number: int, negatives: Sequence[Negative], start: int) -> None:
+        """Train the round's model from that of round `start`."""
         if self.ledger.get("trained", number):
             return
         from training.finetune import finetune  # imports torch: seconds
 
         started = time.monotonic()
-        base = self.folder / "base"
-        settings = fit_config(model_kind(base, self.config.model.name), self.config.fit)
+        base = self._model_folder(start)
+        # A round's model is no longer from nothing, whatever the first one was made from.
+        settings = fit_config(
+            model_kind(base, self.config.model.name if start == 0 else ""), self.config.fit
+        )
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -221,7 +256,13 @@ class Run:
         )
         seconds = _seconds_since(started)
         self.ledger.add(
-            "trained", number, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
+            "trained",
+            number,
+            start=start,
+            fit=asdict(settings),
+            rows=len(rows),
+            log=log,
+            seconds=seconds,
         )
         logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
 
@@ -260,7 +301,7 @@ class Run:
             seconds=_seconds_since(started),
         )
 
-    def _publish(self, best: Mapping[str, Any]) -> str | None:
+    def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
         Where no round was kept, the model stays; what was fitted for it, the hybrid's weights and
@@ -283,7 +324,9 @@ class Run:
             entry = self.ledger.add(
                 "published", generation=generation.name, seconds=_seconds_since(started)
             )
-        self.ledger.add("ended")
+        _, suspects = last_review(self.workspace)
+        save_review(suspects[:LISTED], self.folder / "review.csv")
+        self.ledger.add("ended", early=ended_early)
         for pattern in ("base", "guide", "round-*"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path)
@@ -305,12 +348,8 @@ class Run:
         )
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        if self.workspace.current_name() is None:
-            return None
-        generation = self.workspace.current()
-        if (generation.manifest["fitted"] or {}).get("run") != self.folder.name:
-            return None
-        return self.ledger.add("published", generation=generation.name)
+        name = published_by(self.workspace, self.folder.name)
+        return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
@@ -379,7 +418,7 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
     texts = {answer.id: answer.text for answer in collection.answers}
     mined: dict[tuple[str, str], list[str]] = defaultdict(list)
     for negative in negatives:
-        mined[negative.question, negative.positive_id].append(texts[negative.answer_id])
+        mined[negative.question, negative.positive_id].append(negative.text)
     return [
         TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
         for q in train_side(collection).questions
@@ -411,12 +450,3 @@ def _headline(entry: Mapping[str, Any]) -> float:
 def _log_metrics(what: str, evaluation: Evaluation) -> None:
     figures = ", ".join(f"{m} {evaluation.mean(m, GATE_METRIC):.3f}" for m in METHODS)
     logger.info("%s: dev %s of %d queries: %s", what, GATE_METRIC, len(evaluation.queries), figures)
-
-
-def _describe_yield(counts: Mapping[str, Mapping[str, int]]) -> str:
-    parts = [
-        f"{source} {c['kept']} of {c['asked']} asked ({c['over_bound']} over the bound)"
-        for source, c in counts.items()
-        if c["asked"] or c["kept"]
-    ]
-    return "negatives mined: " + ", ".join(parts)

@@ -11,14 +11,14 @@ from typing import Any
 
 from indexes.collection import Split, open_collection
 from indexes.dense import Vectors
-from indexes.store import Generation, Workspace
+from indexes.store import Workspace
 from search.encoders import open_encoder
 from search.index import IndexConfig, question_digest, read_weights
 from search.models import copy_model
-from search.publish import library_versions, publish_index
+from search.publish import publish_index
 from training.bootstrap import Interval
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger
+from training.ledger import Ledger, published_by
 from training.objectives import model_kind
 from training.rounds import LoopConfig
 from training.scored import ScoredPair
@@ -63,10 +63,7 @@ class SimilarityRun:
         """Take every step that has not been taken yet."""
         counts: dict[str, int] = {split: len(pairs) for split, pairs in self._pairs.items()}
         if not self.ledger.get("started"):
-            libraries = library_versions()
-            self.ledger.add(
-                "started", config=asdict(self.config), pairs=counts, libraries=libraries
-            )
+            self.ledger.add("started", config=asdict(self.config), pairs=counts)
         base = self.ledger.get("evaluated", 0) or self._evaluate(0, None)
         self._fit()
         tuned = self.ledger.get("evaluated", 1) or self._evaluate(1, self._incumbent(base))
@@ -162,15 +159,15 @@ class SimilarityRun:
                 self._model_folder(1).rename(kept)
             return None, str(kept)
         entry = self.ledger.get("published")
+        name = entry["generation"] if entry else published_by(self.workspace, self.folder.name)
+        if name is None:
+            name = self._publish_collection()
         if entry is None:
-            current = self.workspace.current()
-            before_a_cut = (current.manifest["training"] or {}).get("run") == self.folder.name
-            name = current.name if before_a_cut else self._publish_collection(current)
-            entry = self.ledger.add("published", generation=name)
-        return entry["generation"], None
+            self.ledger.add("published", generation=name)
+        return name, None
 
-    def _publish_collection(self, current: Generation) -> str:
-        """Index the collection with the new model; confidence was fitted for the old one."""
+    def _publish_collection(self) -> str:
+        current = self.workspace.current()
         before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
         now = {question_digest(t) for p in self._pairs["train"] for t in (p.first, p.second)}
         earlier = current.manifest["training"] if before else None
@@ -190,7 +187,7 @@ class SimilarityRun:
                 "model": asdict(self.config.model),
                 "source": current.manifest["source"],
                 "training": training,
-                "fitted": current.manifest["fitted"],  # the hybrid's weights stay
+                "fitted": training,
             },
             trained_on=before | now,
             weights=read_weights(current.folder),

@@ -1,0 +1,144 @@
+"""Decisions about suspected false negatives: kept in the workspace, applied to collections."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from indexes.collection import Collection, KnownQuestion, Split
+from indexes.errors import DamagedError
+from indexes.text import same_text_key
+
+Key = tuple[str, str]  # the normalised texts of a question and an answer
+Pair = tuple[str, str]  # a question and the id of an answer
+
+_FILE = "review.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether an answer is right for a question; both as texts, which outlive ids."""
+
+    question: str
+    answer: str
+    right: bool
+    time: str
+
+    @property
+    def key(self) -> Key:
+        """What is equal for two decisions about the same pair."""
+        return same_text_key(self.question), same_text_key(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A collection after review, and what became of the decisions."""
+
+    collection: Collection
+    accepted: list[Pair]
+    rejected: list[Pair]
+    withdrawn: int  # known questions that were accepted before and are rejected now
+    overruled: int  # rejected pairs that the table itself holds
+    unmatched: int  # decisions whose question or answer is not in the collection
+
+
+def read_decisions(workspace: Path) -> list[Decision]:
+    """Return every decision that was ever taken, oldest first; the last one about a pair holds.
+
+    Raises:
+        DamagedError: a line of the file cannot be read.
+    """
+    path = workspace / _FILE
+    if not path.is_file():
+        return []
+    decisions = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            decisions.append(Decision(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise DamagedError(
+                f"{path}, line {number}: not a decision. Remove the line, or import the list again."
+            ) from error
+    return decisions
+
+
+def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
+    """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
+    temporary = workspace / f".{_FILE}"
+    with temporary.open("w", encoding="utf-8") as file:
+        for decision in [*read_decisions(workspace), *new]:
+            file.write(json.dumps(asdict(decision), ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(workspace / _FILE)
+
+
+def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:
+    """Return the last decision about each pair."""
+    return {decision.key: decision for decision in decisions}
+
+
+def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Applied:
+    """Make accepted pairs known questions, and list the rejected ones.
+
+    A pair that was accepted once and is rejected now leaves the known questions again. A rejected
+    pair that the table itself holds stays known: the table is mended in the table.
+
+    Args:
+        collection: before it is split; a new known question goes where its typings go.
+        decisions: oldest first.
+    """
+    texts = {answer.id: same_text_key(answer.text) for answer in collection.answers}
+
+    def key_of(question: KnownQuestion) -> Key:
+        return same_text_key(question.text), texts[question.answer_id]
+
+    known = set(map(key_of, collection.questions))
+    right, wrong, unmatched = _matched(collection, decisions)
+    once_right = {decision.key for decision in decisions if decision.right}
+    withdrawn = {key for key in wrong if key in known and key in once_right}
+    overruled = {key for key in wrong if key in known and key not in once_right}
+    questions = [q for q in collection.questions if key_of(q) not in withdrawn]
+    questions += [KnownQuestion(*pair) for key, pair in right.items() if key not in known]
+    return Applied(
+        collection=replace(collection, questions=questions),
+        accepted=[*right.values()],
+        rejected=[pair for key, pair in wrong.items() if key not in overruled],
+        withdrawn=len(withdrawn),
+        overruled=len(overruled),
+        unmatched=unmatched,
+    )
+
+
+def _matched(
+    collection: Collection, decisions: Sequence[Decision]
+) -> tuple[dict[Key, Pair], dict[Key, Pair], int]:
+    """Return accepted and rejected pairs of the collection, and how many are not in it."""
+    answers: dict[str, str] = {}
+    for answer in collection.answers:
+        answers.setdefault(same_text_key(answer.text), answer.id)
+    questions = {same_text_key(question.text): question.text for question in collection.questions}
+    right: dict[Key, Pair] = {}
+    wrong: dict[Key, Pair] = {}
+    held = in_force(decisions)
+    for key, decision in held.items():
+        if key[0] in questions and key[1] in answers:
+            side = right if decision.right else wrong
+            side[key] = questions[key[0]], answers[key[1]]
+    return right, wrong, len(held) - len(right) - len(wrong)
+
+
+def review_counts(applied: Applied, split: Collection) -> dict[str, Any]:
+    """Return the counts of applied decisions; accepted pairs by the split of their question."""
+    splits = {same_text_key(question.text): question.split for question in split.questions}
+    accepted = Counter(splits[same_text_key(question)] for question, _ in applied.accepted)
+    return {
+        "accepted": {name: accepted[name] for name in get_args(Split)},
+        "rejected": len(applied.rejected),
+        "withdrawn": applied.withdrawn,
+        "overruled": applied.overruled,
+        "unmatched": applied.unmatched,
+    }

@@ -1,0 +1,52 @@
+"""Mined negatives in the forms that other tools train on."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from indexes.collection import Collection
+from indexes.text import same_text_key
+from training.mining import Mined
+from training.negatives import train_side
+
+
+def save_n_tuples(collection: Collection, mined: Mined, path: Path) -> None:
+    """Write n-tuples of sentence-transformers: anchor, positive, negative_1 … of each pair."""
+    texts = {answer.id: answer.text for answer in collection.answers}
+
+    def lines() -> Iterator[dict[str, str]]:
+        for (question, positive_id), row in mined.rows.items():
+            negatives = {f"negative_{i}": negative.text for i, negative in enumerate(row, 1)}
+            yield {"anchor": question, "positive": texts[positive_id], **negatives}
+
+    _write_lines(lines(), path)
+
+
+def save_flag_embedding(collection: Collection, mined: Mined, path: Path) -> None:
+    """Write the lines of FlagEmbedding: query, pos (all its right answers), neg.
+
+    A question has one line, however many answers it has.
+    """
+    texts = {answer.id: answer.text for answer in collection.answers}
+    right: dict[str, dict[str, None]] = defaultdict(dict)
+    for question in train_side(collection).questions:
+        right[same_text_key(question.text)][texts[question.answer_id]] = None
+    wrong: dict[str, dict[str, str]] = defaultdict(dict)
+    for (text, _), row in mined.rows.items():
+        of_question = wrong[text]
+        for negative in row:
+            of_question.setdefault(same_text_key(negative.text), negative.text)
+
+    def lines() -> Iterator[dict[str, Any]]:
+        for text, negatives in wrong.items():
+            pos = [*right[same_text_key(text)]]
+            yield {"query": text, "pos": pos, "neg": [*negatives.values()]}
+
+    _write_lines(lines(), path)
+
+
+def _write_lines(lines: Iterable[Mapping[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

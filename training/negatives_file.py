@@ -1,0 +1,30 @@
+"""Mined negatives as Parquet, with their provenance."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from training.negatives import Negative
+
+_TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosine": "double",
+          "bound": "double"}  # fmt: skip
+
+
+def save_negatives(negatives: Sequence[Negative], path: Path) -> None:
+    """Write negatives with their provenance as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [field.name for field in fields(Negative)]
+    schema = pa.schema([(name, _TYPES.get(name, "string")) for name in names])
+    columns = {name: [getattr(n, name) for n in negatives] for name in names}
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+    temporary.replace(path)
+
+
+def open_negatives(path: Path) -> list[Negative]:
+    """Read what `save_negatives` wrote."""
+    import pyarrow.parquet as pq
+
+    return [Negative(**row) for row in pq.ParquetFile(path).read().to_pylist()]

@@ -1,0 +1,163 @@
+"""Mining on its own: the pool in a folder, also in the forms that other tools train on."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from indexes.analyzer import Analyzer
+from indexes.collection import Collection
+from indexes.errors import DotbogiError, UsageError
+from indexes.store import Generation, Workspace, digest, write_json
+from search.encoders import open_encoder
+from search.index import IndexConfig
+from search.models import ModelConfig, check_model
+from search.publish import all_texts
+from training.decisions import Decision, apply_decisions, read_decisions, review_counts
+from training.exports import save_flag_embedding, save_n_tuples
+from training.loop import save_base
+from training.mining import Mined, mine
+from training.negatives import MiningConfig, train_side
+from training.negatives_file import save_negatives
+from training.review import LISTED, list_suspects, save_review
+from training.split import split_collection
+
+_RECORD = "mining.json"  # settings, yields and the files' digests; the mark of such a folder
+
+
+@dataclass(frozen=True, slots=True)
+class MinedPool:
+    """What `mine_to_folder` gave."""
+
+    pairs: int
+    negatives: int  # of each pair
+    yields: Mapping[str, Mapping[str, int]]
+    suspects: int
+    review: Mapping[str, Any]  # what became of the decisions about suspects
+    files: list[str]
+
+
+def mine_to_folder(
+    workspace: Workspace,
+    collection: Collection,
+    folder: Path,
+    config: MiningConfig,
+    *,
+    seed: int | None = None,
+    model: ModelConfig | None = None,
+    progress: bool = False,
+) -> MinedPool:
+    """Mine the train side of a collection as `train` does, and write the pool into a folder.
+
+    Nothing is written into the workspace.
+
+    Args:
+        workspace: whose published model mines and whose decisions are used.
+        collection: known questions and answers; split here.
+        folder: made, or written anew if it holds an earlier pool and nothing else.
+        config: quotas, window, bound and sampling.
+        seed: of split and mining; None takes that of the published model, else 42.
+        model: mines in place of the published one.
+        progress: show a bar while a large model encodes.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    _check_replaceable(folder)
+    if model:
+        check_model(model)
+    published = workspace.current() if workspace.current_name() else None
+    training = published.manifest["training"] if published else None
+    seed = (training["seed"] if training else 42) if seed is None else seed
+    decisions = read_decisions(workspace.folder)
+    applied = apply_decisions(collection, decisions)
+    split = split_collection(applied.collection, seed=seed)
+    if not train_side(split).questions:
+        raise DotbogiError("the collection has no train question to mine for.")
+    config = replace(config, seed=seed)
+    mined, fingerprint = _mine(published, split, config, applied.rejected, model, progress)
+    counts = review_counts(applied, split)
+    record = {
+        "config": asdict(config),
+        "model_fingerprint": fingerprint,
+        "yields": mined.counts,
+        "review": counts,
+    }
+    files, suspects = _write(folder.resolve(), split, mined, decisions, record)
+    negatives = len(next(iter(mined.rows.values())))
+    return MinedPool(len(mined.rows), negatives, mined.counts, suspects, counts, files)
+
+
+def _write(
+    folder: Path,
+    split: Collection,
+    mined: Mined,
+    decisions: Sequence[Decision],
+    record: Mapping[str, Any],
+) -> tuple[list[str], int]:
+    """Write the pool aside and give it its name; return its files and the length of the list."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        staged = Path(temporary) / "pool"
+        staged.mkdir()
+        save_negatives([*mined.all()], staged / "negatives.parquet")
+        save_negatives(mined.suspects, staged / "suspects.parquet")
+        suspects = list_suspects(mined.suspects, split, decisions)
+        save_review(suspects[:LISTED], staged / "review.csv")
+        save_n_tuples(split, mined, staged / "n-tuple.jsonl")
+        save_flag_embedding(split, mined, staged / "flagembedding.jsonl")
+        files = {path.name: digest(path) for path in sorted(staged.iterdir())}
+        write_json(staged / _RECORD, {**record, "files": files})
+        if folder.exists():
+            folder.rename(Path(temporary) / "before")
+        staged.rename(folder)
+    return [*files], len(suspects)
+
+
+def _mine(
+    published: Generation | None,
+    split: Collection,
+    config: MiningConfig,
+    rejected: Iterable[tuple[str, str]],
+    model: ModelConfig | None,
+    progress: bool,
+) -> tuple[Mined, str]:
+    """Return what was mined, and the fingerprint of the model that mined."""
+    index = IndexConfig(**published.manifest["index"]) if published else IndexConfig()
+    if model is None and published:
+        named = ModelConfig(**published.manifest["model"])
+    else:
+        named, published = model or ModelConfig(), None
+    with tempfile.TemporaryDirectory() as temporary:
+        base = Path(temporary) / "model"
+        save_base(published, all_texts(split.only(["train"])), named, base)
+        encoder = open_encoder(base, progress=progress)
+        analyzer = Analyzer(index.analyzer)
+        return mine(split, encoder, analyzer, config, rejected=rejected), encoder.fingerprint
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse a folder with anything in it but an untouched pool: it may be somebody's work."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"--out {folder}: a file; expected a folder to write into.")
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return
+    try:
+        files = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"--out {folder}: not empty, and not written by mine. Name an empty or new folder."
+        ) from None
+    changed = names ^ {*files, _RECORD} or {
+        name for name, stated in files.items() if digest(folder / name) != stated
+    }
+    if changed:
+        raise UsageError(
+            f"--out {folder}: {min(changed)} has changed since mine wrote it. Import it if it is "
+            "the review list (dotbogi review --import), and name another folder."
+        )

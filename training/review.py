@@ -1,0 +1,225 @@
+"""The review of suspected false negatives: a list for people, and their decisions back."""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from indexes.collection import Collection, open_collection
+from indexes.errors import DamagedError, UsageError
+from indexes.records import quoted, read_records
+from indexes.store import Workspace
+from indexes.text import same_text_key
+from training.decisions import Decision, Key, in_force, read_decisions, save_decisions
+from training.negatives import Negative
+from training.negatives_file import open_negatives
+
+LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down
+
+RIGHT = ("accept", "yes", "y", "1", "o", "맞음")
+WRONG = ("reject", "no", "n", "0", "x", "틀림")
+
+# What a spreadsheet would compute, and what has been neutralised before.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An answer that scores so near the known right one that it may be right as well."""
+
+    question: str
+    answer: str
+    answer_id: str
+    known_answer: str
+    cosine: float
+    known_cosine: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a list brought back."""
+
+    right: int
+    wrong: int
+    changed: int  # of these, how many had been decided the other way before
+    undecided: int
+    unknown: list[str]  # rows that name no question or answer of the workspace
+
+
+def list_suspects(
+    suspects: Sequence[Negative], collection: Collection, decisions: Sequence[Decision]
+) -> list[Suspect]:
+    """Return the suspects nobody has decided about, the furthest above their positive first.
+
+    Args:
+        suspects: of one mining.
+        collection: whose answers they are.
+        decisions: pairs in these are left out.
+    """
+    texts = {answer.id: answer.text for answer in collection.answers}
+    keys = {text: same_text_key(text) for s in suspects for text in (s.question, s.text)}
+    seen = set(in_force(decisions))
+    listed = []
+    for suspect in sorted(
+        suspects, key=lambda s: (s.positive_cosine - s.cosine, s.question, s.answer_id)
+    ):
+        key = keys[suspect.question], keys[suspect.text]
+        if key not in seen:
+            seen.add(key)
+            listed.append(
+                Suspect(
+                    question=suspect.question,
+                    answer=suspect.text,
+                    answer_id=suspect.answer_id,
+                    known_answer=texts[suspect.positive_id],
+                    cosine=round(suspect.cosine, 4),
+                    known_cosine=round(suspect.positive_cosine, 4),
+                    source=suspect.source,
+                )
+            )
+    return listed
+
+
+def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
+    """Return the last run that mined and the suspects of its last round, as `list_suspects` does.
+
+    Its last round alone: the later the model, the better its suspicions.
+
+    Raises:
+        UsageError: no run has mined yet.
+    """
+    path = _last_suspects(workspace)
+    if path is None:
+        raise UsageError(f"{workspace.folder}: no run has listed suspects yet. Run: dotbogi train")
+    decisions = read_decisions(workspace.folder)
+    suspects = list_suspects(open_negatives(path), open_collection(path.parent), decisions)
+    return path.parent.name, suspects
+
+
+def _last_suspects(workspace: Workspace) -> Path | None:
+    found = workspace.rounds_folder.glob("run-*/suspects-*.parquet")
+    return max(found, key=lambda p: (p.parent.name, len(p.name), p.name), default=None)
+
+
+def save_review(suspects: Sequence[Suspect], path: Path) -> None:
+    """Write the list as CSV that spreadsheets open; people fill the first column."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", encoding="utf-8-sig", newline="") as file:  # Excel wants the mark
+        writer = csv.writer(file)
+        writer.writerow(["decision", *(field.name for field in fields(Suspect))])
+        for suspect in suspects:
+            cells = (c if isinstance(c, float) else _neutral(c) for c in asdict(suspect).values())
+            writer.writerow(["", *cells])
+    temporary.replace(path)
+
+
+def import_review(workspace: Workspace, path: Path) -> Imported:
+    """Take the decisions of a list into the workspace; the last one about a pair holds.
+
+    Args:
+        workspace: whose next run uses them.
+        path: a list as `save_review` wrote it, with the column `decision` filled, saved by any
+            spreadsheet as CSV.
+
+    Raises:
+        UsageError: a column is missing, a decision cannot be read, or two rows contradict.
+        DamagedError: rows cannot be read.
+        LockedError: another process is writing to the workspace.
+    """
+    records = read_records(path)
+    missing = [name for name in ("decision", "question", "answer") if name not in records.names]
+    if missing:
+        raise UsageError(
+            f"{path}: no column {missing[0]!r} among {quoted(records.names)}. Expected a list "
+            "that train, mine or review --out wrote."
+        )
+    if records.skipped:
+        raise DamagedError(f"{path}: {next(iter(records.skipped))}.")
+    decisions, undecided, unknown = _decisions(path, records.rows, _Known(workspace))
+    with workspace.writing():
+        held = in_force(read_decisions(workspace.folder))
+        if decisions:
+            save_decisions(workspace.folder, decisions)
+    changed = sum(d.key in held and held[d.key].right != d.right for d in decisions)
+    right = sum(decision.right for decision in decisions)
+    return Imported(right, len(decisions) - right, changed, undecided, unknown)
+
+
+def _decisions(
+    path: Path, rows: Sequence[Mapping[str, str]], known: "_Known"
+) -> tuple[list[Decision], int, list[str]]:
+    """Return the decisions of a list's rows, how many rows have none, and the unknown pairs."""
+    taken: dict[Key, tuple[Decision, int]] = {}
+    undecided = 0
+    unknown = []
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for number, row in enumerate(rows, 2):
+        right = _right(path, number, row["decision"])
+        pair = known.pair(row)
+        if right is None:
+            undecided += 1
+        elif pair is None:
+            unknown.append(f"row {number}: {row.get('question', '')!r}, {row.get('answer', '')!r}")
+        else:
+            decision = Decision(*pair, right, now)
+            before, line = taken.setdefault(decision.key, (decision, number))
+            if before.right != right:
+                raise UsageError(
+                    f"{path}, rows {line} and {number}: one pair is right and wrong "
+                    f"({decision.question!r}). Leave one of the two."
+                )
+    return [decision for decision, _ in taken.values()], undecided, unknown
+
+
+class _Known:
+    """The questions and answers that a list may name: of what is published, and of the last run."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        folders = [workspace.current().folder] if workspace.current_name() else []
+        if path := _last_suspects(workspace):
+            folders.append(path.parent)
+        if not folders:
+            raise UsageError(
+                f"{workspace.folder}: nothing is indexed here yet. Run: dotbogi index TABLE"
+            )
+        self._questions: dict[str, str] = {}
+        self._answers: dict[str, str] = {}
+        self._by_id: dict[str, str] = {}
+        for collection in map(open_collection, folders):
+            self._questions.update({same_text_key(q.text): q.text for q in collection.questions})
+            self._answers.update({same_text_key(a.text): a.text for a in collection.answers})
+            self._by_id.update({answer.id: answer.text for answer in collection.answers})
+
+    def pair(self, row: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the question and the answer of a row as the collection has them.
+
+        An answer is known by its text, or by its id where a spreadsheet has spoiled the text.
+        """
+        question = self._questions.get(same_text_key(_restored(row.get("question", ""))))
+        answer = self._answers.get(same_text_key(_restored(row.get("answer", ""))))
+        if answer is None:
+            answer = self._by_id.get(_restored(row.get("answer_id", "")).strip())
+        return (question, answer) if question is not None and answer is not None else None
+
+
+def _right(path: Path, number: int, cell: str) -> bool | None:
+    word = unicodedata.normalize("NFKC", cell).strip().casefold()
+    if word and word not in RIGHT + WRONG:
+        raise UsageError(
+            f"{path}, row {number}: the decision {cell!r} is none of {', '.join(RIGHT)} (right) "
+            f"or {', '.join(WRONG)} (wrong). Leave the cell empty to leave it undecided."
+        )
+    return word in RIGHT if word else None
+
+
+def _neutral(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def _restored(cell: str) -> str:
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
