@@ -264,7 +264,7 @@ def train(
     """
     from indexes import UsageError, Workspace
     from training import resume_loop
-    from training.report import run_lines
+    from training.lines import run_lines
 
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
@@ -325,8 +325,8 @@ def mine(
     dotbogi mine --out pool --negatives bm25:2,model:4,edit:1,random:1 --sampling near
     """
     from indexes import Workspace
+    from training.lines import review_lines, yield_lines
     from training.pool_folder import mine_to_folder
-    from training.report import review_lines, yield_lines
 
     config, model = _mining_config(options), _model_config(options)
     place = Workspace(workspace)
@@ -490,7 +490,7 @@ def evaluate(
     from search import Searcher
     from search.fusion import METHODS
     from training.evaluation import evaluate_table, write_trec
-    from training.report import metrics_table
+    from training.lines import metrics_table
 
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; expected a folder to write into.")

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.edits import EDIT_KINDS, Edit, Editor, last_predicate
-from training.morphemes import (
+from training.edits import EDIT_KINDS, Edit, Editor
+from training.edits.editor import last_predicate
+from training.edits.morphemes import (
     Change,
     Morph,
     analyse,
@@ -16,9 +17,9 @@ from training.morphemes import (
     reads_back,
     splice,
 )
-from training.polarity import change_polarity
-from training.swaps import arguments, main_verb, put_word
-from training.tense import TENSES, change_tense
+from training.edits.polarity import change_polarity
+from training.edits.swaps import arguments, main_verb, put_word
+from training.edits.tense import TENSES, change_tense
 
 GOLDEN = Path(__file__).parent / "data" / "edits.tsv"
 

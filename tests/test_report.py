@@ -22,12 +22,12 @@ from training import LoopConfig, MiningConfig, run_loop
 from training.bootstrap import mean_intervals, paired_bootstrap
 from training.evaluation import METRICS
 from training.ledger import read_events
-from training.mined import read_mining
 from training.report import report_on, write_report
-from training.report_data import read_run
-from training.report_md import code
-from training.report_text import summary
-from training.slices import length_of, politeness_of
+from training.report.data import read_run
+from training.report.markdown import code
+from training.report.mined import read_mining
+from training.report.slices import length_of, politeness_of
+from training.report.text import summary
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

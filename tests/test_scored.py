@@ -273,3 +273,6 @@ def test_the_command_tells_what_was_left_out_and_where_the_model_is(tmp_path: Pa
     model = tmp_path / "w" / "rounds" / "run-0001" / "model"
     assert f"dotbogi index TABLE --model {model}" in result.stdout
     assert (model / "modules.json").is_file()
+    report = CliRunner().invoke(main, ["report", "-w", str(tmp_path / "w")])
+    assert report.exit_code == 2
+    assert "a run on scored pairs has no report" in report.stderr

@@ -13,11 +13,11 @@ from indexes.collection import Collection, open_collection
 from indexes.errors import UsageError
 from search.fusion import METHODS
 from training.bootstrap import Interval, mean_intervals
-from training.comparison import Comparison, compare
 from training.evaluation import METRICS
 from training.ledger import read_events
-from training.mined import Mining, read_mining
 from training.outcomes import Outcomes, open_outcomes
+from training.report.comparison import Comparison, compare
+from training.report.mined import Mining, read_mining
 
 Figures = Mapping[str, Mapping[str, Interval]]  # method → metric → mean with its interval
 Event = Mapping[str, Any]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from training.endings import StemKind, ending, family
-from training.morphemes import Morph, is_symbol
+from training.edits.endings import StemKind, ending, family
+from training.edits.morphemes import Morph, is_symbol
 
 _STEMS = ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA")
 _LINKS = ("어", "고", "지", "게")  # between a verb and its auxiliary

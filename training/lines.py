@@ -1,58 +1,13 @@
-"""What a run or an evaluation came to: lines for a person, and the report's files."""
+"""What a run or an evaluation came to, as lines for a person at a terminal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from indexes.errors import UsageError
-from indexes.store import Workspace
 from training.evaluation import METRICS
-from training.report_data import read_run
-from training.report_html import render_html
-from training.report_md import render_markdown
-from training.rounds import LoopResult, run_names
+from training.rounds import LoopResult
 from training.similarity import SimilarityResult
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenReport:
-    """Where the report of a run is."""
-
-    run: str
-    html: Path
-    markdown: Path
-
-
-def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
-    """Write the report of a run, or of the last one, from the files in its folder.
-
-    Raises:
-        UsageError: there is no such run, or it has measured nothing yet.
-        DamagedError: one of its files is not what was written.
-    """
-    runs = run_names(workspace)
-    if not runs:
-        raise UsageError(f"{workspace.folder}: no run to report on. Start one: dotbogi train")
-    if run is not None and run not in runs:
-        raise UsageError(f"{workspace.folder}: no run {run!r}; the last one is {runs[-1]}.")
-    return write_report(workspace.rounds_folder / (run or runs[-1]))
-
-
-def write_report(folder: Path) -> WrittenReport:
-    """Write report.html and report.md into a run's folder; the same files give the same bytes."""
-    report = read_run(folder)
-    written = WrittenReport(report.run, folder / "report.html", folder / "report.md")
-    for path, text in (
-        (written.html, render_html(report)),
-        (written.markdown, render_markdown(report)),
-    ):
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    return written
 
 
 def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:

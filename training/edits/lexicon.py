@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from random import Random
 
-from training.endings import wish
-from training.morphemes import Morph, kiwi
-from training.predicates import Predicate, find_predicate, sentences
-from training.swaps import Argument, Word, arguments, case_of, main_verb
+from training.edits.endings import wish
+from training.edits.morphemes import Morph, kiwi
+from training.edits.predicates import Predicate, find_predicate, sentences
+from training.edits.swaps import Argument, Word, arguments, case_of, main_verb
 
 # Verbs that make one expression with a few nouns (실감이 나다, 꿈을 꾸다): only those are put in.
 _LIGHT = {"하", "되", "나", "들", "내", "꾸", "걸리", "짓", "추", "치", "서", "취하", "가지", "갖"}

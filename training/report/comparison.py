@@ -8,7 +8,7 @@ from statistics import fmean
 from indexes.collection import Collection
 from training.bootstrap import Interval, paired_bootstrap
 from training.outcomes import Outcomes
-from training.slices import length_of, politeness_of
+from training.report.slices import length_of, politeness_of
 
 SHOWN = 15  # queries of each kind
 SHOWN_ANSWERS = 3

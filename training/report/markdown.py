@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from search.fusion import METHODS
 from training.bootstrap import Interval
-from training.comparison import FEW, Change, Comparison
 from training.evaluation import METRICS
-from training.report_data import Figures, RunReport
-from training.report_text import between, ordinal, shown_text, signed, summary, verdict
+from training.report.comparison import FEW, Change, Comparison
+from training.report.data import Figures, RunReport
+from training.report.text import between, ordinal, shown_text, signed, summary, verdict
 
 SHOWN = 5  # queries that got better, and as many that got worse
 

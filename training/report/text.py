@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.bootstrap import Interval
-from training.report_data import Round, RunReport
+from training.report.data import Round, RunReport
 from training.rounds import FEW_QUERIES
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from training.endings import foreseen, has_future, stated, wish
-from training.morphemes import Change, Morph
-from training.predicates import Predicate, finish
+from training.edits.endings import foreseen, has_future, stated, wish
+from training.edits.morphemes import Change, Morph
+from training.edits.predicates import Predicate, finish
 
 Tense = Literal["past", "present", "future"]
 TENSES: tuple[Tense, ...] = get_args(Tense)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from training.endings import COMMANDS
-from training.morphemes import Change, Morph
-from training.predicates import MODAL_LINKS, Predicate, finish, link_before, stem_kind
+from training.edits.endings import COMMANDS
+from training.edits.morphemes import Change, Morph
+from training.edits.predicates import MODAL_LINKS, Predicate, finish, link_before, stem_kind
 
 # Words that go with a denial only, or never with one.
 _DENIAL_ONLY = {

@@ -8,12 +8,12 @@ from random import Random
 from typing import Literal, get_args
 
 from indexes.text import is_valid_unicode
-from training.lexicon import Lexicon
-from training.morphemes import Change, Morph, analyse, reads_back, splice
-from training.polarity import change_polarity
-from training.predicates import Predicate, find_predicate, sentences
-from training.swaps import arguments, main_verb, put_word
-from training.tense import TENSES, change_tense
+from training.edits.lexicon import Lexicon
+from training.edits.morphemes import Change, Morph, analyse, reads_back, splice
+from training.edits.polarity import change_polarity
+from training.edits.predicates import Predicate, find_predicate, sentences
+from training.edits.swaps import arguments, main_verb, put_word
+from training.edits.tense import TENSES, change_tense
 
 EditKind = Literal["tense", "topic", "predicate", "polarity"]
 EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from training.morphemes import Change, Morph
-from training.predicates import Predicate
+from training.edits.morphemes import Change, Morph
+from training.edits.predicates import Predicate
 
 # Forms and tags of a noun or predicate: (("비밀", "NNG"), ("번호", "NNG")).
 Word = tuple[tuple[str, str], ...]

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from search.fusion import METHODS
 from training.bootstrap import Interval
-from training.charts import (
+from training.evaluation import METRICS
+from training.report.charts import (
     Point,
     Series,
     gain_chart,
@@ -18,11 +19,10 @@ from training.charts import (
     reliability_chart,
     round_chart,
 )
-from training.comparison import FEW
-from training.evaluation import METRICS
-from training.mined import SHOWN, SHOWN_OF_ONE
-from training.report_data import RunReport
-from training.report_text import (
+from training.report.comparison import FEW
+from training.report.data import RunReport
+from training.report.mined import SHOWN, SHOWN_OF_ONE
+from training.report.text import (
     between,
     of_hundred,
     ordinal,
@@ -45,7 +45,7 @@ _YIELDS = {"asked": "asked for", "kept": "found", "over_bound": "over the bound"
 def render_html(report: RunReport) -> str:
     """Return the page: no script, no network, light and dark by the reader's setting."""
     environment = Environment(
-        loader=PackageLoader("training", ""),
+        loader=PackageLoader("training.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -60,7 +60,7 @@ def render_html(report: RunReport) -> str:
         ordinal=ordinal,
         flat=flat,
     )
-    page = environment.get_template("report.html.jinja")
+    page = environment.get_template("page.html.jinja")
     return page.render(
         report=report,
         verdict=verdict(report),

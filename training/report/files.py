@@ -1,0 +1,55 @@
+"""Writing the report's files, from the files of a run's folder alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexes.errors import UsageError
+from indexes.store import Workspace
+from training.report.data import read_run
+from training.report.html import render_html
+from training.report.markdown import render_markdown
+from training.rounds import run_names
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """Where the report of a run is."""
+
+    run: str
+    html: Path
+    markdown: Path
+
+
+def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
+    """Write the report of a run, or of the last one, from the files in its folder.
+
+    Raises:
+        UsageError: there is no such run, or it has measured nothing yet.
+        DamagedError: one of its files is not what was written.
+    """
+    runs = run_names(workspace)
+    if not runs:
+        raise UsageError(f"{workspace.folder}: no run to report on. Start one: dotbogi train")
+    if run is not None and run not in runs:
+        raise UsageError(f"{workspace.folder}: no run {run!r}; the last one is {runs[-1]}.")
+    folder = workspace.rounds_folder / (run or runs[-1])
+    if (folder / "pairs.parquet").is_file():
+        raise UsageError(
+            f"{folder.name}: a run on scored pairs has no report; its figures are in "
+            f"{folder / 'ledger.jsonl'}."
+        )
+    return write_report(folder)
+
+
+def write_report(folder: Path) -> WrittenReport:
+    """Write report.html and report.md into a run's folder; the same files give the same bytes."""
+    report = read_run(folder)
+    written = WrittenReport(report.run, folder / "report.html", folder / "report.md")
+    for path, text in (
+        (written.html, render_html(report)),
+        (written.markdown, render_markdown(report)),
+    ):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.replace(path)
+    return written
