@@ -34,8 +34,7 @@ from training.bootstrap import paired_bootstrap
 from training.evaluation import dense_mrr, evaluate, evaluate_fitted, queries_of
 from training.finetune import finetune
 from training.fit import fit_config
-from training.mining import mine
-from training.negatives import MiningConfig, parse_quotas
+from training.negatives import MiningConfig, mine, parse_quotas
 from training.rounds import training_rows
 from training.split import split_collection
 

@@ -20,7 +20,7 @@ from search.index import question_digest
 from training import LoopConfig, MiningConfig, resume_loop, run_loop
 from training.evaluation import evaluate_table
 from training.ledger import Ledger
-from training.negatives_file import open_negatives
+from training.negatives.files import open_negatives
 
 ROOT = Path(__file__).parent.parent
 FAST = {"epochs": 3, "batch_size": 64}

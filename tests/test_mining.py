@@ -16,11 +16,10 @@ from search.encoders import Encoder, open_encoder
 from search.models import STARTER_FOLDER
 from tests.conftest import LetterEncoder
 from training.edits import Editor
-from training.exports import save_flag_embedding, save_n_tuples
-from training.mining import Mined, mine
-from training.negatives import MiningConfig, Negative, parse_quotas, train_side
-from training.negatives_file import open_negatives, save_negatives
-from training.sampling import limits, near_weights, order_keys
+from training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas, train_side
+from training.negatives.exports import save_flag_embedding, save_n_tuples
+from training.negatives.files import open_negatives, save_negatives
+from training.negatives.sampling import limits, near_weights, order_keys
 from training.split import split_collection
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

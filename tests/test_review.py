@@ -18,7 +18,7 @@ from training.decisions import (
     save_decisions,
 )
 from training.negatives import Negative
-from training.negatives_file import open_negatives
+from training.negatives.files import open_negatives
 from training.review import Suspect, list_suspects, save_review
 from training.split import split_collection
 

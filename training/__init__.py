@@ -2,8 +2,7 @@
 
 from training.evaluation import Evaluation, Query, evaluate, queries_of
 from training.loop import resume_loop, run_loop, run_similarity
-from training.mining import mine
-from training.negatives import MiningConfig
+from training.negatives import MiningConfig, mine
 from training.rounds import LoopConfig, LoopResult
 from training.similarity import SimilarityResult
 

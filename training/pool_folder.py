@@ -16,11 +16,10 @@ from search.index import IndexConfig
 from search.models import ModelConfig, check_model
 from search.publish import all_texts
 from training.decisions import Decision, apply_decisions, read_decisions, review_counts
-from training.exports import save_flag_embedding, save_n_tuples
 from training.loop import save_base
-from training.mining import Mined, mine
-from training.negatives import MiningConfig, train_side
-from training.negatives_file import save_negatives
+from training.negatives import Mined, MiningConfig, mine, train_side
+from training.negatives.exports import save_flag_embedding, save_n_tuples
+from training.negatives.files import save_negatives
 from training.review import LISTED, list_suspects, save_review
 from training.split import split_collection
 

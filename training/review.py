@@ -16,7 +16,7 @@ from indexes.store import Workspace
 from indexes.text import same_text_key
 from training.decisions import Decision, Key, in_force, read_decisions, save_decisions
 from training.negatives import Negative
-from training.negatives_file import open_negatives
+from training.negatives.files import open_negatives
 
 OF_ONE = 3  # suspects of one question at a time: one with a weak answer would fill the list
 LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down

@@ -32,9 +32,8 @@ from training.evaluation import (
 )
 from training.fit import TrainingRow, fit_config
 from training.ledger import Ledger, published_by
-from training.mining import describe_yields, mine
-from training.negatives import MiningConfig, Negative, train_side
-from training.negatives_file import open_negatives, save_negatives
+from training.negatives import MiningConfig, Negative, describe_yields, mine, train_side
+from training.negatives.files import open_negatives, save_negatives
 from training.objectives import model_kind
 from training.outcomes import save_outcomes
 from training.reliability import ConfidenceQuality

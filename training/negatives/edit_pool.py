@@ -9,9 +9,9 @@ from indexes.dense import Vectors
 from indexes.text import same_text_key
 from search.encoders import Encoder
 from training.edits import Edit, Editor
-from training.negatives import MiningConfig
-from training.pools import Block, Pool
-from training.sampling import order_keys
+from training.negatives.negative import MiningConfig
+from training.negatives.pools import Block, Pool
+from training.negatives.sampling import order_keys
 
 
 class EditPool:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from indexes.collection import Collection
 from indexes.errors import UsageError
-from training.sampling import Sampling
+from training.negatives.sampling import Sampling
 
 QuotaSource = Literal["bm25", "model", "edit", "random"]
 Source = Literal["review", QuotaSource]  # review: a suspect that a person has rejected

@@ -13,8 +13,8 @@ from indexes.dense import Vectors
 from indexes.lexical import BM25Index
 from indexes.text import same_text_key
 from search.encoders import Encoder
-from training.negatives import MiningConfig, QuotaSource
-from training.sampling import Floats, limits, order_keys
+from training.negatives.negative import MiningConfig, QuotaSource
+from training.negatives.sampling import Floats, limits, order_keys
 
 SUSPECTS = 10  # of a question and a source that are listed, the likeliest first
 _CELLS = 1 << 22  # of a block of questions × answers

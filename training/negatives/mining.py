@@ -12,8 +12,8 @@ from indexes.collection import Answer, Collection
 from indexes.text import same_text_key
 from search.encoders import Encoder
 from training.decisions import Pair
-from training.edit_pool import EditPool
-from training.negatives import (
+from training.negatives.edit_pool import EditPool
+from training.negatives.negative import (
     SEARCHED,
     SOURCES,
     MiningConfig,
@@ -22,7 +22,7 @@ from training.negatives import (
     Source,
     train_side,
 )
-from training.pools import Block, Places, Pool, Ranked
+from training.negatives.pools import Block, Places, Pool, Ranked
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from indexes.collection import Collection
 from indexes.text import same_text_key
-from training.mining import Mined
-from training.negatives import train_side
+from training.negatives.mining import Mined
+from training.negatives.negative import train_side
 
 
 def save_n_tuples(collection: Collection, mined: Mined, path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from training.negatives import Negative
+from training.negatives.negative import Negative
 
 _TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosine": "double",
           "bound": "double"}  # fmt: skip

@@ -1,0 +1,14 @@
+"""Hard negatives: asked for by quota, mined from pools, kept with where they came from."""
+
+from training.negatives.mining import Mined, describe_yields, mine
+from training.negatives.negative import MiningConfig, Negative, parse_quotas, train_side
+
+__all__ = [
+    "Mined",
+    "MiningConfig",
+    "Negative",
+    "describe_yields",
+    "mine",
+    "parse_quotas",
+    "train_side",
+]
