@@ -2,8 +2,8 @@
 
 For each set, size and seed: that many train-side pairs, drawn at random, are fine-tuned on
 (in-batch negatives, defaults of `dotbogi train`, best epoch by development MRR@10) and are the
-known questions of the index over all answers. The figure is MRR@10 on the test questions, of dense
-search and of the hybrid at its default weights. Size 0 is the model as it comes.
+known questions of the index over all answers. The figure is MRR@10 of dense search on the test
+questions. Size 0 is the model as it comes.
 
     OMP_NUM_THREADS=1 python benchmarks/learning_curve.py DATA [--set chatbot]
 
@@ -38,7 +38,7 @@ SETS = ("chatbot", "welfare_qa")
 SIZES: tuple[int | None, ...] = (0, 100, 300, 1000, 3000, None)  # None: all
 BASES = (STARTER, SCRATCH)
 SEEDS = (0, 1, 2)
-METHODS = ("dense", "hybrid")
+METHODS = ("dense",)
 COLOURS = {STARTER: "#0b6e99", SCRATCH: "#c25700"}
 
 ROOT = Path(__file__).parent.parent
@@ -121,8 +121,8 @@ def table(curves: Curves, sizes: Sizes) -> str:
     lines = [
         "# Learning curve",
         "",
-        "Test MRR@10 after fine-tuning on so many pairs, which are also the known questions of the",
-        f"index; mean ± standard deviation of {len(SEEDS)} seeds. Made by",
+        "MRR@10 of dense search on the test questions after fine-tuning on so many pairs, which are",
+        f"also the known questions; mean ± standard deviation of {len(SEEDS)} seeds. Made by",
         "`benchmarks/learning_curve.py`, which says how.",
         "",
         "![learning curve](learning_curve.svg)",
@@ -141,7 +141,7 @@ def table(curves: Curves, sizes: Sizes) -> str:
 
 
 def drawing(curves: Curves, sizes: Sizes) -> str:
-    """Return an SVG: one panel a set; solid lines are dense, dashed ones the hybrid."""
+    """Return an SVG: one panel a set, one line a base."""
     width, height, left, top, inner_w, inner_h = 900, 380, 60, 50, 340, 250
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
@@ -169,16 +169,14 @@ def drawing(curves: Curves, sizes: Sizes) -> str:
                     f"{top + inner_h * (1 - np.mean(figures) / ceiling):.1f}"
                     for place, figures in enumerate(of_base[method])
                 )
-                dash = ' stroke-dasharray="6 4"' if method == "hybrid" else ""
                 parts.append(
                     f'<polyline points="{points}" fill="none" stroke="{COLOURS[base]}" '
-                    f'stroke-width="2"{dash}/>'
+                    'stroke-width="2"/>'
                 )
     legend = [(base, method) for base in BASES for method in METHODS]
     for place, (base, method) in enumerate(legend):
         x, y = left + place * 190, height - 20
-        dash = ' stroke-dasharray="6 4"' if method == "hybrid" else ""
-        parts.append(f'<path d="M{x} {y - 4}h30" stroke="{COLOURS[base]}" stroke-width="2"{dash}/>')
+        parts.append(f'<path d="M{x} {y - 4}h30" stroke="{COLOURS[base]}" stroke-width="2"/>')
         parts.append(f'<text x="{x + 38}" y="{y}">{base}, {method}</text>')
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
