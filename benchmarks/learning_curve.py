@@ -121,7 +121,7 @@ def table(curves: Curves, sizes: Sizes) -> str:
     lines = [
         "# Learning curve",
         "",
-        "MRR@10 of dense search on the test questions after fine-tuning on so many pairs, which are",
+        "MRR@10 of dense search on test questions after fine-tuning on so many pairs, which are",
         f"also the known questions; mean ± standard deviation of {len(SEEDS)} seeds. Made by",
         "`benchmarks/learning_curve.py`, which says how.",
         "",
