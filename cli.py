@@ -490,7 +490,8 @@ def evaluate(
     from search import Searcher
     from search.fusion import METHODS
     from training.evaluation import evaluate_table, write_trec
-    from training.lines import metrics_table
+    from training.lines import metrics_table, threshold_lines
+    from training.reliability import at_thresholds
 
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; expected a folder to write into.")
@@ -500,6 +501,14 @@ def evaluate(
     if out:
         for method in METHODS:
             write_trec(evaluation, method, out / method)
+    sure = [
+        (confidence, right)
+        for confidence, right, new in zip(
+            evaluation.confidence, evaluation.first_is_right(), unseen, strict=False
+        )
+        if new
+    ]
+    thresholds = at_thresholds(*zip(*sure, strict=True)) if sure else []
     report = {
         "generation": searcher.generation,
         "rows": asdict(counts) if counts else None,
@@ -508,6 +517,7 @@ def evaluate(
         "not_trained_on": {
             "queries": sum(unseen),
             "metrics": evaluation.means(unseen) if any(unseen) else None,
+            "thresholds": thresholds,
         },
     }
     if as_json:
@@ -520,6 +530,9 @@ def evaluate(
         click.echo(f"{sum(unseen)} queries that the model has not trained on:")
         if any(unseen):
             _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
+    if thresholds:
+        click.echo("their first answers, by the confidence asked for:")
+        _print_lines(threshold_lines(thresholds))
     if out:
         click.echo(f"run.trec and qrels.trec for each method in {out}")
 

@@ -1,6 +1,6 @@
 """What a run or an evaluation came to, as lines for a person at a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.evaluation import METRICS
@@ -88,6 +88,15 @@ def _confidence_line(confidence: Mapping[str, Any]) -> str:
         f"the test questions, {confidence['precision']:.0%} of their first answers right "
         f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
     )
+
+
+def threshold_lines(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
+    """Return what each confidence asked for would do, a line a threshold."""
+    lines = [f"{'--min-confidence':>16}{'answered':>10}{'right':>8}"]
+    for row in rows:
+        right = f"{row['precision']:8.0%}" if row["precision"] is not None else f"{'-':>8}"
+        lines.append(f"{row['threshold']:16.1f}{row['coverage']:10.0%}{right}")
+    return lines
 
 
 def run_lines(result: LoopResult | SimilarityResult) -> list[str]:

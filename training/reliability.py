@@ -37,6 +37,27 @@ class ConfidenceQuality:
         )
 
 
+def at_thresholds(
+    confidence: Sequence[float], right: Sequence[bool]
+) -> list[Mapping[str, float | None]]:
+    """Return {threshold, coverage, precision} for each `--min-confidence` from 0.1 to 0.9.
+
+    Coverage is the share of the queries that get an answer, precision the share of those whose
+    first answer is right; None where none gets one.
+
+    >>> at_thresholds([0.95, 0.3], [True, False])[4]
+    {'threshold': 0.5, 'coverage': 0.5, 'precision': 1.0}
+    """
+    values, marks = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
+    found: list[Mapping[str, float | None]] = []
+    for tenth in range(1, 10):
+        sure = values >= tenth / 10
+        precision = float(marks[sure].mean()) if sure.any() else None
+        coverage = float(sure.mean())
+        found.append({"threshold": tenth / 10, "coverage": coverage, "precision": precision})
+    return found
+
+
 def expected_calibration_error(
     confidence: NDArray[np.float64], right: NDArray[np.float64], bins: int = 10
 ) -> tuple[float, list[Mapping[str, Any]]]:
