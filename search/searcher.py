@@ -75,7 +75,7 @@ class Searcher:
         if self.index.calibration is None:
             raise UsageError(
                 f"generation {self.generation} has no calibrated confidence. "
-                "Fit it on known questions: dotbogi train"
+                "Fit it on known questions (some 300 or more): dotbogi train"
             )
 
     def _hits(
