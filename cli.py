@@ -81,7 +81,7 @@ _model = _options(
 _mining = _options(
     click.option(
         "--negatives", metavar="QUOTAS",
-        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1,random:1.",
+        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1.",
     ),
     click.option(
         "--window", type=click.IntRange(min=1),

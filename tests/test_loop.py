@@ -129,9 +129,7 @@ def test_another_seed_would_test_on_training_questions_and_is_refused(
     trained, small: Collection
 ) -> None:  # type: ignore[no-untyped-def]
     place, _ = trained
-    with pytest.raises(
-        UsageError, match=r"has trained on .* Use --seed 42, or"
-    ):
+    with pytest.raises(UsageError, match=r"has trained on .* Use --seed 42, or"):
         run_loop(place, small, LoopConfig(seed=7))
 
 

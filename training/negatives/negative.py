@@ -21,7 +21,7 @@ class MiningConfig:
     """How negatives are mined. Saved in the ledger."""
 
     quotas: Mapping[QuotaSource, int] = field(
-        default_factory=lambda: {"bm25": 1, "model": 1, "random": 1}
+        default_factory=lambda: {"bm25": 1, "model": 1}  # the best of docs/negatives_table.md
     )
     window: int = 50  # best answers of bm25 and of the model that are looked through at first
     bound: float | None = 0.95  # a mined negative has at most this share of the positive's cosine
