@@ -172,7 +172,7 @@ def index(
         rows = asdict(counts) if counts else None
         _print_json({"generation": generation.name, "rows": rows, **_brief(manifest)})
         return
-    _print_lines(counts.lines() if counts else [])
+    _print_lines(_read_lines(counts, source))
     size = manifest["counts"]
     click.echo(f"collection: {size['answers']} answers, {size['questions']} known questions")
     click.echo(f"model: {_describe_model(manifest)}")
@@ -745,8 +745,6 @@ def _collection(
     if table is None and place.current_name() is not None:
         generation = place.current()
         return open_collection(generation.folder), None, generation.manifest["source"]
-    if table is None:
-        click.echo("note: no TABLE, and nothing is indexed here: the bundled sample", err=True)
     public = _public_table(table)
     if public and public.scored and columns.answer is None:
         raise UsageError(
@@ -762,6 +760,11 @@ def _collection(
         source = {name: getattr(public, name) for name in ("url", "revision", "licence", "sha256")}
         source = {"table": public.name, **{name: value for name, value in source.items() if value}}
     return collection, counts, {**source, **asdict(read.columns)}
+
+
+def _read_lines(counts: "Counts | None", source: Mapping[str, Any]) -> list[str]:
+    """Return which table was read and what became of its rows; nothing if none was."""
+    return [f"table: {source['table']}", *counts.lines()] if counts else []
 
 
 def _public_table(table: Path | None) -> "Fetched | None":
@@ -805,7 +808,7 @@ def _train_on_pairs(
     config, model = _loop_config(options), _model_config(options)
     collection, counts, source = _collection(table, place, options)
     result = run_loop(place, collection, config(source), model=model, progress=progress)
-    return counts.lines() if counts else [], result
+    return _read_lines(counts, source), result
 
 
 def _train_on_scores(
