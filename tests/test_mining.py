@@ -283,3 +283,16 @@ def test_quotas_that_cannot_be_read_say_the_form(text: str) -> None:
 def test_a_source_named_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="bm25 is named twice"):
         parse_quotas("bm25:1,bm25:2")
+
+
+def test_the_text_of_a_held_out_answer_is_no_negative_under_another_id() -> None:
+    answers = [
+        Answer("1", "네, 됩니다."),
+        Answer("2", "주차장은 없어요."),
+        Answer("3", "주차장은 없어요"),
+    ]
+    questions = [
+        KnownQuestion("환불 되나요", "1", "train"),
+        KnownQuestion("주차 되나요", "2", "dev"),
+    ]
+    assert [a.id for a in train_side(Collection(answers, questions)).answers] == ["1"]

@@ -79,6 +79,12 @@ def train_side(collection: Collection) -> Collection:
     """
     train = [question for question in collection.questions if question.split == "train"]
     keys = {answer.id: same_text_key(answer.text) for answer in collection.answers}
-    usable = {keys[question.answer_id] for question in train}
-    held_out = {keys[question.answer_id] for question in collection.questions} - usable
-    return Collection([a for a in collection.answers if keys[a.id] not in held_out], train)
+    in_train = {question.answer_id for question in train}
+    asked = {question.answer_id for question in collection.questions}
+    held_out = {keys[answer_id] for answer_id in asked} - {keys[a] for a in in_train}
+    usable = [
+        answer
+        for answer in collection.answers
+        if answer.id in in_train or (answer.id not in asked and keys[answer.id] not in held_out)
+    ]
+    return Collection(usable, train)
