@@ -318,11 +318,10 @@ class Run:
     def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
-        Where no round was kept, the model stays; what was fitted for it, the hybrid's weights and
-        the confidence, is published if the generation has no such fit yet.
+        Where no round was kept, the model stays, and is published again if that adds something.
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
-        if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
+        if entry is None and (best["round"] > 0 or self._base_adds_something(best)):
             started = time.monotonic()
             generation = publish_index(
                 self.workspace,
@@ -347,7 +346,7 @@ class Run:
                 shutil.rmtree(path)
         return entry["generation"] if entry else None
 
-    def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
+    def _base_adds_something(self, base: Mapping[str, Any]) -> bool:
         """Tell whether publishing the base adds something, and takes nothing that is searched.
 
         It adds weights and confidence, new rows, or pairs that a review has accepted; a table in
