@@ -81,7 +81,7 @@ _model = _options(
 _mining = _options(
     click.option(
         "--negatives", metavar="QUOTAS",
-        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1,random:1.",
+        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1.",
     ),
     click.option(
         "--window", type=click.IntRange(min=1),
@@ -121,6 +121,7 @@ def main() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, one line each
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 @main.command()
@@ -287,13 +288,15 @@ def train(
         _print_lines(["", *read, *run_lines(result)])
         if result.generation:
             if not any(entry["kept"] for entry in result.dev[1:]):
-                click.echo("no round was better; weights and confidence were fitted for the model")
+                click.echo("no round was better: the model stays, with what was fitted for it")
             click.echo(f"published generation {result.generation} in {workspace}")
         elif model := getattr(result, "model", None):
             click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
             click.echo(f"dotbogi index TABLE --model {model}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
+            if table:
+                click.echo(f"the table was not indexed. To search it: dotbogi index {table}")
         if (report := place.rounds_folder / result.run / "report.html").is_file():
             click.echo(f"report: {report}")
 
@@ -405,6 +408,8 @@ def review(
         click.echo(
             click.style(f"  {suspect.known_cosine:.3f}  known: {suspect.known_answer}", dim=True)
         )
+    if suspects:
+        click.echo(f"{len(listed)} of {len(suspects)} shown; to decide: dotbogi review --out FILE")
 
 
 @main.command()
@@ -746,6 +751,8 @@ def _collection(
     if table is None and place.current_name() is not None:
         generation = place.current()
         return open_collection(generation.folder), None, generation.manifest["source"]
+    if table is None:
+        click.echo("note: no TABLE, and nothing is indexed here: the bundled sample", err=True)
     public = _public_table(table)
     if public and public.scored and columns.answer is None:
         raise UsageError(
@@ -816,7 +823,10 @@ def _train_on_scores(
     from training.scored import ScoredColumns, read_scored_table, split_scored
 
     why = "does not apply to --objective cosine"
-    _refuse(options, why, "rounds", "patience", "negatives", "id_column")
+    _refuse(
+        options, why, "rounds", "patience", "negatives", "id_column", "window", "bound",
+        "bound_absolute", "sampling", "start_from",
+    )  # fmt: skip
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
     config, model = _loop_config(options), _model_config(options)

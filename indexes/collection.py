@@ -62,6 +62,20 @@ class Collection:
         """Return the collection with all answers and the known questions of these splits."""
         return replace(self, questions=[q for q in self.questions if q.split in splits])
 
+    def holds(self, other: "Collection") -> bool:
+        """Tell whether all answers and pairs of another collection are in this one."""
+        mine = {(answer.id, answer.text) for answer in self.answers}
+        pairs = {(q.text, q.answer_id) for q in self.questions}
+        return all((a.id, a.text) in mine for a in other.answers) and all(
+            (q.text, q.answer_id) in pairs for q in other.questions
+        )
+
+    def digest(self) -> str:
+        """Return a digest of the answers and of the pairs, whatever their order and splits."""
+        pairs = sorted({(q.text, q.answer_id) for q in self.questions})
+        answers = sorted((a.id, a.text, _canonical(a.metadata)) for a in self.answers)
+        return hashlib.sha256(_canonical([answers, pairs]).encode()).hexdigest()[:16]
+
 
 def build_collection(table: Table) -> tuple[Collection, Counts]:
     """Clean a table's rows: NFC, trimmed, exact duplicates merged, unusable rows counted.

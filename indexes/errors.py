@@ -21,6 +21,10 @@ class DamagedError(DotbogiError):
     exit_code = 3
 
 
+class OldFormatError(DamagedError):
+    """Written by another version of dotbogi."""
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error of any library means that the disk is full.
 

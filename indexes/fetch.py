@@ -214,7 +214,13 @@ def _read_record(folder: Path) -> dict[str, Any]:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    if not isinstance(record, dict):
+        return {}
+    return {
+        name: noted
+        for name, noted in record.items()
+        if isinstance(noted, dict) and isinstance(noted.get("sha256"), str)
+    }
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:

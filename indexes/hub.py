@@ -62,6 +62,11 @@ def load_from_hub(name: HubName, *, progress: bool = False) -> HubSet:
     Raises:
         DotbogiError: the hub cannot be reached, or the set cannot be had from it.
     """
+    if Path(name.repo).is_dir():  # the library would take it for the set
+        raise UsageError(
+            f"{name.name}: a folder {name.repo} is here, and would be read in place of the hub's "
+            "set. Run this from another folder."
+        )
     try:
         import datasets
         from huggingface_hub import HfApi

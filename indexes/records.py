@@ -201,7 +201,8 @@ def _read_parquet(path: Path) -> Records:
     import pyarrow as pa
 
     try:
-        frame = pd.read_parquet(path)
+        # Integers with a gap stay integers: an id 1 is not "1.0".
+        frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DamagedError(f"{path}: not a readable Parquet file ({reason}).") from error

@@ -18,6 +18,7 @@ from indexes.errors import (
     DotbogiError,
     LockedError,
     NoSpaceError,
+    OldFormatError,
     UsageError,
     is_disk_full,
 )
@@ -248,9 +249,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise DamagedError(f"{path}: cannot be read. {_MEND}") from error
     if manifest.get("format") != FORMAT:
-        raise DotbogiError(
+        raise OldFormatError(
             f"{path}: written in format {manifest.get('format')}, this version reads {FORMAT}. "
-            "Build the index again."
+            "Build it anew: dotbogi index TABLE --model starter"
         )
     if stated != _digest_of(manifest):
         raise DamagedError(f"{path}: differs from its own digest. {_MEND}")

@@ -79,6 +79,11 @@ def is_static(modules: Sequence[Mapping[str, Any]]) -> bool:
     return kinds[:1] == ["StaticEmbedding"] and kinds[1:] in ([], ["Normalize"])
 
 
+def is_untrained(folder: Path) -> bool:
+    """Return whether a model folder holds a scratch model before its first fit."""
+    return bool(_settings(folder).get(UNTRAINED_MARK, False))
+
+
 def prompts_of(folder: Path) -> tuple[str, str]:
     """Return the query and the answer prompt stored with a model; empty where there is none."""
     prompts = _settings(folder).get("prompts") or {}
@@ -112,7 +117,7 @@ class StaticEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._prompts = prompts_of(folder)
-        self.trained = not _settings(folder).get(UNTRAINED_MARK, False)
+        self.trained = not is_untrained(folder)
         self._fingerprint = ""
 
     @property

@@ -108,18 +108,24 @@ def build_index(
     }
     dense = {view: DenseIndex.build(found, config.dense) for view, found in rows_of.items()}
     weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
-    weights = replace(weights, floor=_cosine_of_strangers(rows_of["answer"]))
+    owners = np.asarray(dense_texts(collection)["answer"][1], np.int64)
+    first = np.unique(owners, return_index=True)[1]  # whole answers come before their sentences
+    weights = replace(weights, floor=_cosine_of_strangers(rows_of["answer"][first]))
     views = make_views(collection, bm25, dense)
     return _assemble(collection, config, encoder, views, weights, calibration, trained_on)
 
 
 def _cosine_of_strangers(vectors: Vectors) -> float:
-    """Return the mean cosine of two answers: near 0 for some models, .8 for others.
+    """Return the mean cosine of two different answers: near 0 for some models, .8 for others.
 
-    The mean over all pairs of unit rows is the square of the length of their mean.
+    Σ cos over all ordered pairs is |Σ v|², of which n are a vector with itself.
     """
-    mean = vectors.astype(np.float64).mean(axis=0) if len(vectors) > 1 else np.zeros(1)
-    return round(min(float(mean @ mean), 0.95), 6)
+    count = len(vectors)
+    if count < 2:
+        return 0.0
+    total = vectors.astype(np.float64).sum(axis=0)
+    mean = (float(total @ total) - count) / (count * (count - 1))
+    return round(min(max(mean, 0.0), 0.95), 6)
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from indexes.cache import Cache
-from indexes.collection import Collection
+from indexes.collection import Collection, open_collection
 from indexes.errors import DamagedError
 from indexes.store import Generation, Workspace
 from search.confidence import Calibration
@@ -55,11 +55,10 @@ def index_collection(
         if kept and kept.manifest["training"] is None and kept.manifest["model"]["name"] == SCRATCH:
             model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
         model = model or ModelConfig()
-        if kept:
-            named = kept.manifest["model"]
-            training, fitted = kept.manifest["training"], kept.manifest["fitted"]
-        else:
-            training, fitted, named = None, None, asdict(model)
+        training, named = (
+            (kept.manifest["training"], kept.manifest["model"]) if kept else (None, asdict(model))
+        )
+        fits = kept is not None and _still_fits(kept, collection, config)
 
         def write_model(folder: Path) -> None:
             if kept:
@@ -71,7 +70,9 @@ def index_collection(
             "model": named,
             "source": dict(source),
             "training": training,  # the run and round that the model is from
-            "fitted": fitted,  # the run and round that weights and confidence are from
+            # The run, round and collection that weights and confidence are from.
+            "fitted": kept.manifest["fitted"] if kept and fits else None,
+            "run": None,  # the run that published it
         }
         return publish_index(
             workspace,
@@ -80,10 +81,22 @@ def index_collection(
             config,
             facts,
             trained_on=read_trained_on(kept.folder) if kept else frozenset(),
-            weights=read_weights(kept.folder) if kept else None,
-            calibration=Calibration.open(kept.folder) if kept else None,
+            weights=read_weights(kept.folder) if kept and fits else None,
+            calibration=Calibration.open(kept.folder) if kept and fits else None,
             progress=progress,
         )
+
+
+def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
+    """Tell whether what was fitted for a generation goes on with an update of its collection.
+
+    A table grows row by row; a table of other answers, or another engine, has other scores.
+    """
+    if asdict(config) != kept.manifest["index"]:
+        return False
+    before = {answer.id for answer in open_collection(kept.folder).answers}
+    now = {answer.id for answer in collection.answers}
+    return 2 * len(before & now) >= max(len(before), len(now))
 
 
 def _current(workspace: Workspace, *, required: bool) -> Generation | None:

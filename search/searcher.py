@@ -258,7 +258,7 @@ def _check_confidence(state: _State, wanted: float) -> None:
     if state.index.calibration is None:
         raise UsageError(
             f"generation {state.generation} has no calibrated confidence. "
-            "Fit it on known questions: dotbogi train"
+            "Fit it on known questions (some 300 or more): dotbogi train"
         )
 
 

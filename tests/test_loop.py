@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from indexes.collection import Collection, build_collection
+from indexes.collection import Collection, build_collection, open_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Workspace
 from indexes.tables import read_table
+from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
 from training import LoopConfig, MiningConfig, resume_loop, run_loop
 from training.evaluation import evaluate_table
 from training.ledger import Ledger
 from training.negatives.files import open_negatives
+from training.objectives import model_kind
+from training.rounds import Run
 
 ROOT = Path(__file__).parent.parent
 FAST = {"epochs": 3, "batch_size": 64}
@@ -126,7 +129,7 @@ def test_another_seed_would_test_on_training_questions_and_is_refused(
     trained, small: Collection
 ) -> None:  # type: ignore[no-untyped-def]
     place, _ = trained
-    with pytest.raises(UsageError, match=r"split of seed 42.*--model scratch"):
+    with pytest.raises(UsageError, match=r"has trained on .* Use --seed 42, or"):
         run_loop(place, small, LoopConfig(seed=7))
 
 
@@ -273,3 +276,33 @@ def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(table: Path, tmp_pa
     assert resumed == whole
     manifests = [Workspace(tmp_path / name).current().manifest for name in ("whole", "cut")]
     assert manifests[0]["model_fingerprint"] == manifests[1]["model_fingerprint"]
+
+
+def test_a_model_that_knows_the_development_questions_is_no_incumbent(
+    trained, small: Collection
+) -> None:  # type: ignore[no-untyped-def]
+    place, _ = trained
+    result = run_loop(place, small, LoopConfig(seed=7, rounds=1), model=ModelConfig(name="scratch"))
+    ledger = Ledger(place.rounds_folder / result.run)
+    assert ledger.get("incumbent") is None
+
+
+def test_a_trained_scratch_model_is_trained_on_like_any_other(trained) -> None:  # type: ignore[no-untyped-def]
+    # At the rate of a model from nothing it would forget.
+    place, _ = trained
+    assert model_kind(place.current().folder / "model", "scratch") == "static"
+
+
+def test_an_unmeasured_text_is_left_out_of_the_measuring(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, result = trained
+    folder = place.rounds_folder / result.run
+    split = open_collection(folder)
+    seen = split.only(["dev"]).questions[0]
+    known = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
+    (folder / "trained.json").write_text(
+        json.dumps([*known, question_digest(seen.text)]), encoding="utf-8"
+    )
+    config = LoopConfig()
+    run = Run(place, folder, split, config, progress=False)
+    assert same_text_key(seen.text) not in {same_text_key(query.text) for query in run.dev}
+    (folder / "trained.json").write_text(json.dumps(known), encoding="utf-8")

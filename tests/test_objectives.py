@@ -68,7 +68,8 @@ def test_every_objective_trains_every_model_that_can_run_it(
         with pytest.raises(ValueError, match="StaticEmbedding"):  # why: the library says so too
             CachedMultipleNegativesRankingLoss(load_sentence_transformer(base))
         return
-    check_objective({"objective": objective}, model_kind(base, "a name"))
+    guide = {"guide": "starter"} if "gist" in objective else {}
+    check_objective({"objective": objective, **guide}, model_kind(base, "a name"))
     figures = iter((0.3, 0.6))
     log = finetune(
         base, rows_for(objective), settings(objective), tmp_path / "fit", guide=STARTER_FOLDER,

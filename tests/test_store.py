@@ -1,24 +1,30 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from indexes.collection import Collection
+from indexes.collection import Answer, Collection
 from indexes.errors import (
     DamagedError,
     DotbogiError,
     LockedError,
     ModelMismatchError,
     NoSpaceError,
+    OldFormatError,
     UsageError,
 )
 from indexes.store import Workspace, read_manifest
 from search import IndexConfig, ModelConfig, Searcher, index_collection
+from search.confidence import FEATURES, Calibration
 from search.index import open_index
+from search.models import copy_model
+from search.publish import publish_index
 from tests.conftest import LetterEncoder
 
 
@@ -250,3 +256,41 @@ def test_the_lock_file_names_no_process_when_nobody_writes(workspace: Workspace)
     with workspace.writing():
         assert (workspace.folder / ".dotbogi-lock").read_text() == str(os.getpid())
     assert (workspace.folder / ".dotbogi-lock").read_text() == ""
+
+
+def test_a_generation_of_an_older_format_is_named_and_can_be_built_anew(
+    collection: Collection, scratch_folder: Path, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    old = index_collection(place, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    path = old.folder / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8")) | {"format": 1}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(OldFormatError, match=r"format 1, this version reads .*--model starter"):
+        place.current()
+    with pytest.raises(OldFormatError):
+        index_collection(place, collection, {})
+    new = index_collection(place, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    assert place.current().name == new.name
+
+
+def test_what_was_fitted_goes_on_with_an_update_and_not_with_another_table(
+    collection: Collection, scratch_folder: Path, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    model = ModelConfig(name=str(scratch_folder))
+    index_collection(place, collection, {}, model=model)
+    calibration = Calibration(
+        coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, queries=50
+    )
+    with place.writing():
+        publish_index(
+            place, collection, lambda folder: copy_model(scratch_folder, folder), IndexConfig(),
+            {"model": asdict(model), "source": {}, "training": None, "fitted": {"run": "run-0001"},
+             "run": "run-0001"},
+            calibration=calibration,
+        )  # fmt: skip
+    more = Collection([*collection.answers, Answer("b1", "새 답변입니다.")], collection.questions)
+    assert Calibration.open(index_collection(place, more, {}).folder) == calibration
+    other = Collection([Answer("c1", "다른 답변입니다.")], [])
+    assert Calibration.open(index_collection(place, other, {}).folder) is None

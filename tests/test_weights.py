@@ -40,7 +40,7 @@ def mrr(signals, grades, weights: FusionWeights) -> float:  # type: ignore[no-un
 @pytest.mark.parametrize("seed", range(3))
 def test_the_hybrid_is_never_below_a_part_alone_nor_the_default(seed: int) -> None:
     signals, grades = random_signals(seed)
-    fitted = mrr(signals, grades, fit_weights(signals, grades, floor=0.1))
+    fitted = mrr(signals, grades, fit_weights(signals, grades, prior=FusionWeights(floor=0.1)))
     assert fitted >= mrr(signals, grades, FusionWeights(floor=0.1)) - 1e-9
     for part in PARTS:
         alone = FusionWeights(**(dict.fromkeys(PARTS, 0.0) | {part: 1.0, "floor": 0.1}))
@@ -67,12 +67,14 @@ def test_a_list_that_knows_nothing_loses_its_vote() -> None:
     right = {"dense.answer": [Candidate("a", 0.9), Candidate("b", 0.1)]}
     wrong = {"bm25.joined": [Candidate("b", 9.0)], "bm25.answer": [Candidate("b", 9.0)]}
     signals = [EMPTY | right | wrong] * 50
-    weights = fit_weights(signals, [{"a": 1}] * 50, floor=0)
+    weights = fit_weights(signals, [{"a": 1}] * 50, prior=FusionWeights())
     assert mrr(signals, [{"a": 1}] * 50, weights) == 1
     assert weights.dense_best + weights.dense_answer > weights.bm25_joined + weights.bm25_best
 
 
 def test_without_a_right_answer_to_learn_from_the_default_stays() -> None:
     signals = [EMPTY | {"dense.answer": [Candidate("a", 0.9)]}]
-    assert fit_weights(signals, [{"b": 1}], floor=0.2) == FusionWeights(floor=0.2)
-    assert fit_weights([], [], floor=0) == FusionWeights()
+    assert fit_weights(signals, [{"b": 1}], prior=FusionWeights(floor=0.2)) == FusionWeights(
+        floor=0.2
+    )
+    assert fit_weights([], [], prior=FusionWeights()) == FusionWeights()

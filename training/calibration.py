@@ -11,7 +11,8 @@ from search.fusion import FusionWeights, fuse
 
 PRECISION = 0.9  # what `threshold` and the coverage are stated for
 RIDGE = 5.0  # on standardised features; chosen on development splits (benchmarks/LOG.md)
-FEWEST = 30  # queries, and right and wrong first answers among them: 5 of each
+FEWEST = 30  # queries
+FEWEST_OF_EACH = 5  # right and wrong first answers among them
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +48,7 @@ def fit_calibration(
             if kept is found:
                 right.append(graded.get(fused[0].answer_id, 0) > 0)
     marks = np.asarray(right, np.float64)
-    if len(marks) < FEWEST or min(marks.sum(), (1 - marks).sum()) < 5:
+    if len(marks) < FEWEST or min(marks.sum(), (1 - marks).sum()) < FEWEST_OF_EACH:
         return None
     rows = np.stack(found)
     everything = np.concatenate([rows, np.stack(orphaned)]) if orphaned else rows

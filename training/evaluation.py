@@ -109,7 +109,7 @@ def evaluate_fitted(
     weights = fit_weights(
         [*signals, *searcher.rankings([query.text for query in known], DEPTH)],
         [query.grades for query in [*queries, *known]],
-        floor=index.weights.floor,
+        prior=index.weights,
     )
     calibration = fit_calibration(
         [clean(query.text) for query in queries],
@@ -122,13 +122,15 @@ def evaluate_fitted(
 
 
 def _cut_short(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[Query]:
-    """Return some known questions with half of their words left out, in the order they had."""
+    """Return some known questions without half of their words, or a single word's second half."""
     rng = np.random.default_rng(seed)
     known = queries_of(questions)
     drawn = [known[i] for i in rng.permutation(len(known))[:count]]
 
     def cut(text: str) -> str:
         words = text.split()
+        if len(words) == 1:
+            return text[: (len(text) + 1) // 2]
         kept = rng.permutation(len(words))[: (len(words) + 1) // 2]
         return " ".join(words[i] for i in sorted(kept))
 
@@ -189,6 +191,8 @@ def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, l
             answer_id = by_text.get(same_text_key(texts[answer_id]), "")
         if answer_id:
             questions.append(replace(question, answer_id=answer_id))
+    if not table.questions:
+        raise DotbogiError("there is no question to measure with: the table has answers alone.")
     missing = len(table.questions) - len(questions)
     if not questions:
         raise DotbogiError(

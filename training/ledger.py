@@ -77,4 +77,9 @@ def published_by(workspace: Workspace, run: str) -> str | None:
     if workspace.current_name() is None:
         return None
     generation = workspace.current()
-    return generation.name if (generation.manifest["fitted"] or {}).get("run") == run else None
+    return generation.name if generation.manifest["run"] == run else None
+
+
+def read_trained(folder: Path) -> frozenset[str]:
+    """Return the digests of the texts that a run's starting model has trained on."""
+    return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))

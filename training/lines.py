@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from training.calibration import FEWEST, FEWEST_OF_EACH
 from training.evaluation import METRICS
 from training.rounds import LoopResult
 from training.similarity import SimilarityResult
@@ -49,6 +50,11 @@ def loop_lines(result: LoopResult) -> list[str]:
     ]
     if confidence := test["confidence"]:
         lines.append(_confidence_line(confidence))
+    else:
+        lines.append(
+            f"no confidence: of {result.dev[-1]['queries']} development questions too few are "
+            f"answered right or wrong (at least {FEWEST}, {FEWEST_OF_EACH} of each)"
+        )
     return [*lines, result.ended_early] if result.ended_early else lines
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexes.errors import UsageError
-from search.encoders import is_static, read_modules
+from search.encoders import is_static, is_untrained, read_modules
 from search.models import SCRATCH
 from training.fit import ModelKind, TrainConfig
 
@@ -57,11 +57,17 @@ def check_objective(fit: Mapping[str, Any], kind: ModelKind | None) -> None:
 
 
 def model_kind(folder: Path, name: str) -> ModelKind:
-    """Return the kind of the model in a folder; one without modules.json is a transformer."""
-    if name == SCRATCH:
-        return "scratch"
-    is_ours = (folder / "modules.json").is_file() and is_static(read_modules(folder))
-    return "static" if is_ours else "transformer"
+    """Return the kind of the model in a folder; one without modules.json is a transformer.
+
+    Args:
+        folder: of the model; need not be there for `scratch`, which is made later.
+        name: as `--model` has it.
+    """
+    if not (folder / "modules.json").is_file():
+        return "scratch" if name == SCRATCH else "transformer"
+    if not is_static(read_modules(folder)):
+        return "transformer"
+    return "scratch" if is_untrained(folder) else "static"
 
 
 def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> Any:

@@ -13,7 +13,7 @@ class ConfidenceQuality:
     """How far confidences can be believed, on queries that have an answer."""
 
     ece: float  # expected calibration error, ten bins of equal width
-    auroc: float  # a right first answer has a higher confidence than a wrong one
+    auroc: float | None  # P(a right first answer is surer than a wrong one); None without both
     threshold: float  # fitted on development queries
     coverage: float  # share of the queries that reach it
     precision: float  # share of those whose first answer is right
@@ -29,7 +29,9 @@ class ConfidenceQuality:
         sure = values >= threshold
         return cls(
             ece=error,
-            auroc=roc_auc(values[marks > 0], values[marks == 0]),
+            auroc=roc_auc(values[marks > 0], values[marks == 0])
+            if 0 < marks.sum() < len(marks)
+            else None,
             threshold=threshold,
             coverage=float(sure.mean()),
             precision=float(marks[sure].mean()) if sure.any() else 1.0,

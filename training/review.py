@@ -21,8 +21,8 @@ from training.negatives.files import open_negatives
 OF_ONE = 3  # suspects of one question at a time: one with a weak answer would fill the list
 LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down
 
-RIGHT = ("accept", "yes", "y", "1", "o", "맞음")
-WRONG = ("reject", "no", "n", "0", "x", "틀림")
+RIGHT = ("accept", "yes", "y", "true", "1", "o", "맞음", "네", "예")
+WRONG = ("reject", "no", "n", "false", "0", "x", "틀림", "아니오", "아니요")
 
 # What a spreadsheet would compute, and what has been neutralised before.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -175,7 +175,7 @@ def _decisions(
     unknown = []
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for number, row in enumerate(rows, 2):
-        right = _right(path, number, row["decision"])
+        right = _right(path, number, row.get("decision", ""))
         pair = known.pair(row)
         if right is None:
             undecided += 1
@@ -214,13 +214,22 @@ class _Known:
     def pair(self, row: Mapping[str, str]) -> tuple[str, str] | None:
         """Return the question and the answer of a row as the collection has them.
 
-        An answer is known by its text, or by its id where a spreadsheet has spoiled the text.
+        An answer is known by its text, or by its id where a spreadsheet has spoiled the text: cut
+        it off, or put question marks for letters it lacks. Another text is another answer.
         """
         question = self._questions.get(same_text_key(_restored(row.get("question", ""))))
-        answer = self._answers.get(same_text_key(_restored(row.get("answer", ""))))
+        typed = _restored(row.get("answer", ""))
+        answer = self._answers.get(same_text_key(typed))
         if answer is None:
-            answer = self._by_id.get(_restored(row.get("answer_id", "")).strip())
+            known = self._by_id.get(_restored(row.get("answer_id", "")).strip())
+            answer = known if known is not None and _is_spoiled(typed, known) else None
         return (question, answer) if question is not None and answer is not None else None
+
+
+def _is_spoiled(typed: str, text: str) -> bool:
+    if len(typed) == len(text):
+        return all(a == b or a == "?" for a, b in zip(typed, text, strict=True))
+    return text.startswith(typed.rstrip("…."))
 
 
 def _right(path: Path, number: int, cell: str) -> bool | None:

@@ -16,13 +16,14 @@ from indexes.store import Workspace, digest
 from search.confidence import Calibration
 from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
-from search.index import IndexConfig, build_index, question_digest
+from search.index import IndexConfig, build_index, question_digest, read_trained_on
 from search.models import ModelConfig, copy_model
 from search.publish import library_versions, publish_index
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
 from training.evaluation import (
     Evaluation,
+    Query,
     dense_mrr,
     evaluate,
     evaluate_fitted,
@@ -31,7 +32,7 @@ from training.evaluation import (
     write_trec,
 )
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger, published_by
+from training.ledger import Ledger, published_by, read_trained
 from training.negatives import MiningConfig, Negative, describe_yields, mine, train_side
 from training.negatives.files import open_negatives, save_negatives
 from training.objectives import model_kind
@@ -91,12 +92,23 @@ class Run:
         self.workspace, self.folder, self.config = workspace, folder, config
         self.collection, self.progress = collection, progress
         self.train = collection.only(["train"])
-        self.dev = queries_of(collection.only(["dev"]).questions)
-        self.test = queries_of(collection.only(["test"]).questions)
+        self.dev = self._unseen(queries_of(collection.only(["dev"]).questions))
+        self.test = self._unseen(queries_of(collection.only(["test"]).questions))
         self.ledger = Ledger(folder)
         self.review: Mapping[str, Any] = json.loads(
             (folder / REVIEW_FILE).read_text(encoding="utf-8")
         )
+
+    def _unseen(self, queries: list[Query]) -> list[Query]:
+        """Leave out what the starting model has trained on."""
+        trained = read_trained(self.folder)
+        kept = [query for query in queries if question_digest(query.text) not in trained]
+        if len(kept) < len(queries):
+            logger.info(
+                "%d questions left out of the measuring: the starting model has trained on them",
+                len(queries) - len(kept),
+            )
+        return kept
 
     def go(self) -> LoopResult:
         """Take every step that has not been taken yet."""
@@ -158,12 +170,17 @@ class Run:
         """Return what the first round has to beat: round 0, or a better published model."""
         name = self.workspace.current_name()
         known = self.ledger.get("incumbent")
-        if name is None or known:
+        begun = self.ledger.get("evaluated", 1) or self.ledger.get("published")
+        if known or begun or name is None:  # decided before a cut
             return known or round_zero
         generation = self.workspace.current()
         if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
             return round_zero
+        trained = read_trained_on(generation.folder)
         encoder = open_encoder(generation.folder / "model", progress=self.progress)
+        if not encoder.trained or any(question_digest(q.text) in trained for q in self.dev):
+            logger.info("generation %s knows development questions: it is no match", name)
+            return round_zero
         found, facts = self._measure(encoder, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
@@ -239,10 +256,7 @@ class Run:
 
         started = time.monotonic()
         base = self._model_folder(start)
-        # A round's model is no longer from nothing, whatever the first one was made from.
-        settings = fit_config(
-            model_kind(base, self.config.model.name if start == 0 else ""), self.config.fit
-        )
+        settings = fit_config(model_kind(base, ""), self.config.fit)
         rows = training_rows(self.collection, negatives)
         log = finetune(
             base,
@@ -334,18 +348,19 @@ class Run:
         return entry["generation"] if entry else None
 
     def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
-        """Tell whether publishing the base adds weights and confidence, and changes nothing else.
+        """Tell whether publishing the base adds something, and takes nothing that is searched.
 
-        True also where nothing is published yet.
+        It adds weights and confidence, new rows, or pairs that a review has accepted; a table in
+        which published pairs are missing has not shown that it is better. True also where nothing
+        is published yet.
         """
         if self.workspace.current_name() is None:
             return True
         current = self.workspace.current()
         return (
-            base["calibration"] is not None
-            and Calibration.open(current.folder) is None
+            (current.manifest["fitted"] or {}).get("texts") != self.collection.digest()
             and current.manifest["model_fingerprint"] == base["fingerprint"]
-            and _same_texts(open_collection(current.folder), self.collection)
+            and self.collection.holds(open_collection(current.folder))
         )
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
@@ -353,7 +368,7 @@ class Run:
         return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:
-        before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
+        before = read_trained(self.folder)
         now = {question_digest(question.text) for question in self.train.questions}
         return before | now if number else before
 
@@ -369,7 +384,8 @@ class Run:
             "model": asdict(self.config.model),
             "source": dict(self.config.source),
             "training": this if number else before.get("training"),
-            "fitted": this,
+            "fitted": {**this, "texts": self.collection.digest()},
+            "run": self.folder.name,
         }
 
     def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
@@ -415,25 +431,24 @@ def run_names(workspace: Workspace) -> list[str]:
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
-    """Return the train pairs as texts, each with its mined negatives."""
+    """Return the train pairs as texts, each with its mined negatives, as many for each.
+
+    A pair without any, where others have some, is left out: every answer is right for it.
+    """
     texts = {answer.id: answer.text for answer in collection.answers}
     mined: dict[tuple[str, str], list[str]] = defaultdict(list)
     for negative in negatives:
         mined[negative.question, negative.positive_id].append(negative.text)
-    return [
+    rows = [
         TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
         for q in train_side(collection).questions
     ]
+    most = max((len(row.negatives) for row in rows), default=0)
+    return [row for row in rows if len(row.negatives) == most]
 
 
 def _calibration(entry: Mapping[str, Any]) -> Calibration | None:
     return Calibration(**entry["calibration"]) if entry["calibration"] else None
-
-
-def _same_texts(one: Collection, other: Collection) -> bool:
-    """Tell whether two collections have the same answers and pairs, whatever their splits."""
-    pairs = [{(q.text, q.answer_id) for q in each.questions} for each in (one, other)]
-    return one.answers == other.answers and pairs[0] == pairs[1]
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:

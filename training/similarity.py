@@ -1,6 +1,5 @@
 """One run on scored pairs: measure → train → measure → keep or drop; then publish."""
 
-import json
 import logging
 import shutil
 import time
@@ -13,12 +12,12 @@ from indexes.collection import Split, open_collection
 from indexes.dense import Vectors
 from indexes.store import Workspace
 from search.encoders import open_encoder
-from search.index import IndexConfig, question_digest, read_weights
+from search.index import IndexConfig, question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
 from training.bootstrap import Interval
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger, published_by
+from training.ledger import Ledger, published_by, read_trained
 from training.objectives import model_kind
 from training.rounds import LoopConfig
 from training.scored import ScoredPair
@@ -54,10 +53,13 @@ class SimilarityRun:
     ) -> None:
         self.workspace, self.folder, self.config = workspace, folder, config
         self.progress, self.ledger = progress, Ledger(folder)
+        trained = read_trained(folder)
         self._pairs: dict[Split, list[ScoredPair]] = {
-            split: [pair for pair in pairs if pair.split == split]
-            for split in ("train", "dev", "test")
+            "train": [pair for pair in pairs if pair.split == "train"]
         }
+        for split in ("dev", "test"):
+            held_out = [pair for pair in pairs if pair.split == split]
+            self._pairs[split] = [pair for pair in held_out if not is_seen(pair, trained)]
 
     def go(self) -> SimilarityResult:
         """Take every step that has not been taken yet."""
@@ -97,6 +99,10 @@ class SimilarityRun:
         generation = self.workspace.current()
         if generation.manifest["model_fingerprint"] == base["fingerprint"]:
             return base
+        trained = read_trained_on(generation.folder)
+        if any(is_seen(pair, trained) for pair in self._pairs["dev"]):
+            logger.info("generation %s has trained on development pairs: no match", generation.name)
+            return base
         cosines, facts = self._measure(generation.folder / "model", "dev")
         if facts["spearman"] <= base["spearman"]:
             return base
@@ -110,7 +116,7 @@ class SimilarityRun:
 
         started = time.monotonic()
         base = self.folder / "base"
-        settings = fit_config(model_kind(base, self.config.model.name), self.config.fit)
+        settings = fit_config(model_kind(base, ""), self.config.fit)
         rows = [TrainingRow(p.first, p.second, score=p.score) for p in self._pairs["train"]]
         dev = self._pairs["dev"]
         log = finetune(
@@ -168,7 +174,7 @@ class SimilarityRun:
 
     def _publish_collection(self) -> str:
         current = self.workspace.current()
-        before = frozenset(json.loads((self.folder / "trained.json").read_text(encoding="utf-8")))
+        before = read_trained(self.folder)
         now = {question_digest(t) for p in self._pairs["train"] for t in (p.first, p.second)}
         earlier = current.manifest["training"] if before else None
         training = {
@@ -187,16 +193,23 @@ class SimilarityRun:
                 "model": asdict(self.config.model),
                 "source": current.manifest["source"],
                 "training": training,
-                "fitted": training,
+                "fitted": None,
+                "run": self.folder.name,
             },
             trained_on=before | now,
-            weights=read_weights(current.folder),
+            # Until the next run on questions; the confidence is not kept.
+            weights=read_weights(current.folder) if current.manifest["fitted"] else None,
             progress=self.progress,
         )
         return generation.name
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
+
+
+def is_seen(pair: ScoredPair, trained: frozenset[str]) -> bool:
+    """Tell whether a model with these digests in trained.json has trained on a text of the pair."""
+    return any(question_digest(text) in trained for text in (pair.first, pair.second))
 
 
 def _cosines(encode: Encode, pairs: Sequence[ScoredPair]) -> list[float]:

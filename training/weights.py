@@ -21,30 +21,30 @@ def fit_weights(
     signals: Sequence[Mapping[str, Ranking]],
     grades: Sequence[Mapping[str, int]],
     *,
-    floor: float,
+    prior: FusionWeights,
 ) -> FusionWeights:
     """Return the weights of the hybrid's parts that put right answers first on these queries.
 
     They minimise the listwise loss −log Σ_right softmax(w·s) (ListNet's top one, Cao et al. 2007)
-    over w ≥ 0, held near the default weights the more, the fewer queries there are: convex up to
+    over w ≥ 0, held near the prior the more, the fewer queries there are: convex up to
     the sum over several right answers, and steadier on few queries than climbing MRR itself
-    (benchmarks/LOG.md). The fit stays only where its MRR@10 is that of the default weights and of
+    (benchmarks/LOG.md). The fit stays only where its MRR@10 is that of the prior and of
     every part alone, or better: the hybrid is never below its best part on these queries.
 
     Args:
         signals: for each query, its ranking by every signal.
         grades: for each query, its right answers.
-        floor: of the cosines, as the index has it.
+        prior: the index's weights before any fit; its floor stays.
     """
-    lists = _Lists.of(signals, grades, floor)
-    default = FusionWeights().vector()
+    lists = _Lists.of(signals, grades, prior.floor)
+    default = prior.vector()
     fitted = lists.fit(default)
     tried = [fitted, default, *np.eye(len(PARTS))]  # the first of equals wins
     best = tried[int(np.argmax([round(lists.mrr(weights), 9) for weights in tried]))]
     if best is default:
-        return FusionWeights(floor=floor)
+        return prior
     shares = (best / best.sum()).round(6).tolist()
-    return FusionWeights(**dict(zip(PARTS, shares, strict=True)), floor=floor)
+    return FusionWeights(**dict(zip(PARTS, shares, strict=True)), floor=prior.floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class _Lists:
         return cls(np.concatenate(parts), np.concatenate(right), starts)
 
     def fit(self, default: Floats) -> Floats:
-        """Minimise the listwise loss from the default weights."""
+        """Minimise the listwise loss from the prior."""
         if not len(self.starts):
             return default
         from scipy.optimize import minimize

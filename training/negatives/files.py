@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from indexes.errors import DamagedError
 from training.negatives.negative import Negative
 
 _TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosine": "double",
@@ -24,7 +25,17 @@ def save_negatives(negatives: Sequence[Negative], path: Path) -> None:
 
 
 def open_negatives(path: Path) -> list[Negative]:
-    """Read what `save_negatives` wrote."""
+    """Read what `save_negatives` wrote.
+
+    Raises:
+        DamagedError: it is not that.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return [Negative(**row) for row in pq.ParquetFile(path).read().to_pylist()]
+    try:
+        return [Negative(**row) for row in pq.ParquetFile(path).read().to_pylist()]
+    except (OSError, pa.ArrowException, TypeError) as error:
+        raise DamagedError(
+            f"{path}: cannot be read, or is of another version. Start another run: dotbogi train"
+        ) from error

@@ -1,6 +1,7 @@
 """Mining: negatives for every train pair, by quota from each source."""
 
 import itertools
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from training.negatives.negative import (
     train_side,
 )
 from training.negatives.pools import Block, Places, Pool, Ranked
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,18 @@ def mine(
     for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
-    fewest = min(map(len, miner.chosen), default=0)  # a tiny collection has not enough
+    # Of a fit every row has as many. A tiny collection has not enough for most, and a question that
+    # nearly every answer is right for has not either: its few are repeated, or it is left out.
+    fewest = int(np.median([len(row) for row in miner.chosen])) if miner.chosen else 0
+    rows = {
+        pair: list(itertools.islice(itertools.cycle(row), fewest))
+        for pair, row in zip(pairs, miner.chosen, strict=True)
+        if row or not fewest
+    }
+    if left := len(set(pairs)) - len(rows):
+        logger.info("%d pairs have no wrong answer to learn from and are left out", left)
     return Mined(
-        {pair: row[:fewest] for pair, row in zip(pairs, miner.chosen, strict=True)},
+        rows,
         miner.suspects,
         {source: counted for source, counted in miner.counts.items() if any(counted.values())},
     )

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from indexes.collection import Collection
 from indexes.errors import UsageError
+from indexes.text import same_text_key
 from training.negatives.sampling import Sampling
 
 QuotaSource = Literal["bm25", "model", "edit", "random"]
@@ -20,7 +21,7 @@ class MiningConfig:
     """How negatives are mined. Saved in the ledger."""
 
     quotas: Mapping[QuotaSource, int] = field(
-        default_factory=lambda: {"bm25": 1, "model": 1, "random": 1}
+        default_factory=lambda: {"bm25": 1, "model": 1}  # the best of docs/negatives_table.md
     )
     window: int = 50  # best answers of bm25 and of the model that are looked through at first
     bound: float | None = 0.95  # a mined negative has at most this share of the positive's cosine
@@ -73,9 +74,11 @@ def train_side(collection: Collection) -> Collection:
     """Return the train questions with the answers that negatives may come from.
 
     These are the answers of train questions, and answers without any known question: an answer
-    known from dev or test questions alone never appears in training, not even as a wrong one.
+    known from dev or test questions alone, or one with the same text, never appears in training,
+    not even as a wrong one.
     """
     train = [question for question in collection.questions if question.split == "train"]
-    usable = {question.answer_id for question in train}
-    held_out = {question.answer_id for question in collection.questions} - usable
-    return Collection([a for a in collection.answers if a.id not in held_out], train)
+    keys = {answer.id: same_text_key(answer.text) for answer in collection.answers}
+    usable = {keys[question.answer_id] for question in train}
+    held_out = {keys[question.answer_id] for question in collection.questions} - usable
+    return Collection([a for a in collection.answers if keys[a.id] not in held_out], train)

@@ -32,13 +32,18 @@ def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
         raise UsageError(f"{workspace.folder}: no run to report on. Start one: dotbogi train")
     if run is not None and run not in runs:
         raise UsageError(f"{workspace.folder}: no run {run!r}; the last one is {runs[-1]}.")
-    folder = workspace.rounds_folder / (run or runs[-1])
-    if (folder / "pairs.parquet").is_file():
+    on_questions = [name for name in runs if not _is_scored(workspace.rounds_folder / name)]
+    folder = workspace.rounds_folder / (run or (on_questions or runs)[-1])
+    if _is_scored(folder):
         raise UsageError(
             f"{folder.name}: a run on scored pairs has no report; its figures are in "
             f"{folder / 'ledger.jsonl'}."
         )
     return write_report(folder)
+
+
+def _is_scored(folder: Path) -> bool:
+    return (folder / "pairs.parquet").is_file()
 
 
 def write_report(folder: Path) -> WrittenReport:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from indexes.errors import DamagedError
+
 RIGHT = "right answers"
 BINS = 25
 SHOWN = 20  # suspects
@@ -59,9 +61,13 @@ def read_mining(folder: Path, event: Mapping[str, Any], texts: Mapping[str, str]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    try:
+        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedError(f"{path}: not a table of negatives ({error}).") from error
     return rows
 
 

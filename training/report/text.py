@@ -148,14 +148,16 @@ def _users(report: RunReport) -> list[str]:
     test = report.test
     if not test:
         return []
-    before, after = (of_hundred(n, test.queries) for n in (test.first_before, test.first_after))
+    before, after, whole = test.first_before, test.first_after, test.queries
+    if whole >= 100:
+        before, after, whole = of_hundred(before, whole), of_hundred(after, whole), 100
     unmeasured = []
     if report.incumbent:
         name = report.incumbent["generation"]
         unmeasured = [f"Generation {name} was not measured on the test questions."]
     if not report.kept_round:
         return [
-            f"With the model that the run started from, {before} of 100 test questions find a "
+            f"With the model that the run started from, {before} of {whole} test questions find a "
             "right answer in first place.",
             *unmeasured,
         ]
@@ -166,7 +168,7 @@ def _users(report: RunReport) -> list[str]:
     else:
         says = "by itself the test cannot tell the gain from chance"
     return [
-        f"Of 100 test questions {after} now find a right answer in first place; with the model "
+        f"Of {whole} test questions {after} now find a right answer in first place; with the model "
         f"that the run started from it was {before}; {says} ({_in_figures(test.gain)}).",
         *unmeasured,
     ]
@@ -183,6 +185,11 @@ def _publication(report: RunReport) -> list[str]:
         return [
             f"The model of round {report.kept_round} was published as generation "
             f"{report.published}."
+        ]
+    if report.published and before:
+        return [
+            "The model stays; the weights of its hybrid search and its confidence were fitted, and "
+            f"published with it as generation {report.published}."
         ]
     if report.published:
         return [
