@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,19 +118,23 @@ class StaticEncoder:
         self._tokenizer.no_truncation()
         self._prompts = prompts_of(folder)
         self.trained = not is_untrained(folder)
+        self._fingerprint = ""
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
         return int(self._table.rows.shape[1])
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Digest over weights, tokenizer and prompts."""
-        weights = self._table.take(np.arange(len(self._table.rows)))
-        return fingerprint(
-            {"embedding.weight": weights}, self._tokenizer.to_str(), self._prompts, "static"
-        )
+        # No cached_property: its lock, held by another thread during a fork, would stay held.
+        if not self._fingerprint:
+            weights = self._table.take(np.arange(len(self._table.rows)))
+            self._fingerprint = fingerprint(
+                {"embedding.weight": weights}, self._tokenizer.to_str(), self._prompts, "static"
+            )
+        return self._fingerprint
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the query prompt."""
