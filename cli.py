@@ -593,6 +593,75 @@ def _list_sets(as_json: bool) -> None:
 
 
 @main.command()
+@_workspace
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others need keys.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="JSON file of API keys; or the same JSON in DOTBOGI_KEYS.",
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="Searches at a time; default 2.")
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(0, 10_000),
+    help="Searches that wait for a thread; beyond them 429; default 64.",
+)
+@click.option(
+    "--max-body", type=click.IntRange(1_000, 100_000_000), help="Bytes; default 1,000,000."
+)
+@click.option("--max-query", type=click.IntRange(1, 100_000), help="Characters; default 1,000.")
+@click.option(
+    "--max-text",
+    type=click.IntRange(1, 1_000_000),
+    help="Characters of a text to embed or to rank; default 10,000.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 10_000),
+    help="Queries, texts or documents of a request; default 256.",
+)
+@click.option("--max-k", type=click.IntRange(1, 1_000), help="Answers a query; default 100.")
+@_as_json
+def serve(
+    workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None
+) -> None:  # fmt: skip
+    """Answer over HTTP until it is told to end, from whichever generation is published.
+
+    Routes, keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
+
+    \b
+    dotbogi serve
+    dotbogi serve --host 0.0.0.0 --keys keys.json
+    curl -s localhost:8000/v1/search -H 'Content-Type: application/json' \\
+        -d '{"query": "배가 고파요", "k": 3}'
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
+    from indexes import DotbogiError
+
+    try:
+        from search.service import Settings, read_keys
+        from search.service import serve as run
+    except ModuleNotFoundError as error:
+        raise DotbogiError(
+            f'the package {error.name} is missing. Run: pip install "dotbogi[serve]"'
+        ) from error
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
+
+    def started(url: str, generation: str) -> None:
+        if as_json:
+            _print_json({"url": url, "generation": generation, "pid": os.getpid()})
+        else:
+            click.echo(f"generation {generation} at {url}")
+
+    run(workspace, host, port, settings, started)
+
+
+@main.command()
 @click.argument("run", required=False)
 @_workspace
 @_as_json
