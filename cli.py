@@ -420,11 +420,15 @@ def review(
     "--min-confidence", type=click.FloatRange(0, 1), metavar="P",
     help="Below this probability of a right first answer: no good answer.",
 )  # fmt: skip
+@click.option(
+    "--where", "wanted", multiple=True, metavar="FIELD=VALUE",
+    help="Only answers with this metadata; a field named twice may have either value.",
+)  # fmt: skip
 @click.option("--explain", "explained", is_flag=True, help="What each score is made of.")
 @_as_json
 def query(
     text: str, workspace: str, k: int, model: str | None, min_confidence: float | None,
-    explained: bool, as_json: bool,
+    wanted: tuple[str, ...], explained: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
 
@@ -433,6 +437,7 @@ def query(
     dotbogi query "환불 언제 돼요" -k 3 --json
     dotbogi query "호주 수도가 어디야" --min-confidence 0.5
     dotbogi query "배가 고파요" --explain
+    dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
     """
     from indexes import UsageError
     from search import Searcher
@@ -443,8 +448,9 @@ def query(
         raise UsageError(f"--model {model}: no such folder.")
     encoder = open_encoder(Path(model)) if model else None
     searcher = Searcher.open(workspace, encoder=encoder)
-    hits = searcher.search(text, k, min_confidence=min_confidence)
-    reasons = [explain(searcher, text, hit) for hit in hits] if explained else []
+    where = _where(wanted)
+    hits = searcher.search(text, k, where=where, min_confidence=min_confidence)
+    reasons = [explain(searcher, text, hit, where=where) for hit in hits] if explained else []
     if as_json:
         shown: list[dict[str, Any]] = [
             {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}}
@@ -938,6 +944,19 @@ def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":
     if given or options["no_bound"]:
         settings |= bounds
     return MiningConfig(**settings)
+
+
+def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
+    """Return the values asked for, by field; None where nothing is."""
+    from indexes import UsageError
+
+    where: dict[str, list[str]] = {}
+    for each in wanted:
+        field, equals, value = each.partition("=")
+        if not equals:
+            raise UsageError(f"--where {each}: expected FIELD=VALUE, such as category=배송.")
+        where.setdefault(field, []).append(value)
+    return where or None
 
 
 def _reason_lines(reason: "Explanation") -> list[str]:

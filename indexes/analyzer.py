@@ -2,8 +2,11 @@
 
 import hashlib
 import importlib.metadata
+import os
 import re
+import threading
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, Literal, get_args
@@ -108,15 +111,31 @@ class Analyzer:
         surface = [_surface_tokens(text) for text in folded]
         if self.name == "bigram":
             return surface
-        morphemes = map(_morpheme_tokens, _kiwi().tokenize(folded))
+        morphemes = map(_morpheme_tokens, map(_kiwi().tokenize, folded))
         return [times * lemmas + rest for lemmas, rest in zip(morphemes, surface, strict=True)]
 
 
-@cache
+# Threads whose first queries come together wait for one Kiwi; a fork waits for it too.
+_loading = threading.RLock()
+os.register_at_fork(
+    before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+)
+
+
 def _kiwi() -> Any:
+    with _loading:
+        return _load_kiwi()
+
+
+@cache
+def _load_kiwi() -> Any:
     from kiwipiepy import Kiwi  # 1.2 s: only when Korean is analysed
 
-    return Kiwi(load_multi_dict=False)
+    with warnings.catch_warnings():
+        # It warns of the new meaning of 0, which is wanted: no threads of its own. A forked
+        # process would wait for them without end. They made it no faster (benchmarks/LOG.md).
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return Kiwi(load_multi_dict=False, num_workers=0)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -1,5 +1,7 @@
 """The dense index: unit vectors in FAISS, by inner product (= cosine)."""
 
+import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,12 @@ Vectors = NDArray[np.float32]
 
 _HNSW_LINKS = 32  # neighbours a node; FAISS's usual choice for vectors of a few hundred dimensions
 _HNSW_BUILD_WIDTH = 200
+_ROWS_AT_ONCE = 1 << 14  # vectors taken out of an index together
 _MOST_BYTES = 1 << 36  # what a damaged length field may make FAISS allocate
+
+# A fork leaves OpenMP's threads behind, and a child that asks for them waits without end: each
+# forked process searches on one.
+os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 
 class DenseIndex:
@@ -45,30 +52,66 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
+    def search(
+        self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None
+    ) -> tuple[Vectors, NDArray[np.int64]]:
         """Return the scores and rows of the `k` best rows a query, both queries × min(k, rows).
 
         Exact search finds min(k, rows) rows. HNSW may find fewer: the places left are filled
         with row -1 and score -inf.
+
+        Args:
+            queries: queries × dim.
+            k: rows a query.
+            among: for HNSW, the rows that may be found; None for all.
         """
+        self._check_dim(queries)
+        k = min(k, len(self) if among is None else len(among))
+        if k == 0 or len(queries) == 0:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if self.kind == "hnsw":
+            scores, rows = self._search_graph(queries, k, among)
+        else:
+            assert among is None  # `scores` gives them
+            scores, rows = self._index.search(queries, k)
+        scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
+        return scores, rows
+
+    def _search_graph(
+        self, queries: Vectors, k: int, among: NDArray[np.int64] | None
+    ) -> tuple[Vectors, NDArray[np.int64]]:
+        width, selector = max(2 * k, 64), None
+        if among is not None:
+            # FAISS walks the graph as ever and drops what is not asked for: it has to walk on.
+            width = math.ceil(width * len(self) / len(among))
+            bits = np.zeros(len(self), bool)
+            bits[among] = True
+            bitmap = np.packbits(bits, bitorder="little")
+            selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
+        params = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
+            efSearch=width, sel=selector
+        )
+        found: tuple[Vectors, NDArray[np.int64]] = self._index.search(queries, k, params=params)
+        return found
+
+    def scores(self, queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
+        """Return the exact scores of these rows, queries × rows; equal vectors score the same."""
+        self._check_dim(queries)
+        found = np.zeros((len(queries), len(rows)), np.float32)
+        wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows unequal products
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            vectors = self._index.reconstruct_batch(rows[part])
+            found[:, part] = wide @ vectors.astype(np.float64).T
+        return found
+
+    def _check_dim(self, queries: Vectors) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise UsageError(
                 f"the index holds {self.dim}-dimensional vectors; the queries have shape "
                 f"{queries.shape}. Encode them with the model of the index."
             )
-        k = min(k, len(self))
-        if k == 0 or len(queries) == 0:
-            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if self.kind == "hnsw":
-            params = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
-                efSearch=max(2 * k, 64)
-            )
-            scores, rows = self._index.search(queries, k, params=params)
-        else:
-            scores, rows = self._index.search(queries, k)
-        scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
-        return scores, rows
 
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own format."""

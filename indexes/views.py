@@ -1,6 +1,6 @@
 """The views of a collection: an answer by its own text, by its known questions, by both joined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from indexes.collection import Collection
 from indexes.dense import DenseIndex, Vectors
 from indexes.hits import Candidate, Ranking
 from indexes.lexical import BM25Index
+from indexes.metadata import Allowed
 from indexes.text import sentences
 
 DENSE_VIEWS = ("answer", "question")
@@ -21,6 +22,10 @@ SIGNALS = BM25 + DENSE
 # Rows fetched for one query at most; FAISS on a GPU gives no more. Answers whose nearest question
 # is further away are left to the other signals.
 MOST_ROWS = 2048
+
+# So many rows that a filter allows are scored one by one, whatever the kind of the index.
+_SCORED_ROWS = 100_000
+_SCORES_AT_ONCE = 1 << 22  # bounds the memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +45,30 @@ class View:
     dense_owners: NDArray[np.int64] | None = None
     questions: Sequence[str] | None = None
 
-    def search_dense(self, vectors: Vectors, n: int) -> list[Ranking]:
+    def search_dense(
+        self, vectors: Vectors, n: int, allowed: Allowed | None = None
+    ) -> list[Ranking]:
         """Return the `n` best answers for each query vector (queries × dim).
 
         Args:
             vectors: one unit row a query; a zero row (no known token) finds nothing.
             n: answers a query.
+            allowed: by position, the answers that may be found; None for all. They are found
+                exactly, but for more than 100,000 allowed rows of an HNSW index.
         """
         assert self.dense is not None
         assert self.dense_owners is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-        total = min(len(self.dense), MOST_ROWS)
+        among = None if allowed is None else np.flatnonzero(allowed[self.dense_owners])
+        if among is not None and (self.dense.kind == "exact" or len(among) <= _SCORED_ROWS):
+            for query, ranking in self._score_rows(vectors, pending, among, n):
+                found[query] = ranking
+            return found
+        total = min(len(self.dense) if among is None else len(among), MOST_ROWS)
         fetch = min(total, 2 * n)
         while len(pending):
-            scores, rows = self.dense.search(vectors[pending], fetch)
+            scores, rows = self.dense.search(vectors[pending], fetch, among)
             unfinished = []
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
@@ -70,9 +84,41 @@ class View:
             fetch = min(total, 4 * fetch)
         return found
 
-    def search_bm25(self, tokens: Sequence[Sequence[str]], n: int) -> list[Ranking]:
-        """Return the `n` best answers for each query's tokens."""
-        return [self._best_texts(self.owners, *self.bm25.scores(query), n) for query in tokens]
+    def _score_rows(
+        self, vectors: Vectors, queries: NDArray[np.int64], rows: NDArray[np.int64], n: int
+    ) -> Iterator[tuple[int, Ranking]]:
+        """Give, for each of these queries, the best answers among those that own the rows.
+
+        FAISS's own filter would give as many rows at most as a search without one, and knows
+        none on a GPU; here every allowed text counts.
+        """
+        assert self.dense is not None
+        assert self.dense_owners is not None
+        step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))
+        for start in range(0, len(queries), step):
+            part = queries[start : start + step]
+            scores = self.dense.scores(vectors[part], rows).astype(np.float64)
+            for query, of_query in zip(part.tolist(), scores, strict=True):
+                yield query, self._best_texts(self.dense_owners, rows, of_query, n)
+
+    def search_bm25(
+        self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
+    ) -> list[Ranking]:
+        """Return the `n` best answers for each query's tokens.
+
+        Args:
+            tokens: of each query.
+            n: answers a query.
+            allowed: by position, the answers that may be found; None for all.
+        """
+        found: list[Ranking] = []
+        for query in tokens:
+            rows, scores = self.bm25.scores(query)
+            if allowed is not None:
+                kept = allowed[self.owners[rows]]
+                rows, scores = rows[kept], scores[kept]
+            found.append(self._best_texts(self.owners, rows, scores, n))
+        return found
 
     def _best_texts(
         self,

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
+import threading
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,13 @@ from indexes.errors import DamagedError, DotbogiError
 from search.static import PieceTable, open_table
 
 _CHUNK = 1024  # texts whose token vectors are gathered at once
+
+# A transformer's tokenizer refuses a second thread while it is set up for a text ("Already
+# borrowed"). A fork waits until nothing is being encoded.
+_encoding = threading.RLock()
+os.register_at_fork(
+    before=_encoding.acquire, after_in_parent=_encoding.release, after_in_child=_encoding.release
+)
 
 MODULE_PREFIX = "sentence_transformers."
 UNTRAINED_MARK = "dotbogi_untrained"  # in config_sentence_transformers.json; a fit's save drops it
@@ -117,19 +125,23 @@ class StaticEncoder:
         self._tokenizer.no_truncation()
         self._prompts = prompts_of(folder)
         self.trained = not _settings(folder).get(UNTRAINED_MARK, False)
+        self._fingerprint = ""
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
         return int(self._table.rows.shape[1])
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Digest over weights, tokenizer and prompts."""
-        weights = self._table.take(np.arange(len(self._table.rows)))
-        return fingerprint(
-            {"embedding.weight": weights}, self._tokenizer.to_str(), self._prompts, "static"
-        )
+        # No cached_property: its lock, held by another thread during a fork, would stay held.
+        if not self._fingerprint:
+            weights = self._table.take(np.arange(len(self._table.rows)))
+            self._fingerprint = fingerprint(
+                {"embedding.weight": weights}, self._tokenizer.to_str(), self._prompts, "static"
+            )
+        return self._fingerprint
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the query prompt."""
@@ -227,9 +239,10 @@ class TransformerEncoder:
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         if not len(texts):
             return np.zeros((0, self.dim), np.float32)  # the library gives shape (0,)
-        vectors = encode(
-            list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
-        )
+        with _encoding:
+            vectors = encode(
+                list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
+            )
         return unit_rows(np.asarray(vectors, np.float32))
 
 

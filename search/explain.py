@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from indexes.hits import Hit
+from indexes.metadata import Where
 from search.fusion import PARTS, parts_of
-from search.searcher import CANDIDATES, Searcher
+from search.ranking import CANDIDATES, find_rankings
+from search.searcher import Searcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +18,17 @@ class Explanation:
     words: list[str]  # of the query that the answer or the known question has, as lemmas
 
 
-def explain(searcher: Searcher, query: str, hit: Hit) -> Explanation:
-    """Explain a hit of this query."""
+def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = None) -> Explanation:
+    """Explain a hit of this query; `searcher` is the one that found it, pinned if it may move.
+
+    Args:
+        searcher: has the generation that the hit is from.
+        query: as typed.
+        hit: one of its hits.
+        where: the filter that it was found with.
+    """
     index = searcher.index
-    signals = searcher.rankings([query], CANDIDATES)[0]
+    signals = find_rankings(index, [query], CANDIDATES, where)[0]
     answer_ids, scores = parts_of(signals, index.weights.floor)
     shares = (
         scores[answer_ids.index(hit.answer_id)] * index.weights.vector()

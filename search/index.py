@@ -15,6 +15,7 @@ from indexes.collection import Answer, Collection, open_collection, save_collect
 from indexes.dense import DenseIndex, DenseKind, Vectors
 from indexes.errors import ModelMismatchError
 from indexes.lexical import BM25Engine, BM25Index, Tokens
+from indexes.metadata import MetadataIndex
 from indexes.store import Generation, write_json
 from indexes.text import same_text_key
 from indexes.views import (
@@ -50,6 +51,7 @@ class SearchIndex:
     analyzer: Analyzer
     views: Mapping[str, View]
     weights: FusionWeights
+    metadata: MetadataIndex
     trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
     maxsim: MaxSim | None = None  # static models only
@@ -220,6 +222,7 @@ def _assemble(
         analyzer=Analyzer(config.analyzer),
         views=views,
         weights=weights,
+        metadata=MetadataIndex(collection.answers),
         calibration=calibration,
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},

@@ -1,159 +1,272 @@
 """`Searcher`: what a backend imports."""
 
+import asyncio
+import os
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Literal
+from weakref import WeakSet
+
+import numpy as np
+from numpy.typing import NDArray
 
 from indexes.errors import UsageError
-from indexes.hits import Candidate, Evidence, Hit, Ranking
+from indexes.hits import Hit, Ranking
+from indexes.metadata import Where
 from indexes.store import Workspace
-from indexes.text import clean, is_valid_unicode, same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
 from search.encoders import Encoder
 from search.fusion import fuse
 from search.index import SearchIndex, open_index
-from search.maxsim import MAXSIM, MaxSim
+from search.ranking import CANDIDATES, clean_texts, confidence_of, find_hits, find_rankings
+from search.watch import Watcher
 
-CANDIDATES = 100  # answers a signal puts forward
-_BATCH = 512  # queries searched together; bounds the memory
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answers to some queries, all of one generation."""
+
+    generation: str | None  # None for an index that was never published
+    results: list[list[Hit]]  # one list a query, best first
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is open. Replaced as a whole: a search takes it once, and keeps it to its end."""
+
+    index: SearchIndex
+    generation: str | None
 
 
 class Searcher:
-    """Finds the answers to queries in one open generation; safe to use from many threads."""
+    """Finds the answers to queries in the open generation; safe to use from many threads.
 
-    def __init__(self, index: SearchIndex, generation: str | None = None) -> None:
-        self.index = index
-        self.generation = generation  # its name; None for an index that was never published
+    It may be opened before a fork: the processes share the memory of what was open, each moves to
+    new generations by itself, and each watches if the one they come from did.
+    """
+
+    def __init__(
+        self,
+        index: SearchIndex,
+        generation: str | None = None,
+        *,
+        workspace: Workspace | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        self._state = _State(index, generation)
+        self._workspace = workspace
+        self._encoder = encoder
+        self._watcher: Watcher | None = None
+        self._reloading = threading.Lock()
+        _searchers.add(self)
 
     @classmethod
-    def open(cls, workspace: str | Path, *, encoder: Encoder | None = None) -> "Searcher":
+    def open(
+        cls, workspace: str | Path, *, encoder: Encoder | None = None, watch: bool = False
+    ) -> "Searcher":
         """Open the published generation of a workspace, its files checked.
 
         Args:
             workspace: its folder.
             encoder: a loaded model to use in place of the generation's own copy.
+            watch: look once a second, in a thread, whether another generation is published, and
+                move to it by `reload`. One that cannot be opened is logged once and tried again;
+                the one before goes on answering.
 
         Raises:
             DotbogiError: nothing is indexed there, or (DamagedError) a file is not what was
                 published, or (ModelMismatchError) the encoder is not the index's model.
         """
-        generation = Workspace(workspace).current()
-        return cls(open_index(generation, encoder), generation.name)
+        place = Workspace(workspace)
+        generation = place.current()
+        index = open_index(generation, encoder)
+        searcher = cls(index, generation.name, workspace=place, encoder=encoder)
+        if watch:
+            searcher._watcher = Watcher(searcher.reload, place.folder)
+            searcher._watcher.start()
+        return searcher
 
-    def search(self, query: str, k: int = 10, *, min_confidence: float | None = None) -> list[Hit]:
+    @property
+    def index(self) -> SearchIndex:
+        """What is searched at this moment."""
+        return self._state.index
+
+    @property
+    def generation(self) -> str | None:
+        """The name of what is searched at this moment; None if it was never published."""
+        return self._state.generation
+
+    def pinned(self) -> "Searcher":
+        """Return a searcher that stays with the generation of this moment, for several calls."""
+        state = self._now()
+        return Searcher(state.index, state.generation)
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        min_confidence: float | None = None,
+    ) -> list[Hit]:
         """Return the `k` best answers to a query, best first; see `search_many`."""
-        return self.search_many([query], k, min_confidence=min_confidence)[0]
+        return self.search_many([query], k, where=where, min_confidence=min_confidence)[0]
 
     def search_many(
-        self, queries: Sequence[str], k: int = 10, *, min_confidence: float | None = None
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        min_confidence: float | None = None,
     ) -> list[list[Hit]]:
         """Return the `k` best answers to each query, best first.
 
         Args:
             queries: as typed.
             k: answers a query.
+            where: metadata that an answer must have: a value for each field, or several of which
+                any will do. `{"category": ["배송", "환불"], "lang": "ko"}`. A field or value that
+                no answer has finds nothing.
             min_confidence: a query whose first answer is right with a lower probability has no
                 good answer: its list is empty.
 
         Raises:
-            UsageError: `k` is not positive, a query is not valid Unicode, or a confidence is
-                asked for that was never calibrated.
+            UsageError: `k` is not positive, a query is not valid Unicode, `where` is of a wrong
+                type, or a confidence is asked for that was never calibrated.
         """
+        return self.reply(queries, k, where=where, min_confidence=min_confidence).results
+
+    async def asearch(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        min_confidence: float | None = None,
+    ) -> list[Hit]:
+        """Do what `search` does in a thread of asyncio's pool, so that the event loop goes on."""
+        return await asyncio.to_thread(
+            self.search, query, k, where=where, min_confidence=min_confidence
+        )
+
+    def reply(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        min_confidence: float | None = None,
+    ) -> Reply:
+        """Do what `search_many` does and name the generation that all the answers are from."""
         if k < 1:
             raise UsageError(f"k is {k}; expected 1 or more.")
+        state = self._now()
         if min_confidence is not None:
-            self._check_confidence(min_confidence)
-        found = self.rankings(queries, n=max(CANDIDATES, k))
-        return [
-            self._hits(query, signals, k, min_confidence)
-            for query, signals in zip(queries, found, strict=True)
-        ]
+            _check_confidence(state, min_confidence)
+        hits = find_hits(state.index, queries, k, where=where, min_confidence=min_confidence)
+        return Reply(state.generation, hits)
 
-    def _check_confidence(self, wanted: float) -> None:
-        if not 0 <= wanted <= 1:
-            raise UsageError(f"min_confidence is {wanted}; expected 0 to 1.")
-        if self.index.calibration is None:
-            raise UsageError(
-                f"generation {self.generation} has no calibrated confidence. "
-                "Fit it on known questions: dotbogi train"
-            )
+    def encode(
+        self, texts: Sequence[str], kind: Literal["query", "answer"] = "query"
+    ) -> NDArray[np.float32]:
+        """Return texts × dim unit rows by the model of the open generation; zeros for no words.
 
-    def _hits(
-        self, query: str, signals: Mapping[str, Ranking], k: int, min_confidence: float | None
-    ) -> list[Hit]:
-        ranked = self._ranked(query, signals)
-        confidence = self.confidence(query, signals, ranked)
-        if confidence is not None and min_confidence is not None and confidence < min_confidence:
-            return []
-        hits = [self._hit(candidate, signals) for candidate in ranked[:k]]
-        return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
+        Args:
+            texts: cleaned as the collection's were.
+            kind: with the model's prompt for queries (and known questions) or for answers.
+        """
+        if kind not in ("query", "answer"):
+            raise UsageError(f'kind is {kind!r}; expected "query" or "answer".')
+        cleaned = clean_texts(texts)
+        encoder = self._now().index.encoder
+        vectors = (encoder.encode_queries if kind == "query" else encoder.encode_answers)(cleaned)
+        vectors[np.asarray([not text for text in cleaned], bool)] = 0  # a prompt is not a text
+        return vectors
+
+    def reload(self) -> bool:
+        """Move to the published generation if it is another one; return whether it was.
+
+        It is opened beside the old one, which answers until then. Searches that have begun end
+        with what they began with; memory is given back when the last of them has.
+
+        Raises:
+            DotbogiError: it cannot be opened; the old one stays. Or: this searcher was not made
+                by `open`.
+        """
+        if self._workspace is None:
+            raise UsageError("this searcher has no workspace to reload from; use Searcher.open.")
+        with self._reloading:
+            if self._workspace.current_name() == self.generation:
+                return False
+            generation = self._workspace.current()
+            encoder, loaded = self._encoder, self.index.encoder
+            if encoder is None and loaded.fingerprint == generation.manifest["model_fingerprint"]:
+                encoder = loaded  # the same model is not loaded twice
+            self._state = _State(open_index(generation, encoder), generation.name)
+        return True
+
+    def close(self) -> None:
+        """Stop watching; what is open can still be searched."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def __enter__(self) -> "Searcher":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def rankings(
+        self, queries: Sequence[str], n: int = CANDIDATES, *, where: Where | None = None
+    ) -> list[dict[str, Ranking]]:
+        """Return, for each query, the `n` best answers of every signal."""
+        return find_rankings(self._now().index, queries, n, where)
+
+    def fuse(self, signals: Mapping[str, Ranking], method: str = "hybrid") -> Ranking:
+        """Merge one query's signals with the weights of the open generation."""
+        return fuse(signals, method, self._state.index.weights)
 
     def confidence(
         self, query: str, signals: Mapping[str, Ranking], ranked: Ranking
     ) -> float | None:
         """Return P(the first answer is right); None before `train` has calibrated it."""
-        if self.index.calibration is None:
-            return None
-        return self.index.calibration.confidence(clean(query), signals, ranked)
+        return confidence_of(self._state.index, query, signals, ranked)
 
-    def _ranked(self, query: str, signals: Mapping[str, Ranking]) -> Ranking:
-        """Merge the signals; the answer of a known question comes first to that very question."""
-        fused = self.fuse(signals)
-        key = same_text_key(query)
-        return sorted(fused, key=lambda c: c.question is None or same_text_key(c.question) != key)
+    def _now(self) -> _State:
+        if self._watcher is not None:
+            self._watcher.start()  # anew, where a fork has left it behind
+        return self._state
 
-    def rankings(self, queries: Sequence[str], n: int = CANDIDATES) -> list[dict[str, Ranking]]:
-        """Return, for each query, the `n` best answers of every signal.
+    def _after_fork(self) -> None:
+        self._reloading = threading.Lock()  # the thread that held it is gone
+        if self._watcher is not None:
+            self._watcher.after_fork()
 
-        Args:
-            queries: as typed; cleaned as the collection's texts were.
-            n: answers a signal.
-        """
-        if not all(map(is_valid_unicode, queries)):
-            raise UsageError("the query is not valid Unicode (a lone surrogate).")
-        cleaned = [clean(query) for query in queries]
-        found: list[dict[str, Ranking]] = []
-        for start in range(0, len(cleaned), _BATCH):
-            found += self._rankings(cleaned[start : start + _BATCH], n)
-        return found
 
-    def _rankings(self, cleaned: Sequence[str], n: int) -> list[dict[str, Ranking]]:
-        tokens = self.index.analyzer.tokenize_queries(cleaned)
-        vectors = self.index.encoder.encode_queries(cleaned)
-        vectors[[not query for query in cleaned]] = 0  # a prompt alone is not a query
-        views = self.index.views
-        found = {f"bm25.{name}": views[name].search_bm25(tokens, n) for name in BM25_VIEWS}
-        found |= {f"dense.{name}": views[name].search_dense(vectors, n) for name in DENSE_VIEWS}
-        signals = [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
-        if self.index.maxsim is not None:
-            for query, of_query in zip(cleaned, signals, strict=True):
-                of_query[MAXSIM] = self._maxsim(self.index.maxsim, query, of_query)
-        return signals
-
-    def _maxsim(self, maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranking:
-        """Order every answer that the other signals found."""
-        found = sorted({c.answer_id for ranking in signals.values() for c in ranking})
-        scores = maxsim.scores(query, found).round(9).tolist()
-        ranking = [Candidate(a, score) for a, score in zip(found, scores, strict=True)]
-        return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
-
-    def fuse(self, signals: Mapping[str, Ranking], method: str = "hybrid") -> Ranking:
-        """Merge one query's signals with the weights of this index."""
-        return fuse(signals, method, self.index.weights)
-
-    def _hit(self, candidate: Candidate, signals: Mapping[str, Ranking]) -> Hit:
-        answer = self.index.answers[candidate.answer_id]
-        evidence = {
-            signal: Evidence(rank, found.score)
-            for signal, ranking in signals.items()
-            for rank, found in enumerate(ranking, 1)
-            if found.answer_id == candidate.answer_id
-        }
-        return Hit(
-            answer_id=answer.id,
-            text=answer.text,
-            score=candidate.score,
-            signals=evidence,
-            question=candidate.question,
-            metadata=answer.metadata,
+def _check_confidence(state: _State, wanted: float) -> None:
+    if not 0 <= wanted <= 1:
+        raise UsageError(f"min_confidence is {wanted}; expected 0 to 1.")
+    if state.index.calibration is None:
+        raise UsageError(
+            f"generation {state.generation} has no calibrated confidence. "
+            "Fit it on known questions: dotbogi train"
         )
+
+
+_searchers: WeakSet[Searcher] = WeakSet()
+
+
+def _after_fork() -> None:
+    for searcher in _searchers:
+        searcher._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

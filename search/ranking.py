@@ -1,0 +1,143 @@
+"""How one index answers: cleaned queries → the signals' rankings → hits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexes.errors import UsageError
+from indexes.hits import Candidate, Evidence, Hit, Ranking
+from indexes.metadata import Allowed, Where
+from indexes.text import clean, is_valid_unicode, same_text_key
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
+from search.fusion import fuse
+from search.index import SearchIndex
+from search.maxsim import MAXSIM, MaxSim
+
+CANDIDATES = 100  # answers a signal puts forward
+_BATCH = 512  # queries searched together; bounds the memory
+
+
+def find_hits(
+    index: SearchIndex,
+    queries: Sequence[str],
+    k: int,
+    *,
+    where: Where | None = None,
+    min_confidence: float | None = None,
+) -> list[list[Hit]]:
+    """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
+    found = find_rankings(index, queries, max(CANDIDATES, k), where)
+    return [
+        _hits(index, query, signals, k, min_confidence)
+        for query, signals in zip(queries, found, strict=True)
+    ]
+
+
+def find_rankings(
+    index: SearchIndex, queries: Sequence[str], n: int = CANDIDATES, where: Where | None = None
+) -> list[dict[str, Ranking]]:
+    """Return, for each query, the `n` best answers of every signal.
+
+    Args:
+        index: what is searched.
+        queries: as typed; cleaned as the collection's texts were.
+        n: answers a signal.
+        where: the metadata that an answer must have to be put forward by any signal.
+    """
+    cleaned = clean_texts(queries)
+    allowed = index.metadata.allowed(where) if where is not None else None
+    if allowed is not None and allowed.all():
+        allowed = None  # what excludes nothing changes nothing
+    found: list[dict[str, Ranking]] = []
+    for start in range(0, len(cleaned), _BATCH):
+        found += _rankings(index, cleaned[start : start + _BATCH], n, allowed)
+    return found
+
+
+def clean_texts(texts: Sequence[str]) -> list[str]:
+    """Return texts as the collection's were cleaned.
+
+    Raises:
+        UsageError: they are not a list of texts, or not valid Unicode.
+    """
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise UsageError("expected a list of texts.")
+    if not all(map(is_valid_unicode, texts)):
+        raise UsageError("the query is not valid Unicode (a lone surrogate).")
+    return [clean(text) for text in texts]
+
+
+def confidence_of(
+    index: SearchIndex, query: str, signals: Mapping[str, Ranking], ranked: Ranking
+) -> float | None:
+    """Return P(the first answer is right); None before `train` has calibrated it."""
+    if index.calibration is None:
+        return None
+    return index.calibration.confidence(clean(query), signals, ranked)
+
+
+def _rankings(
+    index: SearchIndex, cleaned: Sequence[str], n: int, allowed: Allowed | None
+) -> list[dict[str, Ranking]]:
+    tokens = index.analyzer.tokenize_queries(cleaned)
+    vectors = index.encoder.encode_queries(cleaned)
+    vectors[np.asarray([not query for query in cleaned])] = 0  # a prompt alone is not a query
+    views = index.views
+    found = {f"bm25.{name}": views[name].search_bm25(tokens, n, allowed) for name in BM25_VIEWS}
+    found |= {
+        f"dense.{name}": views[name].search_dense(vectors, n, allowed) for name in DENSE_VIEWS
+    }
+    signals = [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
+    if index.maxsim is not None:
+        for query, of_query in zip(cleaned, signals, strict=True):
+            of_query[MAXSIM] = _maxsim(index.maxsim, query, of_query)
+    return signals
+
+
+def _maxsim(maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranking:
+    """Order every answer that the other signals found."""
+    found = sorted({c.answer_id for ranking in signals.values() for c in ranking})
+    scores = maxsim.scores(query, found).round(9).tolist()
+    ranking = [Candidate(a, score) for a, score in zip(found, scores, strict=True)]
+    return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
+
+
+def _hits(
+    index: SearchIndex,
+    query: str,
+    signals: Mapping[str, Ranking],
+    k: int,
+    min_confidence: float | None,
+) -> list[Hit]:
+    ranked = _ranked(index, query, signals)
+    confidence = confidence_of(index, query, signals, ranked)
+    if confidence is not None and min_confidence is not None and confidence < min_confidence:
+        return []
+    hits = [_hit(index, candidate, signals) for candidate in ranked[:k]]
+    return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
+
+
+def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> Ranking:
+    """Merge the signals; the answer of a known question comes first to that very question."""
+    fused = fuse(signals, weights=index.weights)
+    key = same_text_key(query)
+    return sorted(fused, key=lambda c: c.question is None or same_text_key(c.question) != key)
+
+
+def _hit(index: SearchIndex, candidate: Candidate, signals: Mapping[str, Ranking]) -> Hit:
+    answer = index.answers[candidate.answer_id]
+    evidence = {
+        signal: Evidence(rank, found.score)
+        for signal, ranking in signals.items()
+        for rank, found in enumerate(ranking, 1)
+        if found.answer_id == candidate.answer_id
+    }
+    return Hit(
+        answer_id=answer.id,
+        text=answer.text,
+        score=candidate.score,
+        signals=evidence,
+        question=candidate.question,
+        metadata=answer.metadata,
+    )
