@@ -67,9 +67,9 @@ def create_app(searcher: Searcher, feedback: FeedbackStore, settings: Settings) 
     for routes in (search_routes, vector_routes, feedback_routes, operation_routes):
         app.include_router(routes.router)
     add_handlers(app)
-    app.openapi_schema = _document(app, settings)
+    app.state.document = document = _document(app, settings)
     app.add_middleware(
-        Guard, settings=settings, metrics=metrics, routes=list(app.openapi_schema["paths"]),
+        Guard, settings=settings, metrics=metrics, routes=list(document["paths"]),
         generation=lambda: searcher.generation or "",
     )  # fmt: skip
     return app

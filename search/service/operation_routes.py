@@ -61,5 +61,5 @@ async def reload(context: InContext) -> Response:
 @router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
     """Describe this service."""
-    document: dict[str, Any] = request.app.openapi()
+    document: dict[str, Any] = request.app.state.document
     return document

@@ -6,14 +6,21 @@ writes them into the OpenAPI document.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypeAliasType
 
+
+def _integral(value: Any) -> Any:
+    """Return 5 for 5.0: to JSON they are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Positive = Annotated[int, Field(ge=1), BeforeValidator(_integral)]
 Query = TypeAliasType("Query", Annotated[str, Field(min_length=1, description="As typed.")])
 Text = TypeAliasType("Text", Annotated[str, Field(min_length=1)])
 Queries = TypeAliasType("Queries", Annotated[list[Query], Field(min_length=1)])
 Texts = TypeAliasType("Texts", Annotated[list[Text], Field(min_length=1)])
-K = TypeAliasType("K", Annotated[int, Field(ge=1, description="Answers a query.")])
+K = TypeAliasType("K", Annotated[_Positive, Field(description="Answers a query.")])
 Shown = TypeAliasType("Shown", Annotated[list["AnswerId"], Field(min_length=0)])
 AnswerId = TypeAliasType("AnswerId", Annotated[str, Field(min_length=1, max_length=200)])
 _Value = Annotated[str, Field(max_length=200)]
@@ -79,7 +86,7 @@ class EmbeddingsBody(_Guest):
     model: _Model = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[
-        int | None, Field(ge=1, description="If given, the length that the vectors have.")
+        _Positive | None, Field(description="If given, the length that the vectors have.")
     ] = None
     kind: Annotated[
         Literal["query", "answer"], Field(description="Which prompt of the model goes before it.")
@@ -91,7 +98,7 @@ class RerankBody(_Guest):
 
     query: Query
     documents: Texts
-    top_n: Annotated[int | None, Field(ge=1)] = None
+    top_n: _Positive | None = None
     model: _Model = None
 
 

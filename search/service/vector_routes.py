@@ -28,7 +28,7 @@ async def embeddings(body: EmbeddingsBody, context: InContext) -> Response:
         encoder = searcher.index.encoder
         if body.dimensions not in (None, encoder.dim):
             raise ServiceError(
-                422, "dimensions", f"The model's vectors have {encoder.dim} dimensions, no others."
+                409, "dimensions", f"The model's vectors have {encoder.dim} dimensions, no others."
             )
         with context.metrics.stage("encode"):
             vectors = searcher.encode(texts, kind=body.kind)
