@@ -629,7 +629,7 @@ def _list_sets(as_json: bool) -> None:
     type=click.IntRange(1, 10_000),
     help="Queries, texts or documents of a request; default 256.",
 )
-@click.option("--max-k", type=click.IntRange(1, 1_000), help="Answers a query; default 100.")
+@click.option("--max-k", type=click.IntRange(10, 1_000), help="Answers a query; default 100.")
 @_as_json
 def serve(
     workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None

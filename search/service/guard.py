@@ -69,7 +69,8 @@ class Guard:
         except Exception:
             logger.exception("request %s failed", scope["state"]["request_id"])
             if not status:
-                await _refuse(internal_error(), scope, receive, sending)
+                answer = error_response(internal_error(), scope["state"]["request_id"])
+                await answer(scope, receive, sending)
         finally:
             self._open -= 1
             self._record(scope, status, time.perf_counter() - started)
@@ -124,6 +125,9 @@ class Guard:
         length = request.headers.get("content-length", "0")
         if len(length) > 15 or int(length) > most:  # h11 has checked that it is a number
             raise too_large
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and (length != "0" or "transfer-encoding" in request.headers):
+            raise ServiceError(415, "not_json", "Expected Content-Type: application/json")
         body = bytearray()
         try:
             async with asyncio.timeout(self._settings.body_seconds):
@@ -138,9 +142,6 @@ class Guard:
                         raise too_large
         except TimeoutError:
             raise ServiceError(408, "too_slow", "The body took too long to arrive.") from None
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if body and kind != "application/json":
-            raise ServiceError(415, "not_json", "Expected Content-Type: application/json")
         return bytes(body)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
@@ -190,7 +191,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send an error, and read on what its caller is still sending.
+    """Send an error, and read on what its caller is still sending; not all of it has been read.
 
     A connection closed with bytes unread is reset, and the caller would never see the answer.
     """
