@@ -239,6 +239,18 @@ def index(
 @click.option(
     "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log the fits there too."
 )
+@click.option(
+    "--with-feedback",
+    is_flag=True,
+    default=None,
+    help="Learn from what users have said about answers. See docs/feedback.md.",
+)
+@click.option(
+    "--votes-per-client",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a client only the last N count; default 50.",
+)
 @click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
 @click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
@@ -251,7 +263,8 @@ def train(
     Without a TABLE: the collection as it was indexed, or else the bundled Korean sample.
     Every round mines hard negatives, trains, searches the development questions, and is kept only
     if the gain is real. The test questions are looked at once, at the end. Decisions taken with
-    `dotbogi review` are used.
+    `dotbogi review` are used, and with --with-feedback the votes of users: those are published
+    even if no round is better.
 
     \b
     dotbogi train
@@ -259,6 +272,7 @@ def train(
     dotbogi train --resume
     dotbogi train pairs.parquet --model klue/roberta-base \\
         --max-seq-length 128 --batch-size 32 --epochs 4
+    dotbogi train --with-feedback
     dotbogi train faq.csv --objective gist --guide-margin 0.05
     dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
     """
@@ -287,7 +301,12 @@ def train(
         _print_lines(["", *read, *run_lines(result)])
         if result.generation:
             if not any(entry["kept"] for entry in result.dev[1:]):
-                click.echo("no round was better; weights and confidence were fitted for the model")
+                if getattr(result, "feedback", None):
+                    click.echo("no round was better; what users said is published all the same")
+                else:
+                    click.echo(
+                        "no round was better; weights and confidence were fitted for the model"
+                    )
             click.echo(f"published generation {result.generation} in {workspace}")
         elif model := getattr(result, "model", None):
             click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
@@ -692,6 +711,92 @@ def report(run: str | None, workspace: str, as_json: bool) -> None:
 
 
 @main.group()
+def feedback() -> None:
+    """Show, export or erase what users have said about answers."""
+
+
+@feedback.command("list")
+@_workspace
+@_as_json
+def feedback_list(workspace: str, as_json: bool) -> None:
+    """Count what is stored, by client, and list the answers that the votes do not agree on.
+
+    \b
+    dotbogi feedback list
+    """
+    from training.feedback import describe_feedback
+
+    found = describe_feedback(Path(workspace))
+    if as_json:
+        _print_json(asdict(found))
+        return
+    click.echo(f"{found.votes} votes of {len(found.clients)} clients")
+    for client in found.clients[:10]:
+        click.echo(
+            f"  {client.client}: {client.right} right, {client.wrong} wrong, "
+            f"about {client.answers} answers"
+        )
+    if len(found.clients) > 10:
+        click.echo(f"  … {len(found.clients) - 10} more; --json lists all")
+    if found.conflicts:
+        click.echo(f"{len(found.conflicts)} pairs with as many right as wrong, not used:")
+    for poll in found.conflicts[:10]:
+        click.echo(f"  {poll.right}:{poll.wrong}  {poll.query}  [{poll.answer_id}]")
+
+
+@feedback.command("export")
+@_workspace
+@click.option("--client", metavar="ID", help="Only this client's.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; default: print.")
+@_as_json
+def feedback_export(workspace: str, client: str | None, out: Path | None, as_json: bool) -> None:
+    """Write what is stored as JSON Lines, the oldest first.
+
+    \b
+    dotbogi feedback export --out feedback.jsonl
+    dotbogi feedback export --client user-17
+    """
+    from search.feedback import FeedbackStore, save_feedback
+
+    with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
+        rows = store.export(client)
+        if out:
+            count = save_feedback(rows, out)
+            if as_json:
+                _print_json({"out": str(out), "feedback": count})
+            else:
+                click.echo(f"{count} lines in {out}")
+        elif as_json:
+            _print_json({"feedback": [asdict(row) for row in rows]})
+        else:
+            for row in rows:
+                _print_json(asdict(row))
+
+
+@feedback.command("erase")
+@_workspace
+@click.option("--client", metavar="ID", required=True, help="Whose feedback.")
+@_as_json
+def feedback_erase(workspace: str, client: str, as_json: bool) -> None:
+    """Delete all that a client has said, its bytes too.
+
+    Known questions that were made from it alone leave with the next train --with-feedback; older
+    generations and runs keep them until their folders are deleted.
+
+    \b
+    dotbogi feedback erase --client user-17
+    """
+    from search.feedback import FeedbackStore
+
+    with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
+        erased = store.erase(client)
+    if as_json:
+        _print_json({"client": client, "erased": erased})
+    else:
+        click.echo(f"{erased} erased")
+
+
+@main.group()
 def history() -> None:
     """List the generations of a workspace, verify them, or publish an older one again."""
 
@@ -885,7 +990,7 @@ def _train_on_scores(
     from training.scored import ScoredColumns, read_scored_table, split_scored
 
     why = "does not apply to --objective cosine"
-    _refuse(options, why, "rounds", "patience", "negatives", "id_column")
+    _refuse(options, why, "rounds", "patience", "negatives", "id_column", "with_feedback")
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
     config, model = _loop_config(options), _model_config(options)
@@ -917,12 +1022,17 @@ def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
     from training import LoopConfig
+    from training.feedback import VOTES_PER_CLIENT
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}
 
     mining = _mining_config(options)
-    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives")
+    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives", "votes_per_client")
+    if options["with_feedback"]:
+        loop.setdefault("votes_per_client", VOTES_PER_CLIENT)
+    else:
+        _refuse(options, "belongs to --with-feedback", "votes_per_client")
     fit = given(
         "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",

@@ -6,8 +6,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -172,6 +172,25 @@ class FeedbackStore:
         except (ValueError, TypeError) as error:
             raise DamagedError(f"{self._path}: row {number} cannot be read. {_MEND}") from error
         return Feedback(**{**row, "shown": shown})  # type: ignore[arg-type]
+
+
+def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:
+    """Write feedback as JSON Lines, all or nothing; return how many lines."""
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; expected a file to write.")
+    temporary = path.with_name(f".{path.name}")
+    count = 0
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for each in feedback:
+                file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+                count += 1
+        temporary.replace(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such folder to write into.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
 
 
 def _check(feedback: Feedback) -> None:

@@ -77,4 +77,6 @@ def published_by(workspace: Workspace, run: str) -> str | None:
     if workspace.current_name() is None:
         return None
     generation = workspace.current()
-    return generation.name if (generation.manifest["fitted"] or {}).get("run") == run else None
+    fitted = generation.manifest["fitted"] or {}
+    publishers = (fitted.get("run"), generation.manifest.get("feedback"))
+    return generation.name if run in publishers else None

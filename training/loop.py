@@ -23,12 +23,13 @@ from search.models import (
     source_folder,
 )
 from search.publish import all_texts
-from training.decisions import apply_decisions, read_decisions, review_counts
-from training.ledger import Ledger
+from training.decisions import Applied, apply_decisions, read_decisions, review_counts
+from training.feedback import AppliedFeedback, apply_feedback, feedback_counts, read_votes
+from training.ledger import Ledger, published_by
 from training.negatives import MiningConfig
 from training.objectives import SCORED, check_objective, model_kind
 from training.report import write_report
-from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
+from training.rounds import FEEDBACK_FILE, REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
 from training.scored import ScoredSplit, open_pairs, save_pairs
 from training.similarity import SimilarityResult, SimilarityRun
 from training.split import split_collection
@@ -59,7 +60,8 @@ def run_loop(
         LockedError: another process is writing to the workspace.
     """
     applied = apply_decisions(collection, read_decisions(workspace.folder))
-    split = split_collection(applied.collection, seed=config.seed)
+    voted = _apply_votes(workspace, applied, config)
+    split = split_collection(voted.collection if voted else applied.collection, seed=config.seed)
     _check_models(workspace, config.fit, model)
     _check_enough(split)
     with workspace.writing():
@@ -81,6 +83,8 @@ def run_loop(
                 staged / REVIEW_FILE,
                 {"counts": review_counts(applied, split), "rejected": applied.rejected},
             )
+            if voted:
+                _save_feedback(voted, split, staged / FEEDBACK_FILE)
             save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
             check_objective(config.fit, model_kind(staged / "base", config.model.name))
             if guide := config.fit.get("guide"):
@@ -88,6 +92,27 @@ def run_loop(
             before = read_trained_on(published.folder) if published else frozenset()
             write_json(staged / "trained.json", sorted(before))
         return _finish(Run(workspace, folder, split, config, progress))
+
+
+def _apply_votes(
+    workspace: Workspace, applied: Applied, config: LoopConfig
+) -> AppliedFeedback | None:
+    if config.votes_per_client is None:
+        return None
+    votes = read_votes(workspace.folder, applied.collection, config.votes_per_client)
+    return apply_feedback(applied.collection, votes, applied.rejected)
+
+
+def _save_feedback(voted: AppliedFeedback, split: Collection, path: Path) -> None:
+    """Keep what the run uses of the feedback, which goes on coming in."""
+    write_json(
+        path,
+        {
+            "counts": feedback_counts(voted, split),
+            "wrong": voted.wrong,
+            "conflicts": [asdict(poll) for poll in voted.conflicts],
+        },
+    )
 
 
 def run_similarity(
@@ -201,10 +226,7 @@ def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConf
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
     """Refuse to publish an old collection over one that was indexed after the run began."""
     name = workspace.current_name()
-    if name == config.started_from:
-        return
-    fitted = workspace.current().manifest["fitted"] or {}
-    if fitted.get("run") != run:
+    if name != config.started_from and not published_by(workspace, run):
         raise UsageError(
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"

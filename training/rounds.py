@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Collection, open_collection
+from indexes.collection import Collection, KnownQuestion, open_collection
 from indexes.store import Workspace, digest
 from search.confidence import Calibration
 from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
-from search.index import IndexConfig, build_index, question_digest
+from search.index import (
+    IndexConfig,
+    build_index,
+    question_digest,
+    read_trained_on,
+    read_weights,
+)
 from search.models import ModelConfig, copy_model
 from search.publish import library_versions, publish_index
 from search.searcher import Searcher
@@ -43,6 +49,7 @@ FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
 REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
+FEEDBACK_FILE = "feedback.json"  # of a run with feedback: what users had said when it began
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +69,7 @@ class LoopConfig:
     source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
     index: IndexConfig = field(default_factory=IndexConfig)
     started_from: str | None = None  # the generation that was published when the run began
+    votes_per_client: int | None = None  # that count, of its feedback; None: it is not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class LoopResult:
     generation: str | None  # published at the end; None if nothing was
     review: Mapping[str, Any]  # decisions that were there when the run began, and their use
     ended_early: str | None = None  # why not all rounds were taken
+    feedback: Mapping[str, Any] | None = None  # what came of users' votes; None: not used
 
 
 class Run:
@@ -97,6 +106,7 @@ class Run:
         self.review: Mapping[str, Any] = json.loads(
             (folder / REVIEW_FILE).read_text(encoding="utf-8")
         )
+        self.feedback = read_feedback(folder)
 
     def go(self) -> LoopResult:
         """Take every step that has not been taken yet."""
@@ -107,6 +117,7 @@ class Run:
                 config=asdict(self.config),
                 questions=counts,
                 review=self.review["counts"],
+                feedback=self.feedback["counts"] if self.feedback else None,
                 fingerprints=self._fingerprints(),
                 libraries=library_versions(),
             )
@@ -136,7 +147,7 @@ class Run:
         generation = self._publish(best, ended_early)
         return LoopResult(
             self.folder.name, counts, list(rounds), test, generation, self._use_of_review(),
-            ended_early,
+            ended_early, self._use_of_feedback(),
         )  # fmt: skip
 
     def _fingerprints(self) -> dict[str, str]:
@@ -213,6 +224,7 @@ class Run:
             Analyzer(self.config.index.analyzer),
             replace(self.config.mining, seed=self.config.seed + number),
             rejected=map(tuple, self.review["rejected"]),
+            voted=map(tuple, self.feedback["wrong"] if self.feedback else []),
             earlier=earlier,
         )
         negatives = list(mined.all())
@@ -227,9 +239,17 @@ class Run:
 
     def _use_of_review(self) -> dict[str, Any]:
         """Return the counts of the decisions, and how many negatives of a round came of them."""
+        return {**self.review["counts"], "rejected_used": self._mined_from("review")}
+
+    def _use_of_feedback(self) -> dict[str, Any] | None:
+        """Return the counts of the votes, and how many negatives of a round came of them."""
+        if not self.feedback:
+            return None
+        return {**self.feedback["counts"], "negatives_used": self._mined_from("feedback")}
+
+    def _mined_from(self, source: str) -> int:
         mined = self.ledger.get("mined", 1)
-        used = mined["yields"].get("review", {}).get("kept", 0) if mined else 0
-        return {**self.review["counts"], "rejected_used": used}
+        return mined["yields"].get(source, {}).get("kept", 0) if mined else 0
 
     def _fit(self, number: int, negatives: Sequence[Negative], start: int) -> None:
         """Train the round's model from that of round `start`."""
@@ -305,24 +325,28 @@ class Run:
         """Publish the kept model over the whole collection, once, and clear the working models.
 
         Where no round was kept, the model stays; what was fitted for it, the hybrid's weights and
-        the confidence, is published if the generation has no such fit yet.
+        the confidence, is published if the generation has no such fit yet. What users have said is
+        published in any case: a run that started from another model, which was no better, leaves
+        the published one where it is.
         """
         entry = self.ledger.get("published") or self._published_before_a_cut()
         if entry is None and (best["round"] > 0 or self._lacks_what_was_fitted(best)):
-            started = time.monotonic()
-            generation = publish_index(
-                self.workspace,
-                self.collection,
-                lambda folder: copy_model(self._model_folder(best["round"]), folder),
-                self.config.index,
+            entry = self._publish_with(
+                self._model_folder(best["round"]),
                 self._facts_of_publication(best["round"]),
                 trained_on=self._trained_on(best["round"]),
                 weights=FusionWeights(**best["weights"]),
                 calibration=_calibration(best),
-                progress=self.progress,
             )
-            entry = self.ledger.add(
-                "published", generation=generation.name, seconds=_seconds_since(started)
+        elif entry is None and self._lacks_feedback():
+            current = self.workspace.current()
+            kept = {name: current.manifest[name] for name in ("model", "training", "fitted")}
+            entry = self._publish_with(
+                current.folder / "model",
+                {**self._facts_of_publication(0), **kept},
+                trained_on=read_trained_on(current.folder),
+                weights=read_weights(current.folder),
+                calibration=Calibration.open(current.folder),
             )
         _, suspects = last_review(self.workspace)
         save_review(suspects[:LISTED], self.folder / "review.csv")
@@ -333,20 +357,47 @@ class Run:
                 shutil.rmtree(path)
         return entry["generation"] if entry else None
 
-    def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
-        """Tell whether publishing the base adds weights and confidence, and changes nothing else.
+    def _publish_with(
+        self, model: Path, facts: Mapping[str, Any], **fitted: Any
+    ) -> Mapping[str, Any]:
+        """Publish the whole collection with a copy of a model; return the ledger's entry."""
+        started = time.monotonic()
+        generation = publish_index(
+            self.workspace,
+            self.collection,
+            lambda folder: copy_model(model, folder),
+            self.config.index,
+            facts,
+            **fitted,
+            progress=self.progress,
+        )
+        seconds = _seconds_since(started)
+        return self.ledger.add("published", generation=generation.name, seconds=seconds)
 
-        True also where nothing is published yet.
+    def _lacks_what_was_fitted(self, base: Mapping[str, Any]) -> bool:
+        """Tell whether publishing the base adds what was fitted or said, and nothing else.
+
+        That is weights and confidence where there are none yet, or feedback, for which they were
+        fitted anew. True also where nothing is published yet.
         """
         if self.workspace.current_name() is None:
             return True
         current = self.workspace.current()
-        return (
-            base["calibration"] is not None
-            and Calibration.open(current.folder) is None
-            and current.manifest["model_fingerprint"] == base["fingerprint"]
-            and _same_texts(open_collection(current.folder), self.collection)
-        )
+        if (
+            base["calibration"] is None
+            or current.manifest["model_fingerprint"] != base["fingerprint"]
+        ):
+            return False
+        unfitted = Calibration.open(current.folder) is None
+        same = _same_texts(open_collection(current.folder), self.collection)
+        return (unfitted and same) or self._lacks_feedback()
+
+    def _lacks_feedback(self) -> bool:
+        """Tell whether the published collection differs in what came from feedback."""
+        if not self.feedback:
+            return False
+        published = open_collection(self.workspace.current().folder)
+        return _from_feedback(published) != _from_feedback(self.collection)
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
         name = published_by(self.workspace, self.folder.name)
@@ -370,6 +421,7 @@ class Run:
             "source": dict(self.config.source),
             "training": this if number else before.get("training"),
             "fitted": this,
+            "feedback": self.folder.name if self.feedback else None,  # the run that used it
         }
 
     def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
@@ -434,6 +486,20 @@ def _same_texts(one: Collection, other: Collection) -> bool:
     """Tell whether two collections have the same answers and pairs, whatever their splits."""
     pairs = [{(q.text, q.answer_id) for q in each.questions} for each in (one, other)]
     return one.answers == other.answers and pairs[0] == pairs[1]
+
+
+def _from_feedback(collection: Collection) -> set[KnownQuestion]:
+    """Return the known questions that feedback has made or weighed, whatever their splits."""
+    return {replace(q, split=None) for q in collection.questions if q.origin or q.preferred}
+
+
+def read_feedback(folder: Path) -> Mapping[str, Any] | None:
+    """Return what a run uses of the feedback: {counts, wrong, conflicts}; None if nothing."""
+    path = folder / FEEDBACK_FILE
+    if not path.is_file():
+        return None
+    stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return stored
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:
