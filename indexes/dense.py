@@ -63,37 +63,38 @@ class DenseIndex:
         Args:
             queries: queries × dim.
             k: rows a query.
-            among: for HNSW, the rows that may be found; None for all.
+            among: the rows that may be found, where the index `filters`; None for all.
         """
         self._check_dim(queries)
         k = min(k, len(self) if among is None else len(among))
         if k == 0 or len(queries) == 0:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        if self.kind == "hnsw":
-            scores, rows = self._search_graph(queries, k, among)
-        else:
-            assert among is None  # `scores` gives them
-            scores, rows = self._index.search(queries, k)
+        params = self._parameters(k, among)
+        scores, rows = self._index.search(queries, k, params=params)
         scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
         return scores, rows
 
-    def _search_graph(
-        self, queries: Vectors, k: int, among: NDArray[np.int64] | None
-    ) -> tuple[Vectors, NDArray[np.int64]]:
-        width, selector = max(2 * k, 64), None
+    def _parameters(self, k: int, among: NDArray[np.int64] | None) -> Any:
+        selector = None
         if among is not None:
-            # FAISS walks the graph as ever and drops what is not asked for: it has to walk on.
-            width = math.ceil(width * len(self) / len(among))
             bits = np.zeros(len(self), bool)
             bits[among] = True
             bitmap = np.packbits(bits, bitorder="little")
             selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
-        params = faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
-            efSearch=width, sel=selector
-        )
-        found: tuple[Vectors, NDArray[np.int64]] = self._index.search(queries, k, params=params)
-        return found
+        if self.kind == "hnsw":
+            width = max(2 * k, 64)
+            if among is not None:  # FAISS walks the graph as ever, and drops: it has to walk on
+                width = math.ceil(width * len(self) / len(among))
+            return faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
+                efSearch=width, sel=selector
+            )
+        return faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
+
+    @property
+    def filters(self) -> bool:
+        """Whether `search` takes `among`; FAISS does not on a GPU, where `scores` has to do."""
+        return self.kind == "hnsw" or not faiss.get_num_gpus()
 
     def scores(self, queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
         """Return the exact scores of these rows, queries × rows; equal vectors score the same."""

@@ -23,8 +23,9 @@ SIGNALS = BM25 + DENSE
 # is further away are left to the other signals.
 MOST_ROWS = 2048
 
-# So many rows that a filter allows are scored one by one, whatever the kind of the index.
-_SCORED_ROWS = 100_000
+# As many rows as a filter allows at most for each of them to be scored. Beyond, FAISS searches
+# among them: it is faster, and as bound to MOST_ROWS as a search without a filter.
+_SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
 
 
@@ -53,15 +54,15 @@ class View:
         Args:
             vectors: one unit row a query; a zero row (no known token) finds nothing.
             n: answers a query.
-            allowed: by position, the answers that may be found; None for all. They are found
-                exactly, but for more than 100,000 allowed rows of an HNSW index.
+            allowed: by position, the answers that may be found; None for all. With up to 16,384
+                texts they are found exactly, whatever the kind of the index.
         """
         assert self.dense is not None
         assert self.dense_owners is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         among = None if allowed is None else np.flatnonzero(allowed[self.dense_owners])
-        if among is not None and (self.dense.kind == "exact" or len(among) <= _SCORED_ROWS):
+        if among is not None and (len(among) <= _SCORED_ROWS or not self.dense.filters):
             for query, ranking in self._score_rows(vectors, pending, among, n):
                 found[query] = ranking
             return found
@@ -87,11 +88,7 @@ class View:
     def _score_rows(
         self, vectors: Vectors, queries: NDArray[np.int64], rows: NDArray[np.int64], n: int
     ) -> Iterator[tuple[int, Ranking]]:
-        """Give, for each of these queries, the best answers among those that own the rows.
-
-        FAISS's own filter would give as many rows at most as a search without one, and knows
-        none on a GPU; here every allowed text counts.
-        """
+        """Give, for each of these queries, the best answers among the owners of these rows."""
         assert self.dense is not None
         assert self.dense_owners is not None
         step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))

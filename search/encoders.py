@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +14,6 @@ from indexes.errors import DamagedError, DotbogiError
 from search.static import PieceTable, open_table
 
 _CHUNK = 1024  # texts whose token vectors are gathered at once
-
-# A transformer's tokenizer refuses a second thread while it is set up for a text ("Already
-# borrowed"). A fork waits until nothing is being encoded.
-_encoding = threading.RLock()
-os.register_at_fork(
-    before=_encoding.acquire, after_in_parent=_encoding.release, after_in_child=_encoding.release
-)
 
 MODULE_PREFIX = "sentence_transformers."
 UNTRAINED_MARK = "dotbogi_untrained"  # in config_sentence_transformers.json; a fit's save drops it
@@ -239,10 +230,9 @@ class TransformerEncoder:
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         if not len(texts):
             return np.zeros((0, self.dim), np.float32)  # the library gives shape (0,)
-        with _encoding:
-            vectors = encode(
-                list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
-            )
+        vectors = encode(
+            list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
+        )
         return unit_rows(np.asarray(vectors, np.float32))
 
 

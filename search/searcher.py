@@ -1,6 +1,5 @@
 """`Searcher`: what a backend imports."""
 
-import asyncio
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -148,6 +147,8 @@ class Searcher:
         min_confidence: float | None = None,
     ) -> list[Hit]:
         """Do what `search` does in a thread of asyncio's pool, so that the event loop goes on."""
+        import asyncio  # whoever awaits has it already; a single query need not wait for it
+
         return await asyncio.to_thread(
             self.search, query, k, where=where, min_confidence=min_confidence
         )

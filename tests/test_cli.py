@@ -77,6 +77,35 @@ def test_the_untrained_sample_understands_a_typing_it_has_never_seen(tmp_path: P
     assert {"rank", "score"} == set(found["hits"][0]["signals"]["bm25.joined"])
 
 
+def test_query_where_keeps_to_the_metadata_asked_for(tmp_path: Path) -> None:
+    w = tmp_path / "w"
+    table = tmp_path / "t.csv"
+    table.write_text(
+        "question,answer,category,lang\n며칠 걸려요,이틀 걸립니다,배송,ko\n"
+        "며칠이나 걸려요,사흘 걸립니다,환불,ko\n며칠 걸립니까,나흘 걸립니다,수리,en\n",
+        encoding="utf-8",
+    )
+    run("index", table, "-w", w, "--model", "scratch")
+
+    def texts(*where: str) -> set[str]:
+        options = [word for each in where for word in ("--where", each)]
+        found = run("query", "며칠 걸려요", "-w", w, "--json", "--explain", *options)
+        hits = json.loads(found.stdout)["hits"]
+        for hit in hits:  # explained with the same filter
+            parts = sum(hit["explanation"]["parts"].values())
+            assert parts == pytest.approx(hit["score"], abs=1e-3)
+        return {hit["text"] for hit in hits}
+
+    assert texts("category=배송") == {"이틀 걸립니다"}
+    assert texts("category=배송", "category=수리") == {"이틀 걸립니다", "나흘 걸립니다"}
+    assert texts("category=배송", "lang=en") == set()
+    assert len(texts()) == 3
+    assert run("query", "며칠", "-w", w, "--where", "category=없음").output == "no answer found\n"
+    refused = run("query", "며칠", "-w", w, "--where", "배송")
+    assert refused.exit_code == 2
+    assert "expected FIELD=VALUE" in refused.output
+
+
 def test_index_prints_counts_that_add_up(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("Q,A\n가나,밥 드세요\n가나,밥 드세요\n다라,\n,국 드세요\n")

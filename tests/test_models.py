@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,19 @@ def test_code_in_a_model_folder_is_never_run(
     else:
         assert not list((tmp_path / "m").rglob("*.py"))
     assert not witness.exists()
+
+
+def test_a_transformer_encodes_from_many_threads(tiny_bert: Path, tmp_path: Path) -> None:
+    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "m")
+    encoder = open_encoder(tmp_path / "m")
+    texts = [["배고프다"], ["환불 언제 되나요", "피곤해 죽겠다"], ["비번 까먹음"]]
+    expected = [encoder.encode_queries(each) for each in texts]
+
+    def encode(number: int) -> None:
+        for turn in range(20):
+            which = (number + turn) % len(texts)
+            found = encoder.encode_queries(texts[which])
+            np.testing.assert_allclose(found, expected[which], atol=1e-6)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(encode, range(8)))
