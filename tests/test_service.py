@@ -253,7 +253,7 @@ def test_every_reply_to_32_clients_is_of_the_generation_it_names(tmp_path: Path)
         clients = [threading.Thread(target=ask, args=(service, n)) for n in range(32)]
         for client in clients:
             client.start()
-        for edition in range(2, 6):
+        for edition in range(2, 5):
             published.append(publish(folder, edition=f" ({edition})").name)
             if edition % 2:
                 service.call("POST", "/admin/reload")
@@ -266,5 +266,5 @@ def test_every_reply_to_32_clients_is_of_the_generation_it_names(tmp_path: Path)
     assert not failures
     expected = {name: expected_texts(folder, name, queries) for name in published}
     assert all(texts == expected[generation][query] for generation, query, texts in replies)
-    assert len({generation for generation, _, _ in replies}) >= 4
+    assert len({generation for generation, _, _ in replies}) >= 3
     assert len(replies) > 100

@@ -256,9 +256,9 @@ def test_strange_paths_are_not_found(service: Service, path: str) -> None:
     assert "x" not in answered.headers
 
 
-def test_long_headers_and_addresses_are_refused(service: Service) -> None:
-    long = "a" * 100_000
-    for head in (f"GET /{long} HTTP/1.1\nHost: a\n\n", f"GET / HTTP/1.1\nHost: a\nX: {long}\n\n"):
+def test_long_headers_and_addresses_do_no_harm(service: Service) -> None:
+    long, rest = "a" * 100_000, "Host: localhost\nConnection: close\n"
+    for head in (f"GET /{long} HTTP/1.1\n{rest}\n", f"GET / HTTP/1.1\n{rest}X: {long}\n\n"):
         received = raw(service, head)
         assert received.startswith(b"HTTP/1.1 4"), received[:80]
         assert len(received) < 4096

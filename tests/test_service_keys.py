@@ -125,7 +125,6 @@ def test_keys_are_in_no_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_without_a_key_only_this_machine_is_listened_to(tmp_path: Path, host: str) -> None:
-    publish(tmp_path / "w")
     command = [sys.executable, "cli.py", "serve", "-w", str(tmp_path / "w"), "--host", host]
     environment = {name: value for name, value in os.environ.items() if name != "DOTBOGI_KEYS"}
     result = subprocess.run(
