@@ -55,6 +55,7 @@ def main() -> None:
         place = Workspace(Path(folder) / "before")
         index_collection(place, start, {"table": "chatbot.csv"})
         found = {"before": facts(place, run_loop(place, start, config), month)}
+        print("before", json.dumps(found["before"]), flush=True)
         votes = list(said(Searcher.open(place.folder), month, start, rng))
         spam = [vote for vote in votes if vote.client == "spammer"]
         cases = {
