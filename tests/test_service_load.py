@@ -54,6 +54,13 @@ def test_beyond_the_queue_a_request_is_told_when_to_come_again(tmp_path: Path) -
         assert 'dotbogi_queue_running{queue="search"} 0.0' in metrics
 
 
+def test_a_service_that_is_told_to_end_at_once_ends(tmp_path: Path) -> None:
+    """The line that it prints comes before uvicorn listens to signals."""
+    publish(tmp_path / "w")
+    with serving(tmp_path / "w") as service:
+        assert service.stop() == 0
+
+
 def test_what_is_in_flight_is_finished_before_the_service_ends(tmp_path: Path) -> None:
     publish(tmp_path / "w")
     with serving(tmp_path / "w", "--threads", "1") as service:

@@ -51,9 +51,9 @@ def serve(
     ):
         searcher.search("ready")  # loads what the first search would wait for
         server = uvicorn.Server(_config(create_app(searcher, feedback, settings)))
-        # uvicorn raises the signal again when all is done; it has been obeyed by then.
+        # For a signal before uvicorn listens to them; and uvicorn raises it again when all is done.
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: None)
+            signal.signal(name, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{address}]" if ":" in address else address
         started(f"http://{shown}:{listener.getsockname()[1]}", searcher.generation or "")
         server.run(sockets=[listener])

@@ -64,8 +64,8 @@ class Work:
         self._metrics.queue(self._name, running, self._pending - running)
 
     def close(self) -> None:
-        """Wait for what runs and end the threads."""
-        self._pool.shutdown(wait=True)
+        """Wait for what runs, drop what still waits, and end the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def busy(seconds: int) -> ServiceError:
