@@ -26,7 +26,7 @@ $(VENV)/installed-$(FAISS): pyproject.toml constraints.txt
 	@echo "nvidia-smi $(if $(filter gpu,$(FAISS)),answers: the GPU build of FAISS,does not answer: the CPU build of FAISS) is installed"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e ".[$(FAISS)]"
+	$(PIP) install -c constraints.txt -e ".[$(FAISS),serve]"
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed-$(FAISS)

@@ -240,6 +240,18 @@ def index(
 @click.option(
     "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log the fits there too."
 )
+@click.option(
+    "--with-feedback",
+    is_flag=True,
+    default=None,
+    help="Learn from what users have said about answers. See docs/feedback.md.",
+)
+@click.option(
+    "--votes-per-client",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a client only the last N count; default 50.",
+)
 @click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
 @click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
@@ -252,7 +264,8 @@ def train(
     Without a TABLE: the collection as it was indexed, or else the bundled Korean sample.
     Every round mines hard negatives, trains, searches the development questions, and is kept only
     if the gain is real. The test questions are looked at once, at the end. Decisions taken with
-    `dotbogi review` are used.
+    `dotbogi review` are used, and with --with-feedback the votes of users: those are published
+    even if no round is better.
 
     \b
     dotbogi train
@@ -260,6 +273,7 @@ def train(
     dotbogi train --resume
     dotbogi train pairs.parquet --model klue/roberta-base \\
         --max-seq-length 128 --batch-size 32 --epochs 4
+    dotbogi train --with-feedback
     dotbogi train faq.csv --objective gist --guide-margin 0.05
     dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
     """
@@ -288,7 +302,9 @@ def train(
         _print_lines(["", *read, *run_lines(result)])
         if result.generation:
             if not any(entry["kept"] for entry in result.dev[1:]):
-                click.echo("no round was better: the model stays, with what was fitted for it")
+                said = getattr(result, "feedback", None)
+                what = "what users said" if said else "what was fitted for it"
+                click.echo(f"no round was better: the model stays, with {what}")
             click.echo(f"published generation {result.generation} in {workspace}")
         elif model := getattr(result, "model", None):
             click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
@@ -604,6 +620,75 @@ def _list_sets(as_json: bool) -> None:
 
 
 @main.command()
+@_workspace
+@click.option("--host", default="127.0.0.1", show_default=True, help="Others need keys.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any free."
+)
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="JSON file of API keys; or the same JSON in DOTBOGI_KEYS.",
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="Searches at a time; default 2.")
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(0, 10_000),
+    help="Searches that wait for a thread; beyond them 429; default 64.",
+)
+@click.option(
+    "--max-body", type=click.IntRange(1_000, 100_000_000), help="Bytes; default 1,000,000."
+)
+@click.option("--max-query", type=click.IntRange(1, 100_000), help="Characters; default 1,000.")
+@click.option(
+    "--max-text",
+    type=click.IntRange(1, 1_000_000),
+    help="Characters of a text to embed or to rank; default 10,000.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 10_000),
+    help="Queries, texts or documents of a request; default 256.",
+)
+@click.option("--max-k", type=click.IntRange(10, 1_000), help="Answers a query; default 100.")
+@_as_json
+def serve(
+    workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None
+) -> None:  # fmt: skip
+    """Answer over HTTP until it is told to end, from whichever generation is published.
+
+    Routes, keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
+
+    \b
+    dotbogi serve
+    dotbogi serve --host 0.0.0.0 --keys keys.json
+    curl -s localhost:8000/v1/search -H 'Content-Type: application/json' \\
+        -d '{"query": "배가 고파요", "k": 3}'
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
+    from indexes import DotbogiError
+
+    try:
+        from search.service import Settings, read_keys
+        from search.service import serve as run
+    except ModuleNotFoundError as error:
+        raise DotbogiError(
+            f'the package {error.name} is missing. Run: pip install "dotbogi[serve]"'
+        ) from error
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
+
+    def started(url: str, generation: str) -> None:
+        if as_json:
+            _print_json({"url": url, "generation": generation, "pid": os.getpid()})
+        else:
+            click.echo(f"generation {generation} at {url}")
+
+    run(workspace, host, port, settings, started)
+
+
+@main.command()
 @click.argument("run", required=False)
 @_workspace
 @_as_json
@@ -625,6 +710,92 @@ def report(run: str | None, workspace: str, as_json: bool) -> None:
         _print_json(asdict(written))
     else:
         click.echo(written.html)
+
+
+@main.group()
+def feedback() -> None:
+    """Show, export or erase what users have said about answers."""
+
+
+@feedback.command("list")
+@_workspace
+@_as_json
+def feedback_list(workspace: str, as_json: bool) -> None:
+    """Count what is stored, by client, and list the answers that the votes do not agree on.
+
+    \b
+    dotbogi feedback list
+    """
+    from training.feedback import describe_feedback
+
+    found = describe_feedback(Path(workspace))
+    if as_json:
+        _print_json(asdict(found))
+        return
+    click.echo(f"{found.votes} votes of {len(found.clients)} clients")
+    for client in found.clients[:10]:
+        click.echo(
+            f"  {client.client}: {client.right} right, {client.wrong} wrong, "
+            f"about {client.answers} answers"
+        )
+    if len(found.clients) > 10:
+        click.echo(f"  … {len(found.clients) - 10} more; --json lists all")
+    if found.conflicts:
+        click.echo(f"{len(found.conflicts)} pairs with as many right as wrong, not used:")
+    for poll in found.conflicts[:10]:
+        click.echo(f"  {poll.right}:{poll.wrong}  {poll.query}  [{poll.answer_id}]")
+
+
+@feedback.command("export")
+@_workspace
+@click.option("--client", metavar="ID", help="Only this client's.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write; default: print.")
+@_as_json
+def feedback_export(workspace: str, client: str | None, out: Path | None, as_json: bool) -> None:
+    """Write what is stored as JSON Lines, the oldest first.
+
+    \b
+    dotbogi feedback export --out feedback.jsonl
+    dotbogi feedback export --client user-17
+    """
+    from search.feedback import FeedbackStore, save_feedback
+
+    with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
+        rows = store.export(client)
+        if out:
+            count = save_feedback(rows, out)
+            if as_json:
+                _print_json({"out": str(out), "feedback": count})
+            else:
+                click.echo(f"{count} lines in {out}")
+        elif as_json:
+            _print_json({"feedback": [asdict(row) for row in rows]})
+        else:
+            for row in rows:
+                _print_json(asdict(row))
+
+
+@feedback.command("erase")
+@_workspace
+@click.option("--client", metavar="ID", required=True, help="Whose feedback.")
+@_as_json
+def feedback_erase(workspace: str, client: str, as_json: bool) -> None:
+    """Delete all that a client has said, its bytes too.
+
+    Known questions that were made from it alone leave with the next train --with-feedback; older
+    generations and runs keep them until their folders are deleted.
+
+    \b
+    dotbogi feedback erase --client user-17
+    """
+    from search.feedback import FeedbackStore
+
+    with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
+        erased = store.erase(client)
+    if as_json:
+        _print_json({"client": client, "erased": erased})
+    else:
+        click.echo(f"{erased} erased")
 
 
 @main.group()
@@ -828,7 +999,7 @@ def _train_on_scores(
     why = "does not apply to --objective cosine"
     _refuse(
         options, why, "rounds", "patience", "negatives", "id_column", "window", "bound",
-        "bound_absolute", "sampling", "start_from",
+        "bound_absolute", "sampling", "start_from", "with_feedback",
     )  # fmt: skip
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
@@ -861,12 +1032,17 @@ def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
     from training import LoopConfig
+    from training.feedback import VOTES_PER_CLIENT
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}
 
     mining = _mining_config(options)
-    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives")
+    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives", "votes_per_client")
+    if options["with_feedback"]:
+        loop.setdefault("votes_per_client", VOTES_PER_CLIENT)
+    else:
+        _refuse(options, "belongs to --with-feedback", "votes_per_client")
     fit = given(
         "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",

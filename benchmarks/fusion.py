@@ -38,7 +38,7 @@ from training.finetune import finetune
 from training.fit import fit_config
 from training.metrics import reciprocal_rank_at
 from training.reliability import ConfidenceQuality
-from training.rounds import training_rows
+from training.rows import training_rows
 from training.split import split_collection
 
 RESULTS = Path(__file__).parent / "results"

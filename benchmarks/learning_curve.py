@@ -31,7 +31,7 @@ from search.searcher import Searcher
 from training.evaluation import dense_mrr, evaluate, queries_of
 from training.finetune import finetune
 from training.fit import fit_config
-from training.rounds import training_rows
+from training.rows import training_rows
 from training.split import split_collection
 
 SETS = ("chatbot", "welfare_qa")

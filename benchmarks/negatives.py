@@ -35,7 +35,7 @@ from training.evaluation import dense_mrr, evaluate, evaluate_fitted, queries_of
 from training.finetune import finetune
 from training.fit import fit_config
 from training.negatives import MiningConfig, mine, parse_quotas
-from training.rounds import training_rows
+from training.rows import training_rows
 from training.split import split_collection
 
 RECIPES = (

@@ -29,10 +29,10 @@ from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import clean, same_text_key
 from search.index import build_index
 from search.searcher import Searcher
+from training.config import LoopConfig
 from training.evaluation import queries_of
 from training.loop import run_loop
 from training.reliability import expected_calibration_error, roc_auc
-from training.rounds import LoopConfig
 from training.split import split_collection
 
 SMALL_TALK = {

@@ -13,6 +13,7 @@ from indexes.tables import Row, Table
 from indexes.text import clean, is_valid_unicode
 
 Split = Literal["train", "dev", "test"]
+Origin = Literal["feedback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class KnownQuestion:
     text: str
     answer_id: str
     split: Split | None = None
+    origin: Origin | None = None  # None: the table, or a review
+    preferred: int = 0  # users whose last right answer to it this is
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,8 @@ def save_collection(collection: Collection, folder: Path) -> None:
             "text": [question.text for question in questions],
             "answer_id": [question.answer_id for question in questions],
             "split": [question.split for question in questions],
+            "origin": [question.origin for question in questions],
+            "preferred": [question.preferred for question in questions],
         },
     )
 
@@ -168,6 +173,7 @@ def open_collection(folder: Path) -> Collection:
     """Read what `save_collection` wrote."""
     answers = _read_parquet(folder / "answers.parquet")
     questions = _read_parquet(folder / "questions.parquet")
+    count = len(questions["text"])  # earlier builds wrote neither origin nor preferred
     return Collection(
         [
             Answer(id_, text, json.loads(metadata))
@@ -176,9 +182,14 @@ def open_collection(folder: Path) -> Collection:
             )
         ],
         [
-            KnownQuestion(text, answer_id, split)
-            for text, answer_id, split in zip(
-                questions["text"], questions["answer_id"], questions["split"], strict=True
+            KnownQuestion(*row)
+            for row in zip(
+                questions["text"],
+                questions["answer_id"],
+                questions["split"],
+                questions.get("origin", [None] * count),
+                questions.get("preferred", [0] * count),
+                strict=True,
             )
         ],
     )
@@ -188,11 +199,14 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | None]]) -> None:
+def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    types = {"preferred": pa.int64()}
+    arrays = {
+        name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()
+    }
     pq.write_table(pa.table(arrays), path, compression="zstd")
 
 

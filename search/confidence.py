@@ -17,7 +17,7 @@ from search.maxsim import MAXSIM
 # What tells a right first answer from a wrong one, in the order of a calibration's coefficients.
 FEATURES = (
     "score",  # fused, of the first answer
-    "margin",  # to the second
+    "margin",  # to the second; 0 for an answer that comes first whatever its score
     "cosine",  # of the first answer's nearest text
     "answer_cosine",  # of the answer itself
     "maxsim",
@@ -68,7 +68,7 @@ def features_of(query: str, signals: Mapping[str, Ranking], fused: Ranking) -> N
     return np.asarray(
         [
             fused[0].score,
-            fused[0].score - (fused[1].score if len(fused) > 1 else 0.0),
+            max(fused[0].score - (fused[1].score if len(fused) > 1 else 0.0), 0.0),
             max(scores[name] for name in DENSE),
             scores["dense.answer"],
             scores.get(MAXSIM, 0.0),

@@ -40,6 +40,9 @@ class Encoder(Protocol):
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the answer prompt."""
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+
 
 def open_encoder(folder: Path, *, progress: bool = False) -> Encoder:
     """Load a sentence-transformers folder; a static-embedding model without importing torch.
@@ -144,6 +147,11 @@ class StaticEncoder:
         """Return texts × dim unit rows, with the answer prompt."""
         return self._encode(self._prompts[1], texts)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return sum(len(encoding.ids) for encoding in encodings)
+
     def query_pieces(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
         """Return the numbers of the different pieces of each query, in the order of the text."""
         return self._pieces(self._prompts[0], texts)
@@ -216,6 +224,13 @@ class TransformerEncoder:
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the answer prompt."""
         return self._encode(self.model.encode_document, texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+        # By the fast tokenizer as it is set: the library's own call would set it anew, which must
+        # not happen while another thread encodes.
+        encodings = self.model.tokenizer.backend_tokenizer.encode_batch(list(texts))
+        return sum(sum(encoding.attention_mask) for encoding in encodings)
 
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         if not len(texts):

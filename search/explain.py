@@ -1,6 +1,6 @@
 """Why an answer was found."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from indexes.hits import Hit
@@ -27,19 +27,36 @@ def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = N
         hit: one of its hits.
         where: the filter that it was found with.
     """
+    return explain_hits(searcher, query, [hit], where=where)[0]
+
+
+def explain_hits(
+    searcher: Searcher, query: str, hits: Sequence[Hit], *, where: Where | None = None
+) -> list[Explanation]:
+    """Explain the hits of one query, which is searched once more for all of them; see `explain`."""
+    if not hits:
+        return []
     index = searcher.index
     signals = find_rankings(index, [query], CANDIDATES, where)[0]
     answer_ids, scores = parts_of(signals, index.weights.floor)
-    shares = (
-        scores[answer_ids.index(hit.answer_id)] * index.weights.vector()
-        if hit.answer_id in answer_ids  # only beyond the signals' candidates, for a large k
-        else []
-    )
-    parts = {name: round(float(s), 4) for name, s in zip(PARTS, shares, strict=False) if s > 0}
-    asked, *found = index.analyzer.tokenize([query, hit.text, hit.question or ""])
+    shares = dict(zip(answer_ids, scores * index.weights.vector(), strict=True))
+    texts = [text for hit in hits for text in (hit.text, hit.question or "")]
+    asked, *found = index.analyzer.tokenize([query, *texts])
+    return [
+        # No parts: only beyond the signals' candidates, for a large k.
+        Explanation(_parts(shares.get(hit.answer_id, ())), _words(asked, found[2 * i : 2 * i + 2]))
+        for i, hit in enumerate(hits)
+    ]
+
+
+def _parts(shares: Iterable[float]) -> dict[str, float]:
+    return {name: round(float(s), 4) for name, s in zip(PARTS, shares, strict=False) if s > 0}
+
+
+def _words(asked: Sequence[str], found: Sequence[Sequence[str]]) -> list[str]:
     matched = dict.fromkeys(token for token in asked if any(token in tokens for tokens in found))
     lemmas = [word for token in matched if (word := _word(token))]
-    return Explanation(parts, lemmas or list(matched))
+    return lemmas or list(matched)
 
 
 def _word(token: str) -> str:

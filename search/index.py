@@ -56,6 +56,8 @@ class SearchIndex:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     maxsim: MaxSim | None = None  # static models only
     calibration: Calibration | None = None  # None until `train` has fitted one
+    # By normalised query and answer id: users whose last right answer to it that is.
+    preferred: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def build_index(
@@ -212,6 +214,15 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
 
 
+def _preferred(collection: Collection) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for question in collection.questions:
+        if question.preferred:
+            answers = found.setdefault(same_text_key(question.text), {})
+            answers[question.answer_id] = question.preferred  # the same for every typing
+    return found
+
+
 def _assemble(
     collection: Collection,
     config: IndexConfig,
@@ -232,6 +243,7 @@ def _assemble(
         calibration=calibration,
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
+        preferred=_preferred(collection),
         maxsim=MaxSim(encoder, {answer.id: answer.text for answer in collection.answers})
         if isinstance(encoder, StaticEncoder)
         else None,

@@ -119,10 +119,20 @@ def _hits(
 
 
 def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> Ranking:
-    """Merge the signals; the answer of a known question comes first to that very question."""
+    """Merge the signals; the answer of a known question comes first to that very question.
+
+    Of several, that which most users preferred.
+    """
     fused = fuse(signals, weights=index.weights)
     key = same_text_key(query)
-    return sorted(fused, key=lambda c: c.question is None or same_text_key(c.question) != key)
+    preferred = index.preferred.get(key, {})
+
+    def order(candidate: Candidate) -> tuple[int, bool]:
+        known = candidate.question
+        is_other = known is None or same_text_key(known) != key
+        return -preferred.get(candidate.answer_id, 0), is_other
+
+    return sorted(fused, key=order)
 
 
 def _hit(index: SearchIndex, candidate: Candidate, signals: Mapping[str, Ranking]) -> Hit:

@@ -1,9 +1,10 @@
 """How the encoder gets better from the collection's own questions and answers."""
 
+from training.config import LoopConfig
 from training.evaluation import Evaluation, Query, evaluate, queries_of
 from training.loop import resume_loop, run_loop, run_similarity
 from training.negatives import MiningConfig, mine
-from training.rounds import LoopConfig, LoopResult
+from training.rounds import LoopResult
 from training.similarity import SimilarityResult
 
 __all__ = [

@@ -15,6 +15,7 @@ from indexes.text import same_text_key
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer
 
+REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
 _FILE = "review.jsonl"
 
 
@@ -84,8 +85,9 @@ def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:
 def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Applied:
     """Make accepted pairs known questions, and list the rejected ones.
 
-    A pair that was accepted once and is rejected now leaves the known questions again. A rejected
-    pair that the table itself holds stays known: the table is mended in the table.
+    A pair that was accepted once, or came from feedback, and is rejected now leaves the known
+    questions again. A rejected pair that the table itself holds stays known: the table is mended
+    in the table.
 
     Args:
         collection: before it is split; a new known question goes where its typings go.
@@ -99,6 +101,7 @@ def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Ap
     known = set(map(key_of, collection.questions))
     right, wrong, unmatched = _matched(collection, decisions)
     once_right = {decision.key for decision in decisions if decision.right}
+    once_right |= {key_of(q) for q in collection.questions if q.origin == "feedback"}
     withdrawn = {key for key in wrong if key in known and key in once_right}
     overruled = {key for key in wrong if key in known and key not in once_right}
     questions = [q for q in collection.questions if key_of(q) not in withdrawn]
@@ -133,12 +136,17 @@ def _matched(
 
 def review_counts(applied: Applied, split: Collection) -> dict[str, Any]:
     """Return the counts of applied decisions; accepted pairs by the split of their question."""
-    splits = {same_text_key(question.text): question.split for question in split.questions}
-    accepted = Counter(splits[same_text_key(question)] for question, _ in applied.accepted)
     return {
-        "accepted": {name: accepted[name] for name in get_args(Split)},
+        "accepted": count_by_split(applied.accepted, split),
         "rejected": len(applied.rejected),
         "withdrawn": applied.withdrawn,
         "overruled": applied.overruled,
         "unmatched": applied.unmatched,
     }
+
+
+def count_by_split(pairs: Sequence[Pair], split: Collection) -> dict[str, int]:
+    """Return how many of these pairs, known in the collection, are in each of its splits."""
+    splits = {same_text_key(question.text): question.split for question in split.questions}
+    counts = Counter(splits[same_text_key(question)] for question, _ in pairs)
+    return {name: counts[name] for name in get_args(Split)}

@@ -83,3 +83,8 @@ def published_by(workspace: Workspace, run: str) -> str | None:
 def read_trained(folder: Path) -> frozenset[str]:
     """Return the digests of the texts that a run's starting model has trained on."""
     return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
+
+
+def run_names(workspace: Workspace) -> list[str]:
+    """Return the names of a workspace's runs, oldest first."""
+    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))

@@ -29,6 +29,7 @@ def loop_lines(result: LoopResult) -> list[str]:
         f"{result.run}: {counts['train']} train, {counts['dev']} development, "
         f"{counts['test']} test questions",
         *review_lines(result.review),
+        *(feedback_lines(result.feedback) if result.feedback else []),
         "",
         "development questions, round by round",
         *metrics_table({_round_label(entry): entry["metrics"] for entry in result.dev}),
@@ -74,6 +75,31 @@ def review_lines(counts: Mapping[str, Any]) -> list[str]:
     parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts.get(name)]
     decided = any(accepted.values()) or any(counts[n] for n in counts if n != "accepted")
     return ["review: " + ", ".join(parts)] if decided else []
+
+
+def feedback_lines(counts: Mapping[str, Any]) -> list[str]:
+    """Return what became of users' votes."""
+    if not counts["votes"]:
+        return ["feedback: none is stored"]
+    notes = {
+        "conflicting": "conflicting",
+        "capped": "beyond what one client may cast",
+        "unmatched": "about answers that are gone",
+    }
+    votes = [f"{counts['used']} used"]
+    votes += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
+    right = counts["right"]
+    pairs = [
+        f"{sum(right.values())} right ({right['train']} train, {right['dev']} development, "
+        f"{right['test']} test; {counts['added']} new)",
+        f"{counts['wrong']} wrong ({counts['negatives_used']} negatives from these)",
+    ]
+    notes = {"withdrawn": "known before and withdrawn", "overruled": "overruled by the table"}
+    pairs += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
+    return [
+        f"feedback: {counts['votes']} votes of {counts['clients']} clients: {', '.join(votes)}",
+        f"feedback: of the pairs, {', '.join(pairs)}",
+    ]
 
 
 def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -23,12 +23,20 @@ from search.models import (
     source_folder,
 )
 from search.publish import all_texts
-from training.decisions import apply_decisions, read_decisions, review_counts
-from training.ledger import Ledger
+from training.config import LoopConfig
+from training.decisions import (
+    REVIEW_FILE,
+    Applied,
+    apply_decisions,
+    read_decisions,
+    review_counts,
+)
+from training.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
+from training.ledger import Ledger, published_by, run_names
 from training.negatives import MiningConfig
 from training.objectives import SCORED, check_objective, model_kind
 from training.report import write_report
-from training.rounds import REVIEW_FILE, LoopConfig, LoopResult, Run, run_names
+from training.rounds import LoopResult, Run
 from training.scored import ScoredSplit, open_pairs, save_pairs
 from training.similarity import SimilarityResult, SimilarityRun, is_seen
 from training.split import split_collection
@@ -61,7 +69,8 @@ def run_loop(
         LockedError: another process is writing to the workspace.
     """
     applied = apply_decisions(collection, read_decisions(workspace.folder))
-    split = split_collection(applied.collection, seed=config.seed)
+    voted = _apply_votes(workspace, applied, config)
+    split = split_collection(voted.collection if voted else applied.collection, seed=config.seed)
     _check_models(workspace, config.fit, model)
     _check_enough(split)
     with workspace.writing():
@@ -84,12 +93,23 @@ def run_loop(
                 staged / REVIEW_FILE,
                 {"counts": review_counts(applied, split), "rejected": applied.rejected},
             )
+            if voted:
+                save_feedback(voted, split, staged)
             save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
             check_objective(config.fit, model_kind(staged / "base", config.model.name))
             if guide := config.fit.get("guide"):
                 save_model(ModelConfig(name=guide), [], staged / "guide")
             write_json(staged / "trained.json", sorted(before))
         return _finish(Run(workspace, folder, split, config, progress))
+
+
+def _apply_votes(
+    workspace: Workspace, applied: Applied, config: LoopConfig
+) -> AppliedFeedback | None:
+    if config.votes_per_client is None:
+        return None
+    votes = read_votes(workspace.folder, applied.collection, config.votes_per_client)
+    return apply_feedback(applied.collection, votes, applied.rejected)
 
 
 def run_similarity(
@@ -211,9 +231,7 @@ def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConf
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
     """Refuse to publish an old collection over one that was indexed after the run began."""
     name = workspace.current_name()
-    if name == config.started_from:
-        return
-    if workspace.current().manifest["run"] != run:
+    if name != config.started_from and not published_by(workspace, run):
         raise UsageError(
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"

@@ -4,23 +4,22 @@ import json
 import logging
 import shutil
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Collection, open_collection
+from indexes.collection import Collection
 from indexes.store import Workspace, digest
-from search.confidence import Calibration
 from search.encoders import Encoder, open_encoder
 from search.fusion import METHODS, FusionWeights
-from search.index import IndexConfig, build_index, question_digest, read_trained_on
-from search.models import ModelConfig, copy_model
-from search.publish import library_versions, publish_index
+from search.index import build_index, question_digest, read_trained_on
+from search.publish import library_versions
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
+from training.config import LoopConfig
+from training.decisions import REVIEW_FILE
 from training.evaluation import (
     Evaluation,
     Query,
@@ -31,38 +30,23 @@ from training.evaluation import (
     queries_of,
     write_trec,
 )
-from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger, published_by, read_trained
-from training.negatives import MiningConfig, Negative, describe_yields, mine, train_side
+from training.feedback import read_feedback
+from training.fit import fit_config
+from training.ledger import Ledger, read_trained
+from training.negatives import Negative, describe_yields, mine
 from training.negatives.files import open_negatives, save_negatives
 from training.objectives import model_kind
 from training.outcomes import save_outcomes
+from training.publication import Publication, calibration_of
 from training.reliability import ConfidenceQuality
 from training.review import LISTED, last_review, save_review
+from training.rows import training_rows
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
-REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopConfig:
-    """One run of the loop. Saved in the ledger."""
-
-    rounds: int = 2
-    patience: int = 1  # rounds dropped in a row before the loop ends
-    start_from: Literal["base", "last"] = "base"  # of each fit: the base, or the last kept model
-    keep_negatives: bool = False  # train on those of earlier rounds as well
-    seed: int = 42  # of the split, the mining and the fits
-    mining: MiningConfig = field(default_factory=MiningConfig)
-    fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
-    model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
-    source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
-    index: IndexConfig = field(default_factory=IndexConfig)
-    started_from: str | None = None  # the generation that was published when the run began
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +60,7 @@ class LoopResult:
     generation: str | None  # published at the end; None if nothing was
     review: Mapping[str, Any]  # decisions that were there when the run began, and their use
     ended_early: str | None = None  # why not all rounds were taken
+    feedback: Mapping[str, Any] | None = None  # what came of users' votes; None: not used
 
 
 class Run:
@@ -98,6 +83,7 @@ class Run:
         self.review: Mapping[str, Any] = json.loads(
             (folder / REVIEW_FILE).read_text(encoding="utf-8")
         )
+        self.feedback = read_feedback(folder)
 
     def _unseen(self, queries: list[Query]) -> list[Query]:
         """Leave out what the starting model has trained on."""
@@ -119,6 +105,7 @@ class Run:
                 config=asdict(self.config),
                 questions=counts,
                 review=self.review["counts"],
+                feedback=self.feedback["counts"] if self.feedback else None,
                 fingerprints=self._fingerprints(),
                 libraries=library_versions(),
             )
@@ -145,10 +132,11 @@ class Run:
                     ended_early = f"ended after round {number} of {self.config.rounds}: no gain"
                     break
         test = self.ledger.get("tested") or self._final_test(rounds[0], best)
-        generation = self._publish(best, ended_early)
+        generation = self._publish(best)
+        self._end(ended_early)
         return LoopResult(
             self.folder.name, counts, list(rounds), test, generation, self._use_of_review(),
-            ended_early,
+            ended_early, self._use_of_feedback(),
         )  # fmt: skip
 
     def _fingerprints(self) -> dict[str, str]:
@@ -230,6 +218,7 @@ class Run:
             Analyzer(self.config.index.analyzer),
             replace(self.config.mining, seed=self.config.seed + number),
             rejected=map(tuple, self.review["rejected"]),
+            voted=map(tuple, self.feedback["wrong"] if self.feedback else []),
             earlier=earlier,
         )
         negatives = list(mined.all())
@@ -244,9 +233,17 @@ class Run:
 
     def _use_of_review(self) -> dict[str, Any]:
         """Return the counts of the decisions, and how many negatives of a round came of them."""
+        return {**self.review["counts"], "rejected_used": self._mined_from("review")}
+
+    def _use_of_feedback(self) -> dict[str, Any] | None:
+        """Return the counts of the votes, and how many negatives of a round came of them."""
+        if not self.feedback:
+            return None
+        return {**self.feedback["counts"], "negatives_used": self._mined_from("feedback")}
+
+    def _mined_from(self, source: str) -> int:
         mined = self.ledger.get("mined", 1)
-        used = mined["yields"].get("review", {}).get("kept", 0) if mined else 0
-        return {**self.review["counts"], "rejected_used": used}
+        return mined["yields"].get(source, {}).get("kept", 0) if mined else 0
 
     def _fit(self, number: int, negatives: Sequence[Negative], start: int) -> None:
         """Train the round's model from that of round `start`."""
@@ -315,28 +312,14 @@ class Run:
             seconds=_seconds_since(started),
         )
 
-    def _publish(self, best: Mapping[str, Any], ended_early: str | None) -> str | None:
-        """Publish the kept model over the whole collection, once, and clear the working models.
+    def _publish(self, best: Mapping[str, Any]) -> str | None:
+        publication = Publication(
+            self.workspace, self.folder, self.collection, self.config, self.ledger, self.progress
+        )
+        return publication.publish(best, self._model_folder(best["round"]))
 
-        Where no round was kept, the model stays, and is published again if that adds something.
-        """
-        entry = self.ledger.get("published") or self._published_before_a_cut()
-        if entry is None and (best["round"] > 0 or self._base_adds_something(best)):
-            started = time.monotonic()
-            generation = publish_index(
-                self.workspace,
-                self.collection,
-                lambda folder: copy_model(self._model_folder(best["round"]), folder),
-                self.config.index,
-                self._facts_of_publication(best["round"]),
-                trained_on=self._trained_on(best["round"]),
-                weights=FusionWeights(**best["weights"]),
-                calibration=_calibration(best),
-                progress=self.progress,
-            )
-            entry = self.ledger.add(
-                "published", generation=generation.name, seconds=_seconds_since(started)
-            )
+    def _end(self, ended_early: str | None) -> None:
+        """Leave a list to review, close the ledger, and clear the working models."""
         _, suspects = last_review(self.workspace)
         save_review(suspects[:LISTED], self.folder / "review.csv")
         logger.info("%d answers may be right too; to review: dotbogi review", len(suspects))
@@ -344,48 +327,6 @@ class Run:
         for pattern in ("base", "guide", "round-*"):
             for path in self.folder.glob(pattern):
                 shutil.rmtree(path)
-        return entry["generation"] if entry else None
-
-    def _base_adds_something(self, base: Mapping[str, Any]) -> bool:
-        """Tell whether publishing the base adds something, and takes nothing that is searched.
-
-        It adds weights and confidence, new rows, or pairs that a review has accepted; a table in
-        which published pairs are missing has not shown that it is better. True also where nothing
-        is published yet.
-        """
-        if self.workspace.current_name() is None:
-            return True
-        current = self.workspace.current()
-        return (
-            (current.manifest["fitted"] or {}).get("texts") != self.collection.digest()
-            and current.manifest["model_fingerprint"] == base["fingerprint"]
-            and self.collection.holds(open_collection(current.folder))
-        )
-
-    def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        name = published_by(self.workspace, self.folder.name)
-        return self.ledger.add("published", generation=name) if name else None
-
-    def _trained_on(self, number: int) -> frozenset[str]:
-        before = read_trained(self.folder)
-        now = {question_digest(question.text) for question in self.train.questions}
-        return before | now if number else before
-
-    def _facts_of_publication(self, number: int) -> dict[str, Any]:
-        this = {
-            "run": self.folder.name,
-            "round": number,
-            "seed": self.config.seed,
-            "objective": self.config.fit.get("objective", "mnr"),
-        }
-        before = self.workspace.current().manifest if self.workspace.current_name() else {}
-        return {
-            "model": asdict(self.config.model),
-            "source": dict(self.config.source),
-            "training": this if number else before.get("training"),
-            "fitted": {**this, "texts": self.collection.digest()},
-            "run": self.folder.name,
-        }
 
     def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
@@ -416,38 +357,12 @@ class Run:
             encoder,
             self.config.index,
             weights=weights,
-            calibration=_calibration(entry),
+            calibration=calibration_of(entry),
         )
         return evaluate(Searcher(index), self.test)
 
     def _model_folder(self, number: int) -> Path:
         return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
-
-
-def run_names(workspace: Workspace) -> list[str]:
-    """Return the names of a workspace's runs, oldest first."""
-    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
-
-
-def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
-    """Return the train pairs as texts, each with its mined negatives, as many for each.
-
-    A pair without any, where others have some, is left out: every answer is right for it.
-    """
-    texts = {answer.id: answer.text for answer in collection.answers}
-    mined: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for negative in negatives:
-        mined[negative.question, negative.positive_id].append(negative.text)
-    rows = [
-        TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
-        for q in train_side(collection).questions
-    ]
-    most = max((len(row.negatives) for row in rows), default=0)
-    return [row for row in rows if len(row.negatives) == most]
-
-
-def _calibration(entry: Mapping[str, Any]) -> Calibration | None:
-    return Calibration(**entry["calibration"]) if entry["calibration"] else None
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from search.index import IndexConfig, question_digest, read_trained_on, read_wei
 from search.models import copy_model
 from search.publish import publish_index
 from training.bootstrap import Interval
+from training.config import LoopConfig
 from training.fit import TrainingRow, fit_config
 from training.ledger import Ledger, published_by, read_trained
 from training.objectives import model_kind
-from training.rounds import LoopConfig
 from training.scored import ScoredPair
 from training.spearman import paired_bootstrap_of_spearman, spearman
 

@@ -55,6 +55,7 @@ def mine(
     config: MiningConfig,
     *,
     rejected: Iterable[Pair] = (),
+    voted: Iterable[Pair] = (),
     earlier: Iterable[Negative] = (),
 ) -> Mined:
     """Mine negatives for every train pair.
@@ -70,12 +71,14 @@ def mine(
         analyzer: for BM25.
         config: quotas, window, bound, sampling and seed.
         rejected: answers that a person has called wrong for a question: taken first.
+        voted: answers that users have called wrong for a question: taken first as well.
         earlier: negatives of earlier rounds, which are not mined again.
     """
     side = train_side(collection)
     pool = Pool(side, encoder, analyzer, config)
     edits = EditPool(pool, collection, encoder, config) if config.quotas.get("edit") else None
-    miner = _Miner(pool, edits, config, rejected, earlier)
+    wrong: dict[Source, Iterable[Pair]] = {"feedback": voted, "review": rejected}
+    miner = _Miner(pool, edits, config, wrong, earlier)
     for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
@@ -104,7 +107,7 @@ class _Miner:
         pool: Pool,
         edits: EditPool | None,
         config: MiningConfig,
-        rejected: Iterable[Pair],
+        wrong: Mapping[Source, Iterable[Pair]],
         earlier: Iterable[Negative],
     ) -> None:
         self._pool, self._edits, self._config = pool, edits, config
@@ -116,10 +119,11 @@ class _Miner:
         }
         self._total = sum(config.quotas.values())
         self._rng = np.random.default_rng(config.seed)
-        self._rejected: dict[str, set[int]] = defaultdict(set)
-        for text, answer_id in rejected:
-            if answer_id in pool.column:
-                self._rejected[same_text_key(text)].add(pool.column[answer_id])
+        self._wrong: dict[str, dict[int, Source]] = defaultdict(dict)
+        for source, pairs in wrong.items():
+            for text, answer_id in pairs:
+                if answer_id in pool.column:
+                    self._wrong[same_text_key(text)][pool.column[answer_id]] = source
         self._earlier: dict[Pair, set[str]] = defaultdict(set)
         for negative in earlier:
             pair = negative.question, negative.positive_id
@@ -127,7 +131,7 @@ class _Miner:
 
     def take(self, block: Block) -> None:
         """Take the negatives of a block's questions, and note its suspects."""
-        self._take_rejected(block)
+        self._take_wrong(block)
         for source in SEARCHED:
             if self._config.quotas.get(source):
                 self._search(source, block)
@@ -135,20 +139,21 @@ class _Miner:
             self._edit(self._edits, block)
         self._fill(block)
 
-    def _take_rejected(self, block: Block) -> None:
-        """Take what a person has called wrong, the nearest first; no bound applies."""
+    def _take_wrong(self, block: Block) -> None:
+        """Take what people have called wrong, the nearest first; no bound applies."""
         for row, number in enumerate(block.numbers):
             for key in self._earlier_of(number):
                 if key in self._pool.by_key:
                     block.usable[row, self._pool.by_key[key]] = False
-            wrong = self._rejected[self._pool.question_keys[number]]
+            wrong = self._wrong[self._pool.question_keys[number]]
             columns = sorted(
                 (column for column in wrong if block.usable[row, column]),
                 key=lambda column: (-block.cosines[row, column], column),
             )
-            self.counts["review"]["asked"] += len(columns)
+            for column in columns:
+                self.counts[wrong[column]]["asked"] += 1
             for column in columns[: self._total]:
-                self._keep(block, row, column, "review")
+                self._keep(block, row, column, wrong[column])
             block.usable[row, columns] = False
 
     def _search(self, source: QuotaSource, block: Block) -> None:

@@ -10,9 +10,10 @@ from indexes.text import same_text_key
 from training.negatives.sampling import Sampling
 
 QuotaSource = Literal["bm25", "model", "edit", "random"]
-Source = Literal["review", QuotaSource]  # review: a suspect that a person has rejected
+# review: a suspect that a person has rejected; feedback: what users have called wrong.
+Source = Literal["review", "feedback", QuotaSource]
 QUOTA_SOURCES: tuple[QuotaSource, ...] = get_args(QuotaSource)
-SOURCES: tuple[Source, ...] = ("review", *QUOTA_SOURCES)
+SOURCES: tuple[Source, ...] = ("review", "feedback", *QUOTA_SOURCES)
 SEARCHED: tuple[QuotaSource, ...] = ("bm25", "model")
 
 

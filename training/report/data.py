@@ -17,6 +17,7 @@ from training.evaluation import METRICS
 from training.ledger import read_events
 from training.outcomes import Outcomes, open_outcomes
 from training.report.comparison import Comparison, compare
+from training.report.feedback import FeedbackReport, read_feedback_report
 from training.report.mined import Mining, read_mining
 
 Figures = Mapping[str, Mapping[str, Interval]]  # method → metric → mean with its interval
@@ -65,6 +66,7 @@ class RunReport:
     test: FinalTest | None  # None while the run goes on
     kept_round: int | None
     comparison: Comparison | None  # None before the first round has been measured
+    feedback: FeedbackReport | None  # None for a run without
     published: str | None  # the generation
     ended: bool
     steps: Sequence[Event]  # the ledger's events, in their order
@@ -113,6 +115,8 @@ def read_run(folder: Path) -> RunReport:
         if tested
         else []
     )
+    kept = tested["kept_round"] if tested else None
+    asked = {"development": [dev[0], dev[_place(measured, kept or 0)]], "test": looks}
     return RunReport(
         run=folder.name,
         started=started,
@@ -125,12 +129,22 @@ def read_run(folder: Path) -> RunReport:
         fits=[event for event in events if event["event"] == "trained"],
         minings=[read_mining(folder, e, texts) for e in events if e["event"] == "mined"],
         test=_test(tested, looks, seed) if tested else None,
-        kept_round=tested["kept_round"] if tested else None,
+        kept_round=kept,
         comparison=_comparison(measured, tested, dev, looks, collection, seed),
+        feedback=read_feedback_report(
+            folder,
+            collection,
+            next((event for event in events if event["event"] == "mined"), None),
+            {split: pair for split, pair in asked.items() if pair},
+        ),
         published=last["published"]["generation"] if "published" in last else None,
         ended="ended" in last,
         steps=events,
     )
+
+
+def _place(measured: Sequence[Event], number: int) -> int:
+    return next(i for i, event in enumerate(measured) if event["round"] == number)
 
 
 def _figures(evaluations: Sequence[Outcomes], seed: int) -> list[Figures]:

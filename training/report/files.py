@@ -5,10 +5,10 @@ from pathlib import Path
 
 from indexes.errors import UsageError
 from indexes.store import Workspace
+from training.ledger import run_names
 from training.report.data import read_run
 from training.report.html import render_html
 from training.report.markdown import render_markdown
-from training.rounds import run_names
 
 
 @dataclass(frozen=True, slots=True)

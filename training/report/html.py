@@ -24,6 +24,7 @@ from training.report.data import RunReport
 from training.report.mined import SHOWN, SHOWN_OF_ONE
 from training.report.text import (
     between,
+    feedback_summary,
     of_hundred,
     ordinal,
     shown_text,
@@ -70,6 +71,7 @@ def render_html(report: RunReport) -> str:
         few=FEW,
         suspects_shown=SHOWN,
         suspects_of_one=SHOWN_OF_ONE,
+        feedback_summary=feedback_summary(report.feedback) if report.feedback else "",
         yields=_yields(report),
         of_hundred=of_hundred,
         charts=_charts(report),

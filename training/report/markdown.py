@@ -8,7 +8,15 @@ from training.bootstrap import Interval
 from training.evaluation import METRICS
 from training.report.comparison import FEW, Change, Comparison
 from training.report.data import Figures, RunReport
-from training.report.text import between, ordinal, shown_text, signed, summary, verdict
+from training.report.text import (
+    between,
+    feedback_summary,
+    ordinal,
+    shown_text,
+    signed,
+    summary,
+    verdict,
+)
 
 SHOWN = 5  # queries that got better, and as many that got worse
 
@@ -35,6 +43,8 @@ def render_markdown(report: RunReport) -> str:
             rows.append((f"after round {report.kept_round}", report.test.after))
         title = f"### Test questions ({report.test.queries:,}), looked at once"
         lines += ["", title, "", *_figures_table(rows)]
+    if report.feedback:
+        lines += ["", "### Feedback", "", prose(feedback_summary(report.feedback))]
     if report.comparison:
         lines += ["", *_comparison(report.comparison)]
     lines += ["", "In brackets: 95% intervals (bootstrap). More is in report.html.", ""]

@@ -6,6 +6,7 @@ from typing import Any
 
 from training.bootstrap import Interval
 from training.report.data import Round, RunReport
+from training.report.feedback import FeedbackReport
 from training.rounds import FEW_QUERIES
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -21,6 +22,8 @@ def verdict(report: RunReport) -> str:
         return "This run has not ended"
     if report.kept_round:
         return f"Round {report.kept_round} kept, published as generation {report.published}"
+    if report.published and report.feedback and report.config["started_from"]:
+        return f"No round kept; what users said published as generation {report.published}"
     if report.published:
         return f"No round kept; the starting model published as generation {report.published}"
     return f"No round kept; generation {report.config['started_from']} stays published"
@@ -174,6 +177,39 @@ def _users(report: RunReport) -> list[str]:
     ]
 
 
+def feedback_summary(feedback: FeedbackReport) -> str:
+    """Return what users' votes came to, as one paragraph."""
+    counts, right = feedback.counts, feedback.counts["right"]
+    if not counts["votes"]:
+        return "No feedback was stored."
+    notes = {
+        "conflicting": "contradict each other in equal number",
+        "capped": "are beyond the number that one client has",
+        "unmatched": "are about answers that are gone",
+    }
+    left_out = [f"{counts[name]:,} {note}" for name, note in notes.items() if counts[name]]
+    said = [
+        f"Votes: {counts['votes']:,}, of {counts['clients']:,} "
+        f"client{'s' * (counts['clients'] != 1)}; used: {counts['used']:,}"
+        f"{'; ' if left_out else ''}{', '.join(left_out)}.",
+        f"Pairs of a query and an answer that are right by majority: {sum(right.values()):,} "
+        f"({right['train']:,} to train on, {right['dev']:,} development, {right['test']:,} test), "
+        f"{counts['added']:,} of them new; wrong: {counts['wrong']:,}, from which "
+        f"{feedback.negatives:,} negatives of the first round come.",
+    ]
+    notes = {
+        "withdrawn": "Known from feedback before, and withdrawn",
+        "overruled": "Left as the table or a review has them",
+    }
+    said += [f"{note}: {counts[name]:,}." for name, note in notes.items() if counts[name]]
+    said += [
+        f"MRR@10 of hybrid search on {asked.split} questions with an answer from users "
+        f"({asked.queries:,}): {asked.before:.3f} before, {asked.after:.3f} after."
+        for asked in feedback.asked
+    ]
+    return " ".join(said)
+
+
 def _publication(report: RunReport) -> list[str]:
     before = report.config["started_from"]
     if not report.ended:
@@ -185,6 +221,11 @@ def _publication(report: RunReport) -> list[str]:
         return [
             f"The model of round {report.kept_round} was published as generation "
             f"{report.published}."
+        ]
+    if report.published and before and report.feedback:
+        return [
+            "The model stays, and was published with what users have said about answers as "
+            f"generation {report.published}."
         ]
     if report.published and before:
         return [

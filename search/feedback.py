@@ -1,0 +1,268 @@
+"""What users say about answers: kept in `feedback.sqlite` of a workspace, on the disk at once."""
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass, field, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from indexes.text import is_valid_unicode
+
+Verdict = Literal["right", "wrong"]
+
+_FILE = "feedback.sqlite"
+_APPLICATION = 0x646F7462  # "dotb": marks the file as ours
+_FORMAT = 1
+_BUSY_SECONDS = 30.0  # waited for another process that writes
+_PAGE = 500  # rows read at a time; others may write between two pages
+_MEND = "Move it away, and a new one is made; or restore it from a backup."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """One user's verdict on one answer to one query."""
+
+    id: str  # made by the client; the pair (client, id) is stored once
+    client: str
+    query: str  # as typed
+    shown: tuple[str, ...]  # ids of the answers that were shown, best first
+    answer_id: str  # the verdict is about this one, which need not have been shown
+    verdict: Verdict
+    generation: str
+    time: str  # ISO 8601, UTC
+
+
+_COLUMNS = ", ".join(column.name for column in fields(Feedback))
+_TABLE = f"""
+CREATE TABLE feedback (
+    number INTEGER PRIMARY KEY,
+    {_COLUMNS.replace(", ", " TEXT NOT NULL, ")} TEXT NOT NULL,
+    UNIQUE (client, id)
+)
+"""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A process's one connection, and the lock that lends it to one thread at a time."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    database: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        if self.database is not None:
+            self.database.close()
+            self.database = None
+
+
+class FeedbackStore:
+    """The feedback of one workspace; safe from many threads and processes, and after fork."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # By process id: a connection must not be used, nor closed, by a child of fork.
+        self._held: dict[int, _Held] = {}
+
+    @classmethod
+    def open(cls, workspace_folder: Path) -> "FeedbackStore":
+        """Open the feedback of a workspace; its file is made by the first `add`.
+
+        Raises:
+            UsageError: there is no such folder.
+            DamagedError: the file is damaged, or is not one of these.
+        """
+        if not workspace_folder.is_dir():
+            raise UsageError(f"{workspace_folder}: no such folder; expected a workspace.")
+        store = cls(workspace_folder / _FILE)
+        if store._path.exists():
+            with store._database():
+                pass  # it is checked when it is connected to
+        return store
+
+    def add(self, feedback: Feedback) -> bool:
+        """Store one verdict, on the disk before this returns; False if it was there already.
+
+        Raises:
+            UsageError: a field cannot be stored.
+            NoSpaceError: the disk is full; nothing was stored.
+        """
+        _check(feedback)
+        marks = ", ".join("?" * len(fields(feedback)))
+        values = [
+            json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else value
+            for value in astuple(feedback)
+        ]
+        with self._database() as database:
+            added = database.execute(
+                f"INSERT INTO feedback ({_COLUMNS}) VALUES ({marks}) "
+                "ON CONFLICT (client, id) DO NOTHING",
+                values,
+            )
+            return added.rowcount == 1
+
+    def export(self, client: str | None = None) -> Iterator[Feedback]:
+        """Yield what is stored, the oldest first: all of it, or one client's."""
+        last = 0
+        while self._path.exists():
+            with self._database() as database:
+                rows = database.execute(
+                    f"SELECT number, {_COLUMNS} FROM feedback "
+                    "WHERE number > ?1 AND (?2 IS NULL OR client = ?2) ORDER BY number LIMIT ?3",
+                    (last, client, _PAGE),
+                ).fetchall()
+            if not rows:
+                return
+            for last, *values in rows:
+                yield self._read(last, values)
+
+    def erase(self, client: str) -> int:
+        """Delete all that a client has said, its bytes too; return how many rows that were.
+
+        Deleting zeroes the cells; only a file that is written anew (VACUUM) and a log of length 0
+        are sure to hold no copy that SQLite had moved about before.
+
+        Raises:
+            LockedError: another process would not let go of the log; call it again.
+        """
+        if not self._path.exists():
+            return 0
+        with self._database() as database:
+            erased = database.execute("DELETE FROM feedback WHERE client = ?", (client,)).rowcount
+            database.execute("VACUUM")
+            busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise LockedError(
+                f"{self._path}: {erased} rows were deleted, but another process reads the file, so "
+                "their bytes may still be in its log. Run the command again."
+            )
+        return int(erased)
+
+    def close(self) -> None:
+        """Close this process's connection; a later call opens it again."""
+        held = self._held.get(os.getpid())
+        if held:
+            with held.lock:
+                held.close()
+
+    @contextlib.contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread; after an error the next call connects anew."""
+        held = self._held.setdefault(os.getpid(), _Held())
+        with held.lock:
+            try:
+                if held.database is None:
+                    if not self._path.exists():
+                        _create(self._path)
+                    held.database = _connect(self._path)
+                yield held.database
+            except sqlite3.Error as error:
+                held.close()
+                raise _explained(error, self._path) from error
+
+    def _read(self, number: int, values: list[str]) -> Feedback:
+        row = dict(zip(_COLUMNS.split(", "), values, strict=True))
+        try:
+            shown = tuple(json.loads(row["shown"]))
+        except (ValueError, TypeError) as error:
+            raise DamagedError(f"{self._path}: row {number} cannot be read. {_MEND}") from error
+        return Feedback(**{**row, "shown": shown})  # type: ignore[arg-type]
+
+
+def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:
+    """Write feedback as JSON Lines, all or nothing; return how many lines."""
+    if path.is_dir():
+        raise UsageError(f"{path}: a folder; expected a file to write.")
+    temporary = path.with_name(f".{path.name}")
+    count = 0
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for each in feedback:
+                file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+                count += 1
+        temporary.replace(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such folder to write into.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _check(feedback: Feedback) -> None:
+    if feedback.verdict not in get_args(Verdict):
+        raise UsageError(f"the verdict is {feedback.verdict!r}; expected 'right' or 'wrong'.")
+    if not (feedback.id and feedback.client and feedback.answer_id):
+        raise UsageError("feedback needs an id, a client and an answer_id; one of them is empty.")
+    texts = [value for value in astuple(feedback) if isinstance(value, str)]
+    if not all(map(is_valid_unicode, [*texts, *feedback.shown])):
+        raise UsageError("the feedback is not valid Unicode (a lone surrogate).")
+
+
+def _create(path: Path) -> None:
+    """Make an empty database under a temporary name, and give it its own if none is there yet."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if path.exists():
+            return  # by another process, while this one waited
+        temporary = path.with_name(f".{_FILE}")
+        for suffix in ("", "-journal", "-wal", "-shm"):  # of one that was killed here
+            temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as database:
+            database.execute(_TABLE)
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
+            database.execute("PRAGMA journal_mode = WAL")  # stays so
+        temporary.rename(path)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # every statement is its own transaction
+        check_same_thread=False,
+    )
+    try:
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA secure_delete = ON")
+        marks = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS]
+        if marks[0] != _APPLICATION:
+            raise DamagedError(f"{path}: a database, but not one of feedback. {_MEND}")
+        if marks[1] != _FORMAT:
+            raise DotbogiError(
+                f"{path}: written in format {marks[1]}, this version reads {_FORMAT}. "
+                "Use the version of dotbogi that wrote it to export it."
+            )
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+_MARKS = ("application_id", "user_version")
+
+
+def _explained(error: sqlite3.Error, path: Path) -> DotbogiError:
+    """Return the error as one that a user can act on."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedError(f"{path}: not a readable database ({error}). {_MEND}")
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpaceError(f"{path}: the disk is full; nothing was stored. Free some space.")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LockedError(
+            f"{path}: another process has been writing for {_BUSY_SECONDS:.0f} s. Try again."
+        )
+    return DotbogiError(
+        f"{path}: cannot be read or written ({error}). Check its permissions and its disk."
+    )

@@ -1,0 +1,57 @@
+"""The bounds of bodies that can be set: checked, and written into the OpenAPI document."""
+
+from typing import Any
+
+from search.service.errors import ServiceError
+from search.service.schemas import EmbeddingsBody, FeedbackBody, RerankBody, SearchMany, SearchOne
+from search.service.settings import Settings
+
+
+def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:
+    """Return the queries of a search within the bounds."""
+    queries = [body.query] if isinstance(body, SearchOne) else body.queries
+    _at_most("k", body.k, settings.max_k)
+    _at_most("queries", len(queries), settings.max_batch)
+    for query in queries:
+        _at_most("characters of a query", len(query), settings.max_query)
+    return queries
+
+
+def check_embeddings(body: EmbeddingsBody, settings: Settings) -> list[str]:
+    """Return the texts to embed, within the bounds."""
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    _check_texts("input", texts, settings)
+    return texts
+
+
+def check_rerank(body: RerankBody, settings: Settings) -> None:
+    """Refuse a request to rank too much."""
+    _at_most("characters of a query", len(body.query), settings.max_query)
+    _check_texts("documents", body.documents, settings)
+
+
+def check_feedback(body: FeedbackBody, settings: Settings) -> None:
+    """Refuse feedback about a longer query or list than a search allows."""
+    _at_most("characters of a query", len(body.query), settings.max_query)
+    _at_most("shown", len(body.shown), settings.max_k)
+
+
+def _check_texts(name: str, texts: list[str], settings: Settings) -> None:
+    _at_most(name, len(texts), settings.max_batch)
+    for text in texts:
+        _at_most(f"characters of a text in {name}", len(text), settings.max_text)
+
+
+def _at_most(what: str, found: int, limit: int) -> None:
+    if found > limit:
+        raise ServiceError(422, "over_limit", f"{what}: more than {limit}, which is the most.")
+
+
+def write_bounds(schemas: dict[str, Any], settings: Settings) -> None:
+    """Write the bounds into the named types of an OpenAPI document."""
+    schemas["Query"]["maxLength"] = settings.max_query
+    schemas["Text"]["maxLength"] = settings.max_text
+    schemas["Queries"]["maxItems"] = settings.max_batch
+    schemas["Texts"]["maxItems"] = settings.max_batch
+    schemas["K"]["maximum"] = settings.max_k
+    schemas["Shown"]["maxItems"] = settings.max_k

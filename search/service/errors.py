@@ -1,0 +1,101 @@
+"""Errors of the service: one shape, small, and never an echo of the input."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from indexes.errors import DotbogiError, UsageError
+from search.service.schemas import BODIES
+
+_LONGEST = 500  # characters of a message
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+_FIELDS = frozenset(name for body in BODIES for name in body.model_fields)
+
+logger = logging.getLogger(__name__)
+
+
+class ServiceError(Exception):
+    """What a request is refused with. The message is ours, without anything of the request."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
+
+
+def error_response(error: ServiceError, request_id: str) -> JSONResponse:
+    """Return {"error": {"code", "message", "request_id"}}."""
+    message = " ".join(error.message.split())[:_LONGEST]
+    content = {"error": {"code": error.code, "message": message, "request_id": request_id}}
+    return JSONResponse(content, error.status, headers=error.headers)
+
+
+def internal_error() -> ServiceError:
+    """Return what a caller is told when the fault is ours."""
+    return ServiceError(500, "internal", "The service failed; its log tells why.")
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of routes in the one shape."""
+    app.add_exception_handler(ServiceError, _handle)
+    app.add_exception_handler(RequestValidationError, _handle)
+    app.add_exception_handler(HTTPException, _handle)
+    app.add_exception_handler(DotbogiError, _handle)
+
+
+async def _handle(request: Request, error: Exception) -> JSONResponse:
+    return error_response(_as_service_error(error), request.state.request_id)
+
+
+def _as_service_error(error: Exception) -> ServiceError:
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return _validation_error(error)
+    if isinstance(error, HTTPException):
+        code = _CODES.get(error.status_code, "refused")
+        return ServiceError(error.status_code, code, _PHRASES.get(code, code), error.headers)
+    if isinstance(error, UsageError):  # its message may quote the request
+        logger.warning("refused by the search: %s", type(error).__name__)
+        return ServiceError(422, "invalid", "The search cannot use this request.")
+    logger.error("%s", error)
+    return ServiceError(
+        503, "unavailable", "The service cannot do this now; its log tells why.",
+        {"Retry-After": "5"},
+    )  # fmt: skip
+
+
+_PHRASES = {
+    "bad_request": "The body cannot be read.",
+    "not_found": "There is no such page.",
+    "method_not_allowed": "The route has other methods; see the header Allow.",
+    "too_large": "The body is too large.",
+}
+
+
+def _validation_error(error: RequestValidationError) -> ServiceError:
+    problems = error.errors()
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return ServiceError(400, "invalid_json", "The body is not valid JSON.")
+    lines = [_problem(problem) for problem in problems[:3]]
+    more = f"; {len(problems) - 3} more" if len(problems) > 3 else ""
+    return ServiceError(422, "invalid", "; ".join(lines) + more)
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    """Say where and what, with names of our own only: a name in `loc` may be the caller's."""
+    place = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or part in _FIELDS]
+    return f"{'.'.join(place) or 'body'}: {_message(problem)}"
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "a field that is not known here"
+    return str(problem["msg"])

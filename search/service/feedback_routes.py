@@ -1,0 +1,45 @@
+"""POST /v1/feedback."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Response
+
+from search.feedback import Feedback
+from search.service.bounds import check_feedback
+from search.service.context import InContext
+from search.service.errors import ServiceError
+from search.service.replies import json_reply
+from search.service.schemas import FeedbackBody, FeedbackReply
+
+router = APIRouter()
+
+
+@router.post(
+    "/v1/feedback",
+    response_model=FeedbackReply,
+    status_code=201,
+    responses={200: {"model": FeedbackReply, "description": "It was there already."}},
+)
+async def feedback(body: FeedbackBody, context: InContext) -> Response:
+    """Store what a user says about an answer; it is on the disk before the reply."""
+    check_feedback(body, context.settings)
+    searcher = context.searcher.pinned()
+    if body.answer_id not in searcher.index.answers:
+        raise ServiceError(404, "no_such_answer", "The generation has no answer of this id.")
+    given = Feedback(
+        id=body.id,
+        client=body.client,
+        query=body.query,
+        shown=tuple(body.shown),
+        answer_id=body.answer_id,
+        verdict=body.verdict,
+        generation=body.generation,
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+    def work() -> bool:
+        with context.metrics.stage("feedback"):
+            return context.feedback.add(given)
+
+    stored = await context.writing.run(work)
+    return json_reply({"stored": stored}, searcher.generation, 201 if stored else 200)

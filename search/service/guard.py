@@ -1,0 +1,216 @@
+"""What stands before the routes: keys, bounds, the log, and an answer whatever happens."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from search.service.errors import ServiceError, error_response, internal_error
+from search.service.keys import Role
+from search.service.metrics import Metrics
+from search.service.replies import GENERATION
+from search.service.settings import Settings
+from search.service.work import busy
+
+OPEN = frozenset({"/healthz"})  # without a key
+_ROLES = {"/v1/feedback": Role.FEEDBACK, "/admin/reload": Role.ADMIN}
+_DRAIN_SECONDS = 5.0  # a refused body is read on for, so that its sender sees the answer
+_DRAIN_BYTES = 100_000_000
+
+logger = logging.getLogger(__name__)
+
+
+def role_of(path: str) -> Role:
+    """Return the role that a path asks for; a path that nobody knows asks for a key too."""
+    return _ROLES.get(path, Role.READ)
+
+
+class Guard:
+    """ASGI middleware around all routes.
+
+    It comes before the body is parsed: who has no key cannot make the service read one, and no
+    body is longer than allowed, whether it says its length or not.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, metrics: Metrics, routes: Sequence[str],
+        generation: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self._app, self._settings = app, settings
+        self._metrics, self._routes, self._generation = metrics, routes, generation
+        self._open = 0  # requests under way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        scope.setdefault("state", {})["request_id"] = uuid.uuid4().hex
+        status = 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(message, scope["state"]["request_id"])
+            await send(message)
+
+        self._open += 1
+        try:
+            await self._answer(scope, receive, sending)
+        except Exception:
+            logger.exception("request %s failed", scope["state"]["request_id"])
+            if not status:
+                answer = error_response(internal_error(), scope["state"]["request_id"])
+                await answer(scope, receive, sending)
+        finally:
+            self._open -= 1
+            self._record(scope, status, time.perf_counter() - started)
+
+    def _add_headers(self, message: Message, request_id: str) -> None:
+        headers = MutableHeaders(scope=message)
+        headers.setdefault(GENERATION, self._generation())
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["X-Request-Id"] = request_id
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check_caller(Request(scope))
+            body = await self._body(Request(scope), receive)
+        except ServiceError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replay(body, receive), send)
+
+    def _check_caller(self, request: Request) -> None:
+        path = request.scope["path"]
+        if path in OPEN:
+            return
+        if self._settings.keys:
+            self._check_key(request, role_of(path))
+        elif not _is_loopback(request.headers.get("host", "")):
+            # A page of another site whose name was made to point here (DNS rebinding).
+            raise ServiceError(
+                421, "wrong_host", "Without keys only localhost is answered. Configure keys."
+            )
+        if self._open > self._settings.max_requests:
+            raise busy(1)
+
+    def _check_key(self, request: Request, needed: Role) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        key = self._settings.keys.find(given.strip())
+        if scheme.lower() != "bearer" or key is None:
+            raise ServiceError(
+                401, "no_key", "A key is needed: Authorization: Bearer KEY",
+                {"WWW-Authenticate": "Bearer"},
+            )  # fmt: skip
+        request.state.caller = key.name
+        if key.role < needed:
+            raise ServiceError(403, "role", f"The key's role is too low; {needed.name.lower()} is.")
+
+    async def _body(self, request: Request, receive: Receive) -> bytes | None:
+        """Return the whole body; None if the caller has gone."""
+        most = self._settings.max_body
+        too_large = ServiceError(413, "too_large", f"The body has more than {most} bytes.")
+        length = request.headers.get("content-length", "0")
+        if len(length) > 15 or int(length) > most:  # h11 has checked that it is a number
+            raise too_large
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and (length != "0" or "transfer-encoding" in request.headers):
+            raise ServiceError(415, "not_json", "Expected Content-Type: application/json")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                more = True
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    body += message.get("body", b"")
+                    more = message.get("more_body", False)
+                    if len(body) > most:
+                        raise too_large
+        except TimeoutError:
+            raise ServiceError(408, "too_slow", "The body took too long to arrive.") from None
+        return bytes(body)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = self._route(scope["path"])
+        if status:
+            self._metrics.request(route, status, seconds)
+        level = logging.DEBUG if route in OPEN or route == "/metrics" else logging.INFO
+        state = scope["state"]
+        # No path, query string or header: there may be a key, or what a user has asked, in them.
+        logger.log(
+            level, "%s %s %s %.1f ms key=%s request=%s",
+            scope["method"], route, status or "gone", 1000 * seconds,
+            state.get("caller", "-"), state["request_id"],
+        )  # fmt: skip
+
+    def _route(self, path: str) -> str:
+        """Return the route as the OpenAPI document names it, for refused requests too."""
+        if path in self._routes:
+            return path
+        whole = (route for route in self._routes if "{" in route)
+        return next((r for r in whole if path.startswith(r.partition("{")[0])), "other")
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]")
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body that was read, and then what comes after it."""
+    given = False
+
+    async def replayed() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an error, and read on what its caller is still sending; not all of it has been read.
+
+    A connection closed with bytes unread is reset, and the caller would never see the answer.
+    """
+    response = error_response(error, scope["state"]["request_id"])
+    await send(
+        {"type": "http.response.start", "status": error.status, "headers": response.raw_headers}
+    )
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    if b"expect" not in dict(scope["headers"]):  # it waits for a leave that it does not get
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await _drain(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drain(receive: Receive) -> None:
+    read = 0
+    more = True
+    while more and read < _DRAIN_BYTES:
+        message = await receive()
+        read += len(message.get("body", b""))
+        more = message.get("more_body", False)

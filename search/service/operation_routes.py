@@ -1,0 +1,65 @@
+"""What runs a service: /healthz, /readyz, /metrics, /openapi.json and /admin/reload."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from indexes.errors import DotbogiError
+from search.service.context import InContext
+from search.service.errors import ServiceError
+from search.service.metrics import CONTENT_TYPE
+from search.service.replies import json_reply
+from search.service.schemas import ReloadReply, StateReply
+
+router = APIRouter()
+
+logger = logging.getLogger(__name__)
+
+
+@router.get("/healthz", response_model=StateReply)
+async def healthz(context: InContext) -> Response:
+    """Say that the process is alive; needs no key."""
+    return json_reply({"status": "ok"}, context.searcher.generation)
+
+
+@router.get("/readyz", response_model=StateReply)
+async def readyz(context: InContext) -> Response:
+    """Say whether a search would be taken now."""
+    if context.work.full:
+        raise ServiceError(503, "busy", "The queue is full.", {"Retry-After": "1"})
+    return json_reply({"status": "ready"}, context.searcher.generation)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(context: InContext) -> Response:
+    """Return the counters in Prometheus' text format."""
+    return Response(
+        context.metrics.text(context.searcher.generation or ""), media_type=CONTENT_TYPE
+    )
+
+
+@router.post("/admin/reload", response_model=ReloadReply)
+async def reload(context: InContext) -> Response:
+    """Move to the newest generation now; searches go on meanwhile."""
+    try:
+        changed = await asyncio.to_thread(context.searcher.reload)
+    except DotbogiError as error:
+        logger.exception("reload failed")
+        raise ServiceError(
+            409, "reload_failed",
+            "The published generation cannot be opened; the one before answers on. See the log.",
+        ) from error  # fmt: skip
+    return json_reply({"changed": changed}, context.searcher.generation)
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """Describe this service."""
+    document: dict[str, Any] = request.app.state.document
+    return document

@@ -1,0 +1,19 @@
+"""JSON replies that name their generation."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Response
+
+GENERATION = "X-Dotbogi-Generation"
+
+
+def json_reply(content: Mapping[str, Any], generation: str | None, status: int = 200) -> Response:
+    """Return a reply with its generation in the body and in a header.
+
+    Called on a worker's thread: writing a large reply would hold up all others.
+    """
+    named = {"generation": generation or "", **content}
+    body = json.dumps(named, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(body, status, {GENERATION: generation or ""}, "application/json")

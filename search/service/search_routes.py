@@ -1,0 +1,93 @@
+"""POST /v1/search and GET /v1/answers/{id}."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Response
+
+from indexes.hits import Hit
+from search.explain import Explanation, explain_hits
+from search.searcher import Searcher
+from search.service.bounds import check_search
+from search.service.context import InContext
+from search.service.errors import ServiceError
+from search.service.replies import json_reply
+from search.service.schemas import AnswerReply, SearchBody, SearchMany, SearchOne, SearchReply
+
+router = APIRouter()
+
+_EXAMPLES: list[Any] = [{"query": "배가 고파요", "k": 3}, {"queries": ["환불", "배송"], "k": 1}]
+
+
+@router.post("/v1/search", response_model=SearchReply)
+async def search(
+    body: Annotated[SearchBody, Body(examples=_EXAMPLES)], context: InContext
+) -> Response:
+    """Find the answers to one query or to several."""
+    queries = check_search(body, context.settings)
+
+    def work() -> Response:
+        searcher = context.searcher.pinned()
+        with context.metrics.stage("search"):
+            found = _search(searcher, queries, body)
+        context.metrics.results(found)
+        reasons = {}
+        if body.explain:
+            with context.metrics.stage("explain"):
+                reasons = _explained(searcher, queries, found, body)
+        with context.metrics.stage("write"):
+            results = [
+                {"hits": [_shown(hit, reasons.get((place, hit.answer_id))) for hit in hits]}
+                for place, hits in enumerate(found)
+            ]
+            return json_reply({"results": results}, searcher.generation)
+
+    return await context.work.run(work)
+
+
+def _search(
+    searcher: Searcher, queries: list[str], body: SearchOne | SearchMany
+) -> list[list[Hit]]:
+    if body.min_confidence is not None and searcher.index.calibration is None:
+        raise ServiceError(
+            409, "no_confidence",
+            "The generation has no calibrated confidence; leave min_confidence out, or train.",
+        )  # fmt: skip
+    return searcher.search_many(
+        queries, body.k, where=body.where, min_confidence=body.min_confidence
+    )
+
+
+def _explained(
+    searcher: Searcher, queries: list[str], found: list[list[Hit]], body: SearchOne | SearchMany
+) -> dict[tuple[int, str], Explanation]:
+    return {
+        (place, hit.answer_id): reason
+        for place, (query, hits) in enumerate(zip(queries, found, strict=True))
+        for hit, reason in zip(
+            hits, explain_hits(searcher, query, hits, where=body.where), strict=True
+        )
+    }
+
+
+def _shown(hit: Hit, reason: Explanation | None) -> dict[str, Any]:
+    return {
+        "answer_id": hit.answer_id,
+        "text": hit.text,
+        "score": hit.score,
+        "confidence": hit.confidence,
+        "question": hit.question,
+        "metadata": dict(hit.metadata),
+        "signals": {name: evidence._asdict() for name, evidence in hit.signals.items()},
+        "explanation": asdict(reason) if reason else None,
+    }
+
+
+@router.get("/v1/answers/{answer_id:path}", response_model=AnswerReply)
+async def answer(answer_id: Annotated[str, Path(max_length=200)], context: InContext) -> Response:
+    """Return one answer of the published generation."""
+    searcher = context.searcher.pinned()
+    found = searcher.index.answers.get(answer_id)
+    if found is None:
+        raise ServiceError(404, "no_such_answer", "The generation has no answer of this id.")
+    return json_reply(asdict(found), searcher.generation)

@@ -1,0 +1,75 @@
+"""POST /v1/embeddings in OpenAI's shape, POST /v1/rerank in Cohere's."""
+
+import base64
+import uuid
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Response
+
+from indexes.dense import Vectors
+from search.rerank import relevance
+from search.service.bounds import check_embeddings, check_rerank
+from search.service.context import InContext
+from search.service.errors import ServiceError
+from search.service.replies import json_reply
+from search.service.schemas import EmbeddingsBody, EmbeddingsReply, RerankBody, RerankReply
+
+router = APIRouter()
+
+
+@router.post("/v1/embeddings", response_model=EmbeddingsReply)
+async def embeddings(body: EmbeddingsBody, context: InContext) -> Response:
+    """Encode texts as the published model does: unit vectors."""
+    texts = check_embeddings(body, context.settings)
+
+    def work() -> Response:
+        searcher = context.searcher.pinned()
+        encoder = searcher.index.encoder
+        if body.dimensions not in (None, encoder.dim):
+            raise ServiceError(
+                409, "dimensions", f"The model's vectors have {encoder.dim} dimensions, no others."
+            )
+        with context.metrics.stage("encode"):
+            vectors = searcher.encode(texts, kind=body.kind)
+            tokens = encoder.count_tokens(texts)
+        content = {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": place, "embedding": vector}
+                for place, vector in enumerate(_written(vectors, body.encoding_format))
+            ],
+            "model": f"dotbogi-{searcher.generation}",
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+        return json_reply(content, searcher.generation)
+
+    return await context.work.run(work)
+
+
+def _written(vectors: Vectors, encoding_format: str) -> list[Any]:
+    if encoding_format == "float":
+        return list(vectors.tolist())
+    return [base64.b64encode(row.astype(np.dtype("<f4")).tobytes()).decode() for row in vectors]
+
+
+@router.post("/v1/rerank", response_model=RerankReply)
+async def rerank(body: RerankBody, context: InContext) -> Response:
+    """Order the caller's own documents by how well each answers the query."""
+    check_rerank(body, context.settings)
+
+    def work() -> Response:
+        searcher = context.searcher.pinned()
+        with context.metrics.stage("rerank"):
+            scores = relevance(searcher.index, body.query, body.documents)
+        best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+        content = {
+            "id": uuid.uuid4().hex,
+            "results": [
+                {"index": place, "relevance_score": scores[place]} for place in best[: body.top_n]
+            ],
+            "meta": {"api_version": {"version": "2"}},
+        }
+        return json_reply(content, searcher.generation)
+
+    return await context.work.run(work)

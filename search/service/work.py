@@ -1,0 +1,77 @@
+"""The threads that searches run on, and the queue before them."""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from search.service.errors import ServiceError
+from search.service.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Work:
+    """A bounded pool: so many run, so many wait, and one more is told when to come again."""
+
+    def __init__(self, name: str, threads: int, waiting: int, metrics: Metrics) -> None:
+        self._threads, self._most = threads, threads + waiting
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._name, self._metrics = name, metrics
+        self._lock = threading.Lock()
+        self._pending = 0  # running and waiting
+        self._seconds = 0.05  # of a job, as a moving mean
+
+    @property
+    def full(self) -> bool:
+        """Whether a job would be refused now."""
+        return self._pending >= self._most
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Return what the job returns.
+
+        Raises:
+            ServiceError: 429, with Retry-After, because the queue is full.
+        """
+        with self._lock:
+            if self.full:
+                seconds = math.ceil(self._pending * self._seconds / self._threads)
+                raise busy(seconds)
+            self._pending += 1
+            self._show()
+        future = self._pool.submit(self._timed, job, time.perf_counter())
+        future.add_done_callback(lambda _: self._done())  # also of a cancelled one
+        return await asyncio.wrap_future(future)
+
+    def _timed(self, job: Callable[[], T], submitted: float) -> T:
+        started = time.perf_counter()
+        self._metrics.waited(started - submitted)
+        try:
+            return job()
+        finally:
+            self._seconds += (time.perf_counter() - started - self._seconds) / 20
+
+    def _done(self) -> None:
+        with self._lock:
+            self._pending -= 1
+            self._show()
+
+    def _show(self) -> None:
+        running = min(self._pending, self._threads)
+        self._metrics.queue(self._name, running, self._pending - running)
+
+    def close(self) -> None:
+        """Wait for what runs, drop what still waits, and end the threads."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def busy(seconds: int) -> ServiceError:
+    """Return the 429 that asks to come again in so many seconds, 1 to 30."""
+    after = str(min(max(seconds, 1), 30))
+    return ServiceError(
+        429, "busy", "Too much is being asked at once; see the header Retry-After.",
+        {"Retry-After": after},
+    )  # fmt: skip

@@ -1,0 +1,345 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from cli import main
+from indexes.collection import (
+    Answer,
+    Collection,
+    KnownQuestion,
+    open_collection,
+    save_collection,
+)
+from indexes.store import Workspace
+from search import Searcher
+from search.feedback import FeedbackStore
+from tests.conftest import ANSWERS, QUESTIONS
+from tests.feedback_writers import feedback
+from training.decisions import Decision, apply_decisions, save_decisions
+from training.feedback import Poll, apply_feedback, count_votes, feedback_counts
+from training.negatives.files import open_negatives
+from training.split import split_collection, split_of
+
+Vote = tuple[str, str, str, str]  # client, query, answer, verdict
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def table() -> Collection:
+    return Collection(
+        [Answer(key, text) for key, text in ANSWERS.items()],
+        [KnownQuestion(text, answer_id) for text, answer_id in QUESTIONS],
+    )
+
+
+def votes(*cast: Vote, per_client: int = 50) -> Any:
+    rows = [
+        feedback(f"{number}", client=client, query=query, answer_id=answer, verdict=verdict)
+        for number, (client, query, answer, verdict) in enumerate(cast)
+    ]
+    return count_votes(rows, ANSWERS, per_client)
+
+
+def test_a_client_has_one_vote_a_pair_its_last_whatever_the_typing() -> None:
+    counted = votes(
+        ("c", "밥 먹고 싶어", "a1", "right"),
+        ("c", "밥먹고 싶어!!", "a1", "wrong"),
+        ("d", "밥 먹고싶어", "a1", "wrong"),
+        ("d", "밥 먹고싶어", "a2", "right"),
+    )
+    assert [*counted.polls.values()] == [
+        Poll("밥먹고 싶어!!", "a1", right=0, wrong=2, preferred=0),
+        Poll("밥 먹고싶어", "a2", right=1, wrong=0, preferred=1),
+    ]
+    assert (counted.clients, counted.votes) == (2, 3)
+
+
+def test_of_a_client_only_the_last_votes_count_and_the_rest_is_told() -> None:
+    """Five votes of a spammer with a cap of 2: three are capped, whatever they say."""
+    spam: list[Vote] = [("spam", f"질문 {number}", "a8", "right") for number in range(5)]
+    counted = votes(
+        *spam,
+        ("c", "질문 4", "a1", "right"),
+        ("c", "질문 4", "a8", "wrong"),
+        ("d", "질문 4", "a8", "wrong"),
+        ("d", "", "a1", "right"),
+        ("d", "질문 4", "a99", "right"),
+        per_client=2,
+    )
+    polls = {
+        (poll.query, poll.answer_id): (poll.right, poll.wrong) for poll in counted.polls.values()
+    }
+    assert polls == {
+        ("질문 3", "a8"): (1, 0),
+        ("질문 4", "a8"): (1, 2),  # outvoted
+        ("질문 4", "a1"): (1, 0),
+    }
+    assert (counted.votes, counted.capped, counted.unmatched) == (10, 3, 2)
+
+
+def test_a_majority_makes_pairs_known_or_wrong_and_a_tie_is_listed_and_not_used() -> None:
+    applied = apply_feedback(
+        table(),
+        votes(
+            ("c", "배 고프다!", "a2", "right"),  # a known question, asked in another typing
+            ("c", "뭐라도 먹고파 ", "a1", "right"),
+            ("c", "비번 까먹음", "a8", "wrong"),
+            ("c", "택배 언제 와요", "a4", "right"),
+            ("d", "택배 언제 와요", "a4", "wrong"),
+            ("c", "피곤해 죽겠다", "a2", "wrong"),  # in the table
+            ("c", "피곤해 죽겠다", "a1", "right"),
+            ("d", "피곤해 죽겠다", "a2", "right"),
+            ("e", "피곤해 죽겠다", "a2", "wrong"),
+        ),
+    )
+    assert applied.right == [("배고프다", "a2"), ("뭐라도 먹고파", "a1"), ("피곤해 죽겠다", "a1")]
+    assert applied.added == 3
+    assert applied.collection.questions == [
+        *table().questions,
+        KnownQuestion("배고프다", "a2", None, "feedback", 1),
+        KnownQuestion("뭐라도 먹고파", "a1", None, "feedback", 1),
+        KnownQuestion("피곤해 죽겠다", "a1", None, "feedback", 1),
+    ]
+    assert applied.wrong == [("비번 까먹음", "a8")]
+    assert applied.conflicts == [Poll("택배 언제 와요", "a4", 1, 1, preferred=1)]
+    assert applied.overruled == 1
+
+
+def test_of_two_right_answers_a_client_prefers_the_one_it_named_last() -> None:
+    applied = apply_feedback(
+        table(),
+        votes(
+            ("c", "배고프다", "a1", "right"),
+            ("c", "배고프다", "a3", "right"),
+            ("d", "배고프다", "a3", "right"),
+            ("e", "배고프다", "a1", "right"),
+        ),
+    )
+    preferred = {q.answer_id: q.preferred for q in applied.collection.questions if q.preferred}
+    assert preferred == {"a3": 2, "a1": 1}
+    silent = apply_feedback(applied.collection, votes())
+    assert silent.collection == table()  # also the preference for what the table holds is gone
+
+
+def test_what_feedback_made_known_goes_when_it_is_wrong_or_erased_and_else_stays() -> None:
+    first: list[Vote] = [("c", f"새 질문 {number}", "a1", "right") for number in range(3)]
+    known = apply_feedback(table(), votes(*first)).collection
+    again = apply_feedback(known, votes(*first))
+    assert (again.collection, again.added, again.withdrawn) == (known, 0, 0)
+    changed = apply_feedback(
+        known,
+        votes(
+            first[0], ("d", "새 질문 1", "a1", "wrong"), ("e", "새 질문 1", "a1", "wrong"), first[1]
+        ),
+    )
+    assert [q.text for q in changed.collection.questions if q.origin] == ["새 질문 0"]
+    assert (changed.withdrawn, changed.wrong) == (2, [("새 질문 1", "a1")])
+    tied = apply_feedback(known, votes(*first, ("d", "새 질문 0", "a1", "wrong")))
+    assert tied.withdrawn == 0
+    capped = apply_feedback(known, votes(*first, per_client=1))
+    assert (capped.votes.capped, capped.withdrawn) == (2, 0)
+
+
+def test_a_review_overrules_votes_before_and_after_they_were_used() -> None:
+    said = votes(("c", "배고프다", "a2", "right"))
+    rejected = [Decision("배고프다", ANSWERS["a2"], False, "2026-11-21T00:00:00+00:00")]
+    before = apply_decisions(table(), rejected)
+    applied = apply_feedback(before.collection, said, before.rejected)
+    assert applied.collection == table()
+    assert (applied.right, applied.overruled) == ([], 1)
+    used = apply_feedback(table(), said).collection
+    after = apply_decisions(used, rejected)
+    assert (after.collection, after.withdrawn) == (table(), 1)
+
+
+def test_a_query_of_feedback_goes_where_its_hash_sends_it_and_counts_add_up() -> None:
+    queries = {split_of(f"질문 {n}", 42): f"질문 {n}" for n in range(50)}
+    assert len(queries) == 3
+    said: list[Vote] = [("c", query, "a1", "right") for query in queries.values()]
+    said += [("c", query, "a2", "wrong") for query in queries.values()]
+    said += [("d", "배고프다", "a5", "right"), ("e", "배고프다", "a5", "wrong")]
+    said += [("d", "배고프다", "a77", "right")]
+    applied = apply_feedback(table(), votes(*said))
+    split = split_collection(applied.collection, seed=42)
+    for name, query in queries.items():
+        assert KnownQuestion(query, "a1", name, "feedback", 1) in split.questions
+    counts = feedback_counts(applied, split)
+    assert counts == {
+        "clients": 3, "votes": 9, "used": 6, "conflicting": 2, "capped": 0, "unmatched": 1,
+        "right": {"train": 1, "dev": 1, "test": 1}, "added": 3, "wrong": 3, "negatives": 1,
+        "conflicts": 1, "withdrawn": 0, "overruled": 0,
+    }  # fmt: skip
+    assert counts["votes"] == sum(
+        counts[name] for name in ("used", "conflicting", "capped", "unmatched")
+    )
+
+
+def test_a_collection_keeps_what_came_from_feedback_and_older_ones_are_read(tmp_path: Path) -> None:
+    kept = Collection(table().answers, [KnownQuestion("배고프다", "a1", "dev", "feedback", 3)])
+    save_collection(kept, tmp_path)
+    assert open_collection(tmp_path) == kept
+    path = tmp_path / "questions.parquet"
+    pq.write_table(pq.ParquetFile(path).read(["text", "answer_id", "split"]), path)
+    assert open_collection(tmp_path).questions == [KnownQuestion("배고프다", "a1", "dev")]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Indexed; 40 answers, each with the questions of two customers."""
+    pairs = tmp_path / "pairs.csv"
+    lines = [f"질문 {n} 배송 언제,답변 {n // 2} 배송" for n in range(80)]
+    pairs.write_text("\n".join(["question,answer", *lines]) + "\n", encoding="utf-8")
+    assert run("index", pairs, "-w", tmp_path / "w", "--model", "scratch").exit_code == 0
+    return tmp_path / "w"
+
+
+def train(workspace: Path, *options: object) -> Result:
+    result = run("train", "-w", workspace, "--rounds", 1, "--epochs", 1, *options)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def events(workspace: Path, number: int) -> dict[str, Any]:
+    lines = (workspace / f"rounds/run-{number:04}/ledger.jsonl").read_text().splitlines()
+    return {event["event"]: event for event in map(json.loads, lines)}
+
+
+def say(workspace: Path, *cast: Vote) -> None:
+    store = FeedbackStore.open(workspace)
+    before = len(list(store.export()))
+    for number, (client, query, answer, verdict) in enumerate(cast, before):
+        assert store.add(
+            feedback(f"{number}", client=client, query=query, answer_id=answer, verdict=verdict)
+        )
+    store.close()
+
+
+def found(workspace: Path, query: str) -> list[str]:
+    return [hit.answer_id for hit in Searcher.open(workspace).search(query)]
+
+
+def trained_query(start: str) -> str:
+    return next(q for q in (f"{start} {n}" for n in range(100)) if split_of(q, 42) == "train")
+
+
+def test_what_users_say_is_trained_on_and_a_marked_answer_comes_first(workspace: Path) -> None:
+    query, held_out = (
+        trained_query("물건이 안 오네"),
+        next(q for q in (f"왜 이리 늦죠 {n}" for n in range(100)) if split_of(q, 42) == "test"),
+    )
+    marked = [found(workspace, text)[4] for text in (query, held_out)]
+    wrong = found(workspace, query)[0]
+    say(
+        workspace,
+        ("c", query, marked[0], "right"),
+        ("c", query, wrong, "wrong"),
+        ("d", held_out, marked[1], "right"),
+        ("d", held_out, wrong, "wrong"),
+        ("e", query, marked[0], "right"),
+        ("e", query, marked[1], "right"),
+        ("d", query, marked[1], "wrong"),
+    )
+    result = train(workspace, "--with-feedback")
+    assert "feedback: 7 votes of 3 clients: 5 used, 2 conflicting" in result.stdout
+    assert "2 right (1 train, 0 development, 1 test; 2 new), 2 wrong (1 neg" in result.stdout
+    assert found(workspace, query)[0] == marked[0]
+    assert found(workspace, f" {held_out}!")[0] == marked[1]
+
+    ledger, folder = events(workspace, 1), workspace / "rounds" / "run-0001"
+    used = ledger["started"]["feedback"]
+    assert used["right"] == {"train": 1, "dev": 0, "test": 1}
+    assert (used["used"], used["wrong"], used["negatives"], used["conflicts"]) == (5, 2, 1, 1)
+    assert ledger["mined"]["yields"]["feedback"]["kept"] == 1
+    confirmed = [
+        n for n in open_negatives(folder / "negatives-1.parquet") if n.source == "feedback"
+    ]
+    assert [(n.question, n.positive_id, n.answer_id) for n in confirmed] == [
+        (query, marked[0], wrong)
+    ]
+    page, short = ((folder / f"report.{kind}").read_text() for kind in ("html", "md"))
+    assert "Conflicting votes, not used: 1" in page
+    for text in (page, short):
+        assert "Votes: 7, of 3 clients; used: 5; 2 contradict each other" in text
+        assert "on test questions with an answer from users (1):" in text
+
+    assert "feedback" not in train(workspace).stdout  # used only where it is asked for
+    known = {q.text for q in open_collection(Workspace(workspace).current().folder).questions}
+    assert {query, held_out} <= known  # what it made known stays
+
+
+def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
+    workspace: Path,
+) -> None:
+    train(workspace)  # fits weights and confidence
+    before = Workspace(workspace).current()
+    query = trained_query("물건이 안 오네")
+    marked = found(workspace, query)[4]
+    say(workspace, ("c", query, marked, "right"))
+    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    assert "no round was better; what users said is published all the same" in result.stdout
+    place = Workspace(workspace)
+    now = place.current()
+    assert now.name > before.name
+    for name in ("model", "model_fingerprint", "training", "fitted"):
+        assert now.manifest[name] == before.manifest[name]
+    assert now.manifest["run"] == "run-0002"
+    assert found(workspace, query)[0] == marked
+    report = (workspace / "rounds/run-0002/report.md").read_text()
+    assert f"what users said published as generation {now.name}" in report
+
+    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    assert "CURRENT stays as it was" in result.stdout  # nobody has said anything new
+    assert run("feedback", "erase", "-w", workspace, "--client", "c").exit_code == 0
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    questions = open_collection(place.current().folder).questions
+    assert query not in {question.text for question in questions}
+    assert events(workspace, 4)["started"]["feedback"]["withdrawn"] == 1
+
+
+def test_a_marked_answer_comes_before_those_that_were_known_or_liked(workspace: Path) -> None:
+    """A user likes the first answer, marks another as the right one, and asks again."""
+    for query in ("질문 0 배송 언제", trained_query("물건이 안 오네")):
+        first, *others = found(workspace, query)
+        say(workspace, ("c", query, first, "right"), ("c", query, others[3], "right"))
+        train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+        assert found(workspace, query)[:2] == [others[3], first]
+
+
+def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(workspace: Path) -> None:
+    train(workspace)
+    query = trained_query("물건이 안 오네")
+    say(workspace, ("c", query, found(workspace, query)[4], "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    place = Workspace(workspace)
+    name = place.current_name()
+    ledger = workspace / "rounds" / "run-0002" / "ledger.jsonl"
+    lines = ledger.read_text().splitlines(keepends=True)
+    assert json.loads(lines[-2])["event"] == "published"
+    ledger.write_text("".join(lines[:-2]))
+    resumed = run("train", "-w", workspace, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert place.current_name() == name
+
+
+def test_a_run_without_any_feedback_says_so_and_goes_on(workspace: Path) -> None:
+    assert "feedback: none is stored" in train(workspace, "--with-feedback").stdout
+    refused = run("train", "-w", workspace, "--votes-per-client", 3)
+    assert refused.exit_code == 2
+    assert "--votes-per-client belongs to --with-feedback" in refused.stderr
+
+
+def test_a_review_decision_and_feedback_are_used_together(workspace: Path) -> None:
+    known = open_collection(Workspace(workspace).current().folder)
+    question, other = known.questions[0], known.answers[-1]
+    assert question.answer_id != other.id
+    save_decisions(workspace, [Decision(question.text, other.text, False, "2026-11-21")])
+    say(workspace, ("c", question.text, other.id, "right"))
+    result = train(workspace, "--with-feedback")
+    assert "review: 0 accepted (0 train), 1 rejected" in result.stdout
+    assert "1 overruled" in result.stdout

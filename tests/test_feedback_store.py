@@ -1,0 +1,224 @@
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import search.feedback
+from cli import main
+from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from search.feedback import FeedbackStore
+from tests.feedback_writers import feedback
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def writers(kind: str, folder: Path) -> dict[str, int]:
+    command = [sys.executable, "-m", "tests.feedback_writers", kind, str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def bytes_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
+    found = writers("killed", tmp_path)
+    assert found["kills"] == 200
+    assert found["acknowledged"] > 200
+    assert found["lost"] == 0
+    with closing(sqlite3.connect(tmp_path / "feedback.sqlite")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_threads_and_processes_store_every_row_once(tmp_path: Path) -> None:
+    found = writers("crowd", tmp_path)
+    assert found["workers"] == 16
+    assert found["new"] == 15  # each row was new to one of the 16
+    assert found["stored"] == found["distinct"] == 17
+    assert found["after fork"] == 1
+
+
+def test_what_was_added_comes_back_oldest_first_and_only_once(tmp_path: Path) -> None:
+    rows = [
+        feedback("1", query="배 '고프다'\n\x00;--", shown=()),
+        feedback("0", client="다른 사람", verdict="wrong"),
+        feedback("1", client="다른 사람"),
+    ]
+    store = FeedbackStore.open(tmp_path)
+    assert list(store.export()) == []
+    assert not (tmp_path / "feedback.sqlite").exists()
+    assert [store.add(row) for row in rows] == [True] * 3
+    assert not store.add(replace(rows[0], verdict="wrong"))  # the first word of an id stands
+    store.close()
+    again = FeedbackStore.open(tmp_path)
+    assert list(again.export()) == rows
+    assert list(again.export("다른 사람")) == rows[1:]
+    assert list(again.export("")) == []
+    again.close()
+
+
+def test_an_export_goes_on_over_pages_while_others_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.feedback, "_PAGE", 2)
+    store = FeedbackStore.open(tmp_path)
+    for number in range(5):
+        store.add(feedback(f"{number}"))
+    rows = store.export()
+    first = next(rows)
+    store.add(feedback("5"))
+    assert [first.id, *(row.id for row in rows)] == ["0", "1", "2", "3", "4", "5"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        feedback("1", verdict="perhaps"),
+        feedback("1", query="\ud800"),
+        feedback("1", shown=("\udfff",)),
+        feedback("1", client=""),
+        feedback(""),
+    ],
+)
+def test_what_cannot_be_stored_is_refused(tmp_path: Path, row: search.feedback.Feedback) -> None:
+    with pytest.raises(UsageError):
+        FeedbackStore.open(tmp_path).add(row)
+
+
+def test_erasing_a_client_leaves_none_of_its_bytes_in_any_file(tmp_path: Path) -> None:
+    """Deleting alone leaves copies that SQLite made when it split pages."""
+    store, other = FeedbackStore.open(tmp_path), FeedbackStore.open(tmp_path)
+    other.add(feedback("0", client="public"))  # its connection stays open
+    rng = random.Random(1)
+    clients = [rng.choice(["secret", "public"]) for _ in range(10_000)]
+    rows = [(c, rng.randbytes(8).hex(), c * rng.randint(1, 80)) for c in clients]
+    with store._database() as database:
+        database.execute("BEGIN")
+        database.executemany(
+            "INSERT INTO feedback (client, id, query, shown, answer_id, verdict, generation, time)"
+            " VALUES (?, ?, ?, '[]', 'a1', 'right', '000001', '')",
+            rows,
+        )
+        database.execute("COMMIT")
+    assert store.erase("secret") == clients.count("secret")
+    assert b"secret" not in bytes_of(tmp_path)
+    assert len(list(other.export())) == 1 + clients.count("public")
+    assert other.add(feedback("new"))
+    store.close()
+    other.close()
+
+
+def test_an_erase_says_when_a_reader_holds_on_to_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.feedback, "_BUSY_SECONDS", 0.1)
+    store = FeedbackStore.open(tmp_path)
+    store.add(feedback("1", query="secret-words"))
+    with closing(sqlite3.connect(tmp_path / "feedback.sqlite")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM feedback").fetchall()
+        with pytest.raises(LockedError, match="1 rows were deleted, but another process reads"):
+            store.erase("c")
+    assert store.erase("c") == 0  # again, as the message says
+    assert b"secret-words" not in bytes_of(tmp_path)
+    store.close()
+
+
+def test_a_full_disk_and_a_writer_that_does_not_end_are_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.feedback, "_BUSY_SECONDS", 0.1)
+    store = FeedbackStore.open(tmp_path)
+    store.add(feedback("1"))
+    with store._database() as database:
+        database.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(NoSpaceError, match="the disk is full; nothing was stored"):
+        store.add(feedback("big", query="긴 질문 " * 5000))
+    assert [row.id for row in store.export()] == ["1"]
+    assert store.add(feedback("2"))  # with a new connection, there is space again
+    with closing(sqlite3.connect(tmp_path / "feedback.sqlite")) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LockedError, match="Try again"):
+            store.add(feedback("3"))
+    assert store.add(feedback("3"))
+    store.close()
+
+
+def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite"
+    for raw in (b"", b"not a database, but long enough to be read as one" * 100):
+        path.write_bytes(raw)
+        with pytest.raises(DamagedError, match=r"feedback\.sqlite: .*Move it away"):
+            FeedbackStore.open(tmp_path)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE feedback (id TEXT)")
+    with pytest.raises(DamagedError, match="a database, but not one of feedback"):
+        FeedbackStore.open(tmp_path)
+    path.unlink()
+    store = FeedbackStore.open(tmp_path)
+    for number in range(50):
+        store.add(feedback(f"{number}", query="질문 " * 100))
+    store.close()
+    raw = path.read_bytes()
+    path.write_bytes(raw[:8192] + b"\xff" * (len(raw) - 8192))
+    with pytest.raises(DamagedError):
+        list(FeedbackStore.open(tmp_path).export())
+    path.write_bytes(raw)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 9")
+    with pytest.raises(DotbogiError, match="written in format 9, this version reads 1"):
+        FeedbackStore.open(tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        FeedbackStore.open(tmp_path / "nowhere")
+
+
+def test_feedback_is_listed_exported_and_erased_from_the_command_line(tmp_path: Path) -> None:
+    store = FeedbackStore.open(tmp_path)
+    store.add(feedback("1"))
+    store.add(feedback("2", verdict="wrong", client="d"))
+    store.add(feedback("3", client="d", answer_id="a2"))
+    store.close()
+    listed = run("feedback", "list", "-w", tmp_path)
+    assert listed.stdout.splitlines() == [
+        "3 votes of 2 clients",
+        "  d: 1 right, 1 wrong, about 2 answers",
+        "  c: 1 right, 0 wrong, about 1 answers",
+        "1 pairs with as many right as wrong, not used:",
+        "  1:1  배고프다  [a1]",
+    ]
+    assert json.loads(run("feedback", "list", "-w", tmp_path, "--json").stdout)["votes"] == 3
+    out = tmp_path / "out.jsonl"
+    exported = run("feedback", "export", "-w", tmp_path, "--client", "d", "--out", out)
+    assert exported.stdout == f"2 lines in {out}\n"
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [line["id"] for line in lines] == ["2", "3"]
+    assert lines[0] == {
+        "id": "2", "client": "d", "query": "배고프다", "shown": ["a1", "a2"], "answer_id": "a1",
+        "verdict": "wrong", "generation": "000001", "time": "2026-11-21T00:00:00+00:00",
+    }  # fmt: skip
+    assert run("feedback", "export", "-w", tmp_path, "--client", "d").stdout == out.read_text()
+    refused = run("feedback", "export", "-w", tmp_path, "--out", tmp_path / "no" / "out.jsonl")
+    assert refused.exit_code == 2
+    assert "no such folder to write into" in refused.stderr
+    assert run("feedback", "erase", "-w", tmp_path, "--client", "d").stdout == "2 erased\n"
+    rest = json.loads(run("feedback", "export", "-w", tmp_path, "--json").stdout)["feedback"]
+    assert [row["id"] for row in rest] == ["1"]

@@ -1,0 +1,107 @@
+import contextlib
+import http.client
+import threading
+import time
+from pathlib import Path
+
+from search.feedback import FeedbackStore
+from tests.service_process import Answered, Service, publish, serving
+
+# A second or so of real work on one thread.
+HEAVY = {"queries": [f"{n} " + "배송 환불 예약 비밀번호 우산 " * 30 for n in range(256)], "k": 100}
+
+
+def ask_all(service: Service, number: int) -> tuple[list[threading.Thread], list[Answered]]:
+    answered: list[Answered] = []
+
+    def ask() -> None:
+        answered.append(service.call("POST", "/v1/search", HEAVY))
+
+    threads = [threading.Thread(target=ask) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    return threads, answered
+
+
+def wait_until(service: Service, line: str) -> None:
+    until = time.monotonic() + 30
+    while line not in service.call("GET", "/metrics").body.decode():
+        assert time.monotonic() < until, line
+        time.sleep(0.01)
+
+
+def test_beyond_the_queue_a_request_is_told_when_to_come_again(tmp_path: Path) -> None:
+    publish(tmp_path / "w")
+    with serving(tmp_path / "w", "--threads", "1", "--max-waiting", "1") as service:
+        threads, answered = ask_all(service, 8)
+        wait_until(service, 'dotbogi_queue_waiting{queue="search"} 1.0')
+        assert service.call("GET", "/readyz").status == 503
+        assert service.call("GET", "/healthz").status == 200  # alive, only busy
+        for thread in threads:
+            thread.join()
+        assert {reply.status for reply in answered} == {200, 429}
+        for reply in answered:
+            if reply.status == 429:
+                assert 1 <= int(reply.headers["retry-after"]) <= 30
+                assert reply.json["error"]["code"] == "busy"
+            else:
+                assert len(reply.json["results"]) == 256
+        assert service.call("POST", "/v1/search", {"query": "배고프다"}).status == 200
+        assert service.call("GET", "/readyz").status == 200
+        metrics = service.call("GET", "/metrics").body.decode()
+        assert 'dotbogi_requests_total{route="/v1/search",status="429"}' in metrics
+        assert 'dotbogi_queue_waiting{queue="search"} 0.0' in metrics
+        assert 'dotbogi_queue_running{queue="search"} 0.0' in metrics
+
+
+def test_a_service_that_is_told_to_end_at_once_ends(tmp_path: Path) -> None:
+    """The line that it prints comes before uvicorn listens to signals."""
+    publish(tmp_path / "w")
+    with serving(tmp_path / "w") as service:
+        assert service.stop() == 0
+
+
+def test_what_is_in_flight_is_finished_before_the_service_ends(tmp_path: Path) -> None:
+    publish(tmp_path / "w")
+    with serving(tmp_path / "w", "--threads", "1") as service:
+        threads, answered = ask_all(service, 3)
+        wait_until(service, 'dotbogi_queue_waiting{queue="search"} 2.0')
+        assert answered == []
+        assert service.stop() == 0
+        for thread in threads:
+            thread.join()
+        assert [reply.status for reply in answered] == [200] * 3
+        assert all(len(reply.json["results"]) == 256 for reply in answered)
+
+
+def test_acknowledged_feedback_survives_a_kill(tmp_path: Path) -> None:
+    """What was answered 201 is there after `kill -9`, and the service starts again on it."""
+    folder = tmp_path / "w"
+    publish(folder)
+    acknowledged: set[tuple[str, str]] = set()
+
+    def vote(service: Service, client: str) -> None:
+        vote = {
+            "client": client, "query": "배고프다", "shown": ["a1"], "answer_id": "a1",
+            "verdict": "right", "generation": "000001",
+        }  # fmt: skip
+        with contextlib.suppress(OSError, http.client.HTTPException):  # it is killed meanwhile
+            for number in range(100_000):
+                reply = service.call("POST", "/v1/feedback", {**vote, "id": str(number)})
+                assert reply.status == 201
+                acknowledged.add((client, str(number)))
+
+    for kill in range(3):
+        with serving(folder) as service:
+            clients = [
+                threading.Thread(target=vote, args=(service, f"{kill}-{n}")) for n in range(4)
+            ]
+            for client in clients:
+                client.start()
+            time.sleep(0.3 + 0.17 * kill)
+            service.process.kill()
+            for client in clients:
+                client.join()
+    stored = {(each.client, each.id) for each in FeedbackStore.open(folder).export()}
+    assert len(acknowledged) > 10
+    assert acknowledged <= stored

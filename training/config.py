@@ -1,0 +1,27 @@
+"""The settings of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from search.index import IndexConfig
+from search.models import ModelConfig
+from training.negatives import MiningConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopConfig:
+    """One run of the loop. Saved in the ledger."""
+
+    rounds: int = 2
+    patience: int = 1  # rounds dropped in a row before the loop ends
+    start_from: Literal["base", "last"] = "base"  # of each fit: the base, or the last kept model
+    keep_negatives: bool = False  # train on those of earlier rounds as well
+    seed: int = 42  # of the split, the mining and the fits
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
+    model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
+    source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
+    index: IndexConfig = field(default_factory=IndexConfig)
+    started_from: str | None = None  # the generation that was published when the run began
+    votes_per_client: int | None = None  # that count, of its feedback; None: it is not used

@@ -1,0 +1,82 @@
+"""What users' votes came to in a run, and how the questions that came from them fare."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from indexes.collection import Collection
+from indexes.text import same_text_key
+from training.feedback import read_feedback
+from training.outcomes import Outcomes
+
+SHOWN = 10  # conflicts
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An answer to a query that as many users called right as wrong."""
+
+    query: str
+    answer: str
+    votes: int  # right, and as many wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The questions of one split that came from feedback: mean MRR@10 of the hybrid."""
+
+    split: str  # "development" or "test"
+    queries: int
+    before: float  # with round 0's model
+    after: float  # with the kept model; round 0's again if no round was kept
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackReport:
+    """What the report tells of a run with feedback."""
+
+    counts: Mapping[str, Any]  # as the ledger has them
+    negatives: int  # mined in the first round from answers called wrong
+    conflicts: list[Conflict]
+    asked: list[Asked]  # none for a split without such a question
+
+
+def read_feedback_report(
+    folder: Path,
+    collection: Collection,
+    mined: Mapping[str, Any] | None,
+    looks: Mapping[str, Sequence[Outcomes]],
+) -> FeedbackReport | None:
+    """Return what a run made of feedback; None for a run without.
+
+    Args:
+        folder: of the run.
+        collection: split.
+        mined: `mined` of the first round in the ledger.
+        looks: by split, the outcomes before and after.
+    """
+    stored = read_feedback(folder)
+    if stored is None:
+        return None
+    texts = {answer.id: answer.text for answer in collection.answers}
+    keys = {same_text_key(q.text) for q in collection.questions if q.origin == "feedback"}
+    return FeedbackReport(
+        counts=stored["counts"],
+        negatives=(mined or {}).get("yields", {}).get("feedback", {}).get("kept", 0),
+        conflicts=[
+            Conflict(poll["query"], texts[poll["answer_id"]], poll["right"])
+            for poll in stored["conflicts"][:SHOWN]
+        ],
+        asked=[found for split, pair in looks.items() if (found := _asked(split, pair, keys))],
+    )
+
+
+def _asked(split: str, looks: Sequence[Outcomes], keys: set[str]) -> Asked | None:
+    marks = [same_text_key(query) in keys for query in looks[0].queries]
+    if not any(marks):
+        return None
+    means = [fmean(compress(each.scores["hybrid"]["MRR@10"], marks)) for each in looks]
+    return Asked(split, sum(marks), means[0], means[-1])

@@ -1,0 +1,25 @@
+"""The pairs of a collection and its mined negatives as the rows of a fit."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from indexes.collection import Collection
+from training.fit import TrainingRow
+from training.negatives import Negative, train_side
+
+
+def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
+    """Return the train pairs as texts, each with its mined negatives, as many for each.
+
+    A pair without any, where others have some, is left out: every answer is right for it.
+    """
+    texts = {answer.id: answer.text for answer in collection.answers}
+    mined: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for negative in negatives:
+        mined[negative.question, negative.positive_id].append(negative.text)
+    rows = [
+        TrainingRow(q.text, texts[q.answer_id], tuple(mined[q.text, q.answer_id]))
+        for q in train_side(collection).questions
+    ]
+    most = max((len(row.negatives) for row in rows), default=0)
+    return [row for row in rows if len(row.negatives) == most]
