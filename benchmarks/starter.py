@@ -49,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="starter", help="as dotbogi index takes it")
     parser.add_argument("--data", type=Path, help="folder of the public sets")
+    parser.add_argument("--known", type=int, help="of the sample's other phrasings, this many each")
     parser.add_argument("--misses", action="store_true", help="list the sample's misses")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -67,7 +68,10 @@ def main() -> None:
         )
         print(f"KorSTS dev Spearman {korsts(encoder, arguments.data / 'korsts/sts-dev.tsv'):.3f}")
     sample = _collection(SAMPLE_PATH)
-    found = _run(encoder, sample, one_of_each(sample))
+    asked = one_of_each(sample)
+    if arguments.known is not None:
+        sample = _thinned(sample, asked, arguments.known)
+    found = _run(encoder, sample, asked)
     _report("sample", *found)
     if arguments.misses:
         _print_misses(sample, *found)
@@ -85,6 +89,17 @@ def one_of_each(collection: Collection) -> list[KnownQuestion]:
     for question in collection.questions:
         of_answer[question.answer_id].append(question)
     return [rng.choice(questions) for questions in of_answer.values()]
+
+
+def _thinned(collection: Collection, asked: Sequence[KnownQuestion], known: int) -> Collection:
+    """Keep, beside those asked, at most `known` questions of every answer, by seed 0."""
+    rng = random.Random(0)
+    others: dict[str, list[KnownQuestion]] = defaultdict(list)
+    for question in collection.questions:
+        if question not in asked:
+            others[question.answer_id].append(question)
+    kept = [q for of_one in others.values() for q in rng.sample(of_one, min(known, len(of_one)))]
+    return Collection(collection.answers, [*asked, *kept])
 
 
 def korsts(encoder: Encoder, path: Path) -> float:

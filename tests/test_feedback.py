@@ -282,7 +282,7 @@ def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
     marked = found(workspace, query)[4]
     say(workspace, ("c", query, marked, "right"))
     result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
-    assert "no round was better; what users said is published all the same" in result.stdout
+    assert "no round was better: the model stays, with what users said" in result.stdout
     place = Workspace(workspace)
     now = place.current()
     assert now.name > before.name
