@@ -667,11 +667,12 @@ def serve(
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
-    from indexes import DotbogiError
+    from indexes import DotbogiError, Workspace
 
     try:
         from search.service import Settings, read_keys
         from search.service import serve as run
+        from training.report.history import RoundsPages
     except ModuleNotFoundError as error:
         raise DotbogiError(
             f'the package {error.name} is missing. Run: pip install "dotbogi[serve]"'
@@ -685,7 +686,7 @@ def serve(
         else:
             click.echo(f"generation {generation} at {url}")
 
-    run(workspace, host, port, settings, started)
+    run(workspace, host, port, settings, started, RoundsPages(Workspace(workspace)))
 
 
 @main.command()

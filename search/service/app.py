@@ -12,10 +12,13 @@ from search.feedback import FeedbackStore
 from search.searcher import Searcher
 from search.service import feedback_routes, operation_routes, search_routes, vector_routes
 from search.service.bounds import write_bounds
-from search.service.context import Context
+from search.service.context import Context, RoundsPages
 from search.service.errors import add_handlers
 from search.service.guard import OPEN, Guard
 from search.service.metrics import Metrics
+from search.service.page import paths
+from search.service.page import routes as page_routes
+from search.service.page.sessions import Sessions
 from search.service.schemas import ErrorReply
 from search.service.settings import Settings
 from search.service.work import Work
@@ -38,9 +41,17 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(searcher: Searcher, feedback: FeedbackStore, settings: Settings) -> FastAPI:
-    """Return the service over an open searcher and a feedback store, which it does not close."""
-    metrics = Metrics()
+def create_app(
+    searcher: Searcher,
+    feedback: FeedbackStore,
+    settings: Settings,
+    rounds: RoundsPages | None = None,
+) -> FastAPI:
+    """Return the service over an open searcher and a feedback store, which it does not close.
+
+    `rounds` makes what /rounds shows; without it that page is not there.
+    """
+    metrics, sessions = Metrics(), Sessions(settings.keys)
     work = Work("search", settings.threads, settings.max_waiting, metrics)
     writing = Work("feedback", 1, settings.max_waiting, metrics)
 
@@ -63,14 +74,16 @@ def create_app(searcher: Searcher, feedback: FeedbackStore, settings: Settings) 
             status: {"model": ErrorReply, **described} for status, described in _ERRORS.items()
         },
     )
-    app.state.context = Context(searcher, feedback, settings, metrics, work, writing)
-    for routes in (search_routes, vector_routes, feedback_routes, operation_routes):
+    app.state.context = Context(
+        searcher, feedback, settings, metrics, work, writing, sessions, rounds
+    )
+    for routes in (search_routes, vector_routes, feedback_routes, operation_routes, page_routes):
         app.include_router(routes.router)
     add_handlers(app)
     app.state.document = document = _document(app, settings)
     app.add_middleware(
-        Guard, settings=settings, metrics=metrics, routes=list(document["paths"]),
-        generation=lambda: searcher.generation or "",
+        Guard, settings=settings, sessions=sessions, metrics=metrics,
+        routes=[*document["paths"], *paths.ROUTES], generation=lambda: searcher.generation or "",
     )  # fmt: skip
     return app
 

@@ -1,15 +1,26 @@
 """What the routes share."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
 from search.feedback import FeedbackStore
 from search.searcher import Searcher
 from search.service.metrics import Metrics
+from search.service.page.sessions import Sessions
 from search.service.settings import Settings
 from search.service.work import Work
+
+
+class RoundsPages(Protocol):
+    """The HTML of what training leaves behind; made by whoever knows of training."""
+
+    def history(self, language: Literal["ko", "en"]) -> str:
+        """Return the page of all generations and rounds."""
+
+    def report(self, run: str) -> str | None:
+        """Return the report of a run; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,8 @@ class Context:
     metrics: Metrics
     work: Work  # searches
     writing: Work  # feedback, so that a slow disk holds up no search
+    sessions: Sessions
+    rounds: RoundsPages | None  # None: the page has none
 
 
 async def _context(request: Request) -> Context:

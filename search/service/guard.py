@@ -10,17 +10,23 @@ from collections.abc import Callable, Sequence
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.service.errors import ServiceError, error_response, internal_error
-from search.service.keys import Role
+from search.service.keys import Key, Role
 from search.service.metrics import Metrics
+from search.service.page import paths
+from search.service.page.render import key_page
+from search.service.page.sessions import COOKIE, Sessions
 from search.service.replies import GENERATION
 from search.service.settings import Settings
 from search.service.work import busy
 
-OPEN = frozenset({"/healthz"})  # without a key
-_ROLES = {"/v1/feedback": Role.FEEDBACK, "/admin/reload": Role.ADMIN}
+OPEN = frozenset({"/healthz"}) | paths.OPEN  # without a key
+_ROLES = {"/v1/feedback": Role.FEEDBACK, "/admin/reload": Role.ADMIN, **paths.ROLES}
+_FORM = "application/x-www-form-urlencoded"  # of which another site's page can send one too
+_FORMS = frozenset({paths.ENTER, paths.LEAVE})
 _DRAIN_SECONDS = 5.0  # a refused body is read on for, so that its sender sees the answer
 _DRAIN_BYTES = 100_000_000
 
@@ -29,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 def role_of(path: str) -> Role:
     """Return the role that a path asks for; a path that nobody knows asks for a key too."""
-    return _ROLES.get(path, Role.READ)
+    return _ROLES.get(paths.ROUNDS if path.startswith(f"{paths.ROUNDS}/") else path, Role.READ)
 
 
 class Guard:
@@ -40,10 +46,10 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, metrics: Metrics, routes: Sequence[str],
-        generation: Callable[[], str],
+        self, app: ASGIApp, settings: Settings, sessions: Sessions, metrics: Metrics,
+        routes: Sequence[str], generation: Callable[[], str],
     ) -> None:  # fmt: skip
-        self._app, self._settings = app, settings
+        self._app, self._settings, self._sessions = app, settings, sessions
         self._metrics, self._routes, self._generation = metrics, routes, generation
         self._open = 0  # requests under way
 
@@ -83,11 +89,13 @@ class Guard:
         headers["X-Request-Id"] = request_id
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        request.state.role = Role.ADMIN  # where there are no keys
         try:
-            self._check_caller(Request(scope))
-            body = await self._body(Request(scope), receive)
+            self._check_caller(request)
+            body = await self._body(request, receive)
         except ServiceError as error:
-            await _refuse(error, scope, receive, send)
+            await _refuse(_refusal(error, request), scope, receive, send)
             return
         if body is not None:
             await self._app(scope, _replay(body, receive), send)
@@ -107,16 +115,24 @@ class Guard:
             raise busy(1)
 
     def _check_key(self, request: Request, needed: Role) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        key = self._settings.keys.find(given.strip())
-        if scheme.lower() != "bearer" or key is None:
+        key = self._key_of(request)
+        if key is None:
             raise ServiceError(
                 401, "no_key", "A key is needed: Authorization: Bearer KEY",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
-        request.state.caller = key.name
+        request.state.caller, request.state.role = key.name, key.role
         if key.role < needed:
             raise ServiceError(403, "role", f"The key's role is too low; {needed.name.lower()} is.")
+
+    def _key_of(self, request: Request) -> Key | None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self._settings.keys.find(given.strip())
+        path = request.scope["path"]
+        if paths.is_page(path) or path == "/v1/feedback":  # what the page calls, and no more
+            return self._sessions.find(request.cookies.get(COOKIE, ""))
+        return None
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """Return the whole body; None if the caller has gone."""
@@ -126,8 +142,9 @@ class Guard:
         if len(length) > 15 or int(length) > most:  # h11 has checked that it is a number
             raise too_large
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json" and (length != "0" or "transfer-encoding" in request.headers):
-            raise ServiceError(415, "not_json", "Expected Content-Type: application/json")
+        expected = _FORM if request.scope["path"] in _FORMS else "application/json"
+        if kind != expected and (length != "0" or "transfer-encoding" in request.headers):
+            raise ServiceError(415, "not_json", f"Expected Content-Type: {expected}")
         body = bytearray()
         try:
             async with asyncio.timeout(self._settings.body_seconds):
@@ -190,14 +207,26 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send an error, and read on what its caller is still sending; not all of it has been read.
+def _refusal(error: ServiceError, request: Request) -> Response:
+    """Return an error as the caller reads it: people without a key are asked for one."""
+    path = request.scope["path"]
+    if error.status in (401, 403) and paths.is_page(path) and request.method == "GET":
+        asked = path if path in (paths.HOME, paths.ROUNDS) else paths.HOME
+        return key_page(request, asked, error.status, "key_low" if error.status == 403 else None)
+    return error_response(error, request.state.request_id)
+
+
+async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal, and read on what its caller is still sending; not all of it has been read.
 
     A connection closed with bytes unread is reset, and the caller would never see the answer.
     """
-    response = error_response(error, scope["state"]["request_id"])
     await send(
-        {"type": "http.response.start", "status": error.status, "headers": response.raw_headers}
+        {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
     )
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     if b"expect" not in dict(scope["headers"]):  # it waits for a leave that it does not get

@@ -13,6 +13,7 @@ from indexes.errors import DotbogiError, UsageError
 from search.feedback import FeedbackStore
 from search.searcher import Searcher
 from search.service.app import create_app
+from search.service.context import RoundsPages
 from search.service.settings import Settings
 
 _LAST_SECONDS = 30  # for what is in flight when the service is told to end
@@ -24,6 +25,7 @@ def serve(
     port: int,
     settings: Settings,
     started: Callable[[str, str], None],
+    rounds: RoundsPages | None = None,
 ) -> None:
     """Answer until SIGTERM or SIGINT, then finish what is in flight and return.
 
@@ -33,6 +35,7 @@ def serve(
         port: 0 for any free one.
         settings: bounds and keys.
         started: called with the service's URL and its generation once it listens.
+        rounds: what /rounds shows.
 
     Raises:
         UsageError: others could reach it, and there are no keys.
@@ -50,7 +53,7 @@ def serve(
         _listening(address, port) as listener,
     ):
         searcher.search("ready")  # loads what the first search would wait for
-        server = uvicorn.Server(_config(create_app(searcher, feedback, settings)))
+        server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds)))
         # For a signal before uvicorn listens to them; and uvicorn raises it again when all is done.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: setattr(server, "should_exit", True))

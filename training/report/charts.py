@@ -66,8 +66,8 @@ class _Frame:
             yield _text("tick end", LEFT - 6, self.y(value) + 4, text)
 
 
-def round_chart(title: str, series: Sequence[Series]) -> Markup:
-    """Draw a figure by round: a marker with its interval for each series and round."""
+def round_chart(title: str, series: Sequence[Series], x_label: str = "round") -> Markup:
+    """Draw a figure by round: a marker with its interval, if it has one, for each series."""
     points = [point for each in series for point in each.points]
     rounds = sorted({point.x for point in points})
     y_ticks = _ticks(
@@ -76,7 +76,7 @@ def round_chart(title: str, series: Sequence[Series]) -> Markup:
     frame = _Frame((rounds[0] - 0.5, rounds[-1] + 0.5), (y_ticks[0], y_ticks[-1]))
     parts = [
         *frame.y_axis(_labels(y_ticks)),
-        *frame.x_axis([(each, f"{each:.0f}") for each in _thinned(rounds)], "round"),
+        *frame.x_axis([(each, f"{each:.0f}") for each in _thinned(rounds)], x_label),
     ]
     for number, each in enumerate(series):
         aside = (number - (len(series) - 1) / 2) * 0.22  # side by side
@@ -131,21 +131,22 @@ def histogram(
     return _svg(title, "; ".join(means), parts)
 
 
-def gain_chart(title: str, rows: Sequence[tuple[str, Point]]) -> Markup:
+def gain_chart(
+    title: str, rows: Sequence[tuple[str, Point]], x_label: str = "gain in MRR@10"
+) -> Markup:
     """Draw gains with their intervals as rows around a line at zero; y of the points is ignored.
 
     Args:
         title: what the gains are.
         rows: a label, and the gain (x) with its interval (low, high).
+        x_label: of the axis.
     """
     height = TOP + BOTTOM + 26 * len(rows)
     every = [value for _, p in rows for value in (p.x, p.low, p.high) if value is not None]
     ticks = _ticks(min(-0.01, *every), max(0.01, *every))
     frame = _Frame((ticks[0], ticks[-1]), (0, len(rows)), height)
     parts = [
-        *frame.x_axis(
-            [(t, f"{t:+.3g}".replace("-", "−") if t else "0") for t in ticks], "gain in MRR@10"
-        )
+        *frame.x_axis([(t, f"{t:+.3g}".replace("-", "−") if t else "0") for t in ticks], x_label)
     ]
     parts.append(_line("zero", frame.x(0), TOP, frame.x(0), height - BOTTOM))
     for number, (label, point) in enumerate(rows):

@@ -1,0 +1,80 @@
+"""The page's templates → HTML replies that nothing from elsewhere can get into."""
+
+import base64
+import hashlib
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+
+from search.service.keys import Role
+from search.service.page.words import WORDS, language_of
+
+_POLICY = (
+    "default-src 'self'; style-src 'self'{styles}; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+
+_templates = Environment(
+    loader=PackageLoader("search.service.page"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def html_page(request: Request, template: str, status: int = 200, **names: Any) -> Response:
+    """Return a template in the reader's language."""
+    language = language_of(request)
+    other = "en" if language == "ko" else "ko"
+    query = {"lang": other, **({"q": names["query"]} if names.get("query") else {})}
+    page = _templates.get_template(template).render(
+        language=language,
+        other=other,
+        other_query=urlencode(query),
+        words=WORDS[language],
+        percent=percent,
+        **names,
+    )
+    return html_reply(page, status)
+
+
+def html_reply(page: str, status: int = 200) -> Response:
+    """Return HTML under a policy that lets in this service alone, and the page's own style."""
+    digests = (hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(page))
+    styles = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    headers = {
+        "Content-Security-Policy": _POLICY.format(styles=styles),
+        "Referrer-Policy": "no-referrer",  # the address has what was asked
+    }
+    return Response(page, status, headers, "text/html; charset=utf-8")
+
+
+def key_page(request: Request, next_path: str, status: int, problem: str | None) -> Response:
+    """Return the page that asks for a key; `problem` names the words that say what was wrong."""
+    words = WORDS[language_of(request)]
+    said = words[problem] if problem else None
+    response = html_page(request, "key.html.jinja", status, next=next_path, problem=said)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def may(request: Request, role: Role) -> bool:
+    """Tell whether the caller's key has a role; without keys everybody has all."""
+    held: Role = request.state.role
+    return held >= role
+
+
+def percent(share: float) -> int:
+    """Return a share as a whole number of a hundred; only what is sure is 0 or 100.
+
+    >>> percent(0.834), percent(0.999), percent(1.0)
+    (83, 99, 100)
+    """
+    return round(100 * share) if share in (0, 1) else min(99, max(1, round(100 * share)))

@@ -1,0 +1,178 @@
+"""GET / and what belongs to it."""
+
+import asyncio
+import functools
+import importlib.resources
+import math
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+
+from indexes.hits import Hit
+from indexes.text import clean, is_valid_unicode
+from search.explain import Explanation, explain_hits
+from search.searcher import Searcher
+from search.service.context import Context, InContext
+from search.service.errors import ServiceError
+from search.service.keys import Role
+from search.service.page import paths
+from search.service.page.render import html_page, html_reply, key_page, may
+from search.service.page.sessions import COOKIE
+from search.service.page.words import WORDS, language_of
+
+SHOWN, MORE = 5, 20  # answers
+_EXAMPLES = 4
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Why an answer was found, for people: how much came of its words and of its meaning."""
+
+    shares: dict[str, float]
+    words: list[str]
+
+
+@router.get(paths.HOME)
+async def home(request: Request, context: InContext, q: str = "", more: bool = False) -> Response:
+    """Return the page, with the answers if something was asked."""
+    return await _answered(request, context, "search.html.jinja", q, more)
+
+
+@router.get(paths.ANSWERS)
+async def answers(request: Request, context: InContext, q: str = "") -> Response:
+    """Return the part of the page that changes while one types."""
+    return await _answered(request, context, "answers.html.jinja", q, False)
+
+
+async def _answered(
+    request: Request, context: Context, template: str, typed: str, more: bool
+) -> Response:
+    words, most = WORDS[language_of(request)], context.settings.max_query
+    problem = None
+    if not is_valid_unicode(typed):
+        problem, typed = words["unreadable"], ""
+    elif len(typed) > most:
+        problem, typed = words["too_long"].format(most=most), typed[:most]
+    query = clean(typed)
+
+    def work() -> Response:
+        searcher = context.searcher.pinned()
+        hits: list[Hit] = []
+        if query and not problem:
+            with context.metrics.stage("search"):
+                hits = searcher.search(query, MORE if more else SHOWN)
+            context.metrics.results([hits])
+        with context.metrics.stage("explain"):
+            reasons = [_why(reason) for reason in explain_hits(searcher, query, hits)]
+        return html_page(
+            request,
+            template,
+            query=query,
+            problem=problem,
+            hits=hits,
+            explanations=reasons,
+            more=more,
+            shown_first=SHOWN,
+            unsure=_is_unsure(searcher, hits),
+            examples=[] if query else _examples(searcher),
+            generation=searcher.generation,
+            may_vote=may(request, Role.FEEDBACK),
+            may_see_rounds=context.rounds is not None and may(request, Role.ADMIN),
+            entered=bool(request.cookies.get(COOKIE)) and bool(context.settings.keys),
+        )
+
+    return await context.work.run(work)
+
+
+def _why(reason: Explanation) -> _Why:
+    by_words = sum(v for name, v in reason.parts.items() if name.startswith("bm25"))
+    whole = sum(reason.parts.values())
+    share = by_words / whole if whole else 0.0
+    return _Why({"by_words": share, "by_meaning": 1 - share} if whole else {}, reason.words)
+
+
+def _is_unsure(searcher: Searcher, hits: list[Hit]) -> bool:
+    calibration = searcher.index.calibration
+    if not hits or calibration is None or hits[0].confidence is None:
+        return False
+    return hits[0].confidence < calibration.threshold
+
+
+def _examples(searcher: Searcher) -> list[str]:
+    """Return a few known questions from all over the collection."""
+    questions = searcher.index.collection.questions
+    step = math.ceil(len(questions) / _EXAMPLES) or 1
+    return [question.text for question in questions[step // 2 :: step]]
+
+
+@router.get(paths.ROUNDS)
+async def rounds(request: Request, context: InContext) -> Response:
+    """Return the history of generations and rounds."""
+    if context.rounds is None:
+        raise ServiceError(404, "not_found", "There is no such page.")
+    page = await asyncio.to_thread(context.rounds.history, language_of(request))
+    return html_reply(page)
+
+
+@router.get(f"{paths.ROUNDS}/{{run}}")
+async def report(run: str, context: InContext) -> Response:
+    """Return the report of a run, as it was written when the run ended."""
+    found = await asyncio.to_thread(context.rounds.report, run) if context.rounds else None
+    if found is None:
+        raise ServiceError(404, "no_such_report", "There is no report of such a run.")
+    return html_reply(found)
+
+
+@router.post(paths.ENTER)
+async def enter(request: Request, context: InContext) -> Response:
+    """Take a key that was typed, and begin a session with it."""
+    form = parse_qs((await request.body()).decode("utf-8", "replace"))
+    given, wanted = form.get("key", [""])[0].strip(), form.get("next", [""])[0]
+    target = wanted if wanted in (paths.HOME, paths.ROUNDS) else paths.HOME
+    key = context.settings.keys.find(given)
+    if key is None:
+        return key_page(request, target, 401, "key_wrong")
+    response = _redirect(f"{target}?lang={language_of(request)}")
+    response.set_cookie(
+        COOKIE,
+        context.sessions.begin(key),
+        httponly=True,
+        samesite="lax",
+        secure=_is_https(request),
+    )
+    return response
+
+
+@router.post(paths.LEAVE)
+async def leave() -> Response:
+    """End a session."""
+    response = _redirect(paths.HOME)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+def _redirect(path: str) -> Response:
+    return Response(status_code=303, headers={"Location": path})
+
+
+def _is_https(request: Request) -> bool:
+    """Tell whether the browser's connection is encrypted, as the proxy before this one says."""
+    return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+
+
+def _static(request: Request) -> Response:
+    path = request.url.path
+    content = _read(path.rpartition("/")[2])
+    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=paths.STATIC[path])
+
+
+@functools.cache
+def _read(name: str) -> bytes:
+    return (importlib.resources.files(__package__) / "static" / name).read_bytes()
+
+
+for _path in paths.STATIC:
+    router.add_api_route(_path, _static, methods=["GET"])

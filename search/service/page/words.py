@@ -1,0 +1,121 @@
+"""What the page says, in its languages."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from starlette.requests import Request
+
+Language = Literal["ko", "en"]
+
+WORDS: Mapping[Language, Mapping[str, str]] = {
+    "ko": {
+        "title": "돋보기",
+        "tagline": "묻는 말에 맞는 답을 찾아 드려요.",
+        "question": "질문",
+        "placeholder": "무엇이든 물어보세요",
+        "search": "찾기",
+        "skip": "답으로 건너뛰기",
+        "answers": "답",
+        "try": "이렇게 물어볼 수 있어요",
+        "found": "답 {count}개",
+        "nothing": "맞는 답을 찾지 못했어요. 다른 말로 물어봐 주세요.",
+        "unsure": "딱 맞는 답은 없는 것 같아요. 그나마 가까운 답이에요.",
+        "too_long": "질문이 너무 길어요. {most}자 안으로 줄여 주세요.",
+        "unreadable": "읽을 수 없는 글자가 있어요. 다시 적어 주세요.",
+        "confidence": "맞을 확률 {percent}%",
+        "known": "이 질문과 닮았어요",
+        "why": "왜 이 답인가요?",
+        "by_words": "같은 말을 써서",
+        "by_meaning": "뜻이 가까워서",
+        "words": "함께 나온 말",
+        "no_words": "함께 나온 말은 없고, 뜻으로 찾았어요.",
+        "signal": "찾은 방법",
+        "rank": "순위",
+        "bm25.answer": "답에 나온 말",
+        "bm25.question": "아는 질문에 나온 말",
+        "bm25.joined": "답과 아는 질문에 나온 말",
+        "dense.answer": "답의 뜻",
+        "dense.question": "아는 질문의 뜻",
+        "maxsim.answer": "말 조각마다의 뜻",
+        "say": "이 답은 어땠나요?",
+        "more": "답 더 보기",
+        "good": "도움이 됐어요",
+        "bad": "틀린 답이에요",
+        "this_one": "이게 정답이에요",
+        "thanks": "고마워요. 저장했어요.",
+        "not_saved": "저장하지 못했어요. 다시 눌러 주세요.",
+        "busy": "지금 찾는 사람이 많아요. 잠시 뒤에 다시 해 보세요.",
+        "offline": "서버에 닿지 않아요. 연결을 확인해 주세요.",
+        "generation": "세대",
+        "rounds": "학습 기록",
+        "to_search": "찾기로",
+        "other_language": "English",
+        "key": "열쇠",
+        "key_title": "열쇠가 있어야 들어갈 수 있어요",
+        "key_hint": "관리자에게 받은 열쇠(API 키)를 넣어 주세요.",
+        "key_wrong": "맞지 않는 열쇠예요. 다시 확인해 주세요.",
+        "key_low": "이 열쇠로는 여기를 볼 수 없어요. 다른 열쇠를 넣어 주세요.",
+        "enter": "들어가기",
+        "leave": "나가기",
+    },
+    "en": {
+        "title": "dotbogi",
+        "tagline": "Finds the right answer to your question.",
+        "question": "Question",
+        "placeholder": "Ask anything",
+        "search": "Search",
+        "skip": "Skip to the answers",
+        "answers": "Answers",
+        "try": "You could ask",
+        "found": "Answers: {count}",
+        "nothing": "No answer fits. Please ask in other words.",
+        "unsure": "No answer seems to be quite right. These come closest.",
+        "too_long": "The question is too long. Please keep it to {most} characters.",
+        "unreadable": "Some characters cannot be read. Please type it again.",
+        "confidence": "{percent}% likely to be right",
+        "known": "Like the known question",
+        "why": "Why this answer?",
+        "by_words": "By the same words",
+        "by_meaning": "By a close meaning",
+        "words": "Words in common",
+        "no_words": "No words in common: found by its meaning.",
+        "signal": "Found by",
+        "rank": "place",
+        "bm25.answer": "words of the answer",
+        "bm25.question": "words of a known question",
+        "bm25.joined": "words of the answer and its known questions",
+        "dense.answer": "meaning of the answer",
+        "dense.question": "meaning of a known question",
+        "maxsim.answer": "meaning, word piece by word piece",
+        "say": "How was this answer?",
+        "more": "More answers",
+        "good": "It helped",
+        "bad": "It is wrong",
+        "this_one": "This is the right answer",
+        "thanks": "Thank you. Saved.",
+        "not_saved": "It could not be saved. Please press again.",
+        "busy": "Many people are searching right now. Please try again in a moment.",
+        "offline": "The server cannot be reached. Please check the connection.",
+        "generation": "generation",
+        "rounds": "Training history",
+        "to_search": "Search",
+        "other_language": "한국어",
+        "key": "Key",
+        "key_title": "A key is needed",
+        "key_hint": "Please enter the API key that you were given.",
+        "key_wrong": "That key is not known. Please check it.",
+        "key_low": "This key may not see this page. Please enter another one.",
+        "enter": "Enter",
+        "leave": "Leave",
+    },
+}
+
+
+def language_of(request: Request) -> Language:
+    """Return the language that was chosen by `?lang=`, or else the browser's first of these two."""
+    preferred = request.headers.get("accept-language", "")[:200].split(",")
+    for name in (request.query_params.get("lang", ""), *preferred):
+        for language in WORDS:
+            if name.strip().lower().startswith(language):
+                return language
+    return "ko"

@@ -1,0 +1,203 @@
+"""All generations and runs of a workspace as one page, from manifests and ledgers alone."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from indexes.errors import DamagedError
+from indexes.store import Workspace, read_manifest
+from search.fusion import METHODS
+from training.bootstrap import Interval
+from training.ledger import read_events, run_names
+from training.report.charts import Point, Series, gain_chart, legend, round_chart
+from training.report.text import shown_text, signed
+from training.report.words import WORDS
+
+SHOWN = 30  # runs, and generations
+_CHARTED = "MRR@10"
+_RUN = re.compile(r"run-[0-9]{4,}")
+
+
+@dataclass(frozen=True, slots=True)
+class PastGeneration:
+    """One generation; without a manifest it is damaged."""
+
+    name: str
+    published: bool
+    manifest: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastRound:
+    """One round of a run, by its figures on the development questions."""
+
+    number: int
+    kept: bool
+    figures: Mapping[str, float]  # by method; or of the pairs' scores, `spearman` alone
+    gain: Interval | None  # over what it had to beat; None for round 0
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run, as far as it came."""
+
+    name: str
+    began: str
+    questions: Mapping[str, int]  # by split; of a run on scored pairs, the pairs
+    rounds: list[PastRound]
+    test: tuple[float, float] | None  # hybrid MRR@10 (or Spearman) before and after
+    generation: str | None
+    ended: bool
+    has_report: bool
+
+    @property
+    def number(self) -> int:
+        """Return 7 for run-0007."""
+        return int(self.name.removeprefix("run-"))
+
+    @property
+    def best(self) -> PastRound:
+        """The round that was kept last; round 0 if none was."""
+        return [each for each in self.rounds if each.kept][-1]
+
+    @property
+    def scored(self) -> bool:
+        """Tell whether it was a run on scored pairs."""
+        return "spearman" in self.rounds[0].figures
+
+
+class RoundsPages:
+    """The pages of one workspace, for a service."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def history(self, language: Literal["ko", "en"]) -> str:
+        """Return the page of all generations and rounds."""
+        return render_history(self._workspace, language)
+
+    def report(self, run: str) -> str | None:
+        """Return the report of a run; None if there is none."""
+        path = self._workspace.rounds_folder / run / "report.html"
+        if not _RUN.fullmatch(run) or not path.is_file():
+            return None
+        return path.read_text(encoding="utf-8")
+
+
+def render_history(workspace: Workspace, language: Literal["ko", "en"]) -> str:
+    """Return the history as HTML; what cannot be read is named in it."""
+    words = WORDS[language]
+    generations = _generations(workspace)
+    runs, damaged = _runs(workspace)
+    on_questions = [run for run in runs if not run.scored]
+    environment = Environment(
+        loader=PackageLoader("training.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(text=shown_text, signed=signed)
+    return environment.get_template("history.html.jinja").render(
+        language=language,
+        other="en" if language == "ko" else "ko",
+        words=words,
+        methods=METHODS,
+        generations=generations[:SHOWN],
+        more_generations=max(0, len(generations) - SHOWN),
+        runs=runs,
+        damaged=damaged,
+        latest=next((run for run in runs if run.has_report), None),
+        chart=_run_chart(on_questions, words) if on_questions else None,
+        gains=_gain_chart(on_questions, words),
+        method_legend=legend(METHODS),
+    )
+
+
+def _generations(workspace: Workspace) -> list[PastGeneration]:
+    """Return them, the newest first."""
+    try:
+        current = workspace.current_name()
+    except DamagedError:
+        current = None
+    found = []
+    for name in reversed(workspace.names()):
+        try:
+            manifest = read_manifest(workspace.generations_folder / name)
+        except DamagedError:
+            manifest = None
+        found.append(PastGeneration(name, name == current, manifest))
+    return found
+
+
+def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
+    """Return the last runs that have measured something, newest first, and those unreadable."""
+    runs, damaged = [], []
+    for name in reversed(run_names(workspace)[-SHOWN:]):
+        folder = workspace.rounds_folder / name
+        try:
+            events = read_events(folder)
+            if any(event["event"] == "evaluated" for event in events):
+                runs.append(_run(name, events, (folder / "report.html").is_file()))
+        except (DamagedError, KeyError):
+            damaged.append(name)
+    return runs, damaged
+
+
+def _run(name: str, events: Sequence[Mapping[str, Any]], has_report: bool) -> PastRun:
+    last = {event["event"]: event for event in events}
+    started, tested = last["started"], last.get("tested")
+    test = (_headline(tested["base"]), _headline(tested["kept"])) if tested else None
+    return PastRun(
+        name=name,
+        began=started["time"],
+        questions=started.get("questions") or started["pairs"],
+        rounds=[_round(event) for event in events if event["event"] == "evaluated"],
+        test=test,
+        generation=last["published"]["generation"] if "published" in last else None,
+        ended="ended" in last,
+        has_report=has_report,
+    )
+
+
+def _round(event: Mapping[str, Any]) -> PastRound:
+    if "metrics" in event:
+        figures = {method: float(event["metrics"][method][_CHARTED]) for method in METHODS}
+    else:
+        figures = {"spearman": float(event["spearman"])}
+    gain = Interval(**event["interval"]) if event.get("interval") else None
+    return PastRound(event["round"], event["kept"], figures, gain)
+
+
+def _headline(measured: Mapping[str, Any] | float) -> float:
+    """Return the hybrid's MRR@10 of a test; of scored pairs it is the figure itself."""
+    if isinstance(measured, Mapping):
+        return float(measured["hybrid"][_CHARTED])
+    return float(measured)
+
+
+def _run_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup:
+    """Draw what each run came to; hollow where no round was kept."""
+
+    def points(method: str) -> list[Point]:
+        return [
+            Point(run.number, run.best.figures[method], hollow=run.best.number == 0)
+            for run in reversed(runs)
+        ]
+
+    series = [Series(method, points(method)) for method in METHODS]
+    return round_chart(words["chart"], series, words["run"])
+
+
+def _gain_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup | None:
+    rows = [
+        (f"{run.number}–{each.number}", Point(gain.mean, 0, gain.low, gain.high, not each.kept))
+        for run in reversed(runs)
+        for each in run.rounds
+        if (gain := each.gain)
+    ]
+    return gain_chart(words["gains"], rows[-SHOWN:], words["gain_axis"]) if rows else None
