@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import settings
 
+from cli import main
 from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.dense import Vectors
 from search.encoders import unit_rows
@@ -73,6 +75,11 @@ class LetterEncoder:
 
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         return self.encode_queries(texts)
+
+
+def run(*arguments: object) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -7,18 +7,14 @@ from pathlib import Path
 import click
 import pandas as pd
 import pytest
-from click.testing import CliRunner, Result
 
 from cli import main
 from indexes.tables import SAMPLE_PATH
+from tests.conftest import run
 from tests.test_store import snapshot
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def commands(group: click.Group, path: str = "dotbogi") -> list[tuple[str, click.Command]]:

@@ -4,9 +4,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from cli import main
 from indexes.collection import (
     Answer,
     Collection,
@@ -17,7 +16,7 @@ from indexes.collection import (
 from indexes.store import Workspace
 from search import Searcher
 from search.feedback import FeedbackStore
-from tests.conftest import ANSWERS, QUESTIONS
+from tests.conftest import ANSWERS, QUESTIONS, run
 from tests.feedback_writers import feedback
 from training.decisions import Decision, apply_decisions, save_decisions
 from training.feedback import Poll, apply_feedback, count_votes, feedback_counts
@@ -25,10 +24,6 @@ from training.negatives.files import open_negatives
 from training.split import split_collection, split_of
 
 Vote = tuple[str, str, str, str]  # client, query, answer, verdict
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def table() -> Collection:

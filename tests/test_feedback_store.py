@@ -9,19 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import search.feedback
-from cli import main
 from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
 from search.feedback import FeedbackStore
+from tests.conftest import run
 from tests.feedback_writers import feedback
 
 ROOT = Path(__file__).parent.parent
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def writers(kind: str, folder: Path) -> dict[str, int]:

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import datasets
 import pytest
-from click.testing import CliRunner, Result
 from huggingface_hub.hf_api import DatasetInfo
 
-from cli import main
 from indexes import fetch as fetching
 from indexes import public_sets
 from indexes.download import Patience
@@ -23,7 +21,7 @@ from indexes.hub import HubName, HubSet, parse_hub_name, write_table
 from indexes.public_sets import CATALOGUE, PublicSet, SetFile, find_set
 from indexes.tables import read_table
 from indexes.web import check_address
-from tests.conftest import ANSWERS, QUESTIONS
+from tests.conftest import ANSWERS, QUESTIONS, run
 from tests.lying_server import (
     Answer,
     LyingServer,
@@ -80,10 +78,6 @@ def sets(server: LyingServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> d
     monkeypatch.setattr(fetching, "CATALOGUE", known)
     monkeypatch.setattr(fetching, "fetch", functools.partial(fetch, patience=QUICK))  # for cli
     return known
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def ranges(server: LyingServer) -> list[str | None]:

@@ -4,17 +4,12 @@ import random
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cli import main
 from indexes.collection import build_collection
 from indexes.store import Workspace
 from indexes.tables import SAMPLE_PATH, read_table
+from tests.conftest import run
 from training.split import split_collection
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def write_poisoned(share: float, path: Path) -> None:

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from cli import main
 from indexes.collection import Answer, Collection, KnownQuestion, open_collection
 from indexes.errors import DamagedError
-from tests.conftest import ANSWERS, QUESTIONS
+from tests.conftest import ANSWERS, QUESTIONS, run
 from training.decisions import (
     Decision,
     apply_decisions,
@@ -21,10 +19,6 @@ from training.negatives import Negative
 from training.negatives.files import open_negatives
 from training.review import Suspect, list_suspects, save_review
 from training.split import split_collection
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def decision(question: str, answer: str, right: bool) -> Decision:
