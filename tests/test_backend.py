@@ -28,7 +28,7 @@ from indexes.store import Workspace
 from search import IndexConfig, ModelConfig, Searcher, index_collection
 from search.confidence import FEATURES, Calibration
 from search.explain import explain
-from search.index import build_index, open_index
+from search.index import build_index
 from search.models import save_model
 from search.publish import publish_index
 from search.scratch import save_scratch_model
@@ -191,87 +191,6 @@ def test_a_damaged_generation_is_logged_once_and_tried_again(
         monkeypatch.setattr(search.watch, "RETRY", 1000)  # a new CURRENT is not waited for
         index_collection(workspace, numbered(3), {})
         wait_until(lambda: searcher.generation == "000003")
-
-
-PUBLISH = """
-import sys
-from pathlib import Path
-from indexes.store import Workspace
-from search import ModelConfig, index_collection
-from tests.test_backend import numbered
-
-for number in range(2, 51):
-    model = ModelConfig(name=sys.argv[2 + number % 2])
-    index_collection(Workspace(sys.argv[1]), numbered(number), {}, model=model)
-"""
-
-
-def resident() -> float:
-    """Megabytes of this process in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick")
-def test_50_generations_under_8_threads_drop_and_mix_nothing(
-    workspace: Workspace, scratch_folder: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    save_scratch_model(list(ANSWERS.values()), other, seed=1)
-    seen: dict[tuple[str | None, str], list[Hit]] = {}
-    indexes: dict[str | None, weakref.ref[object]] = {}
-    wrong: list[object] = []
-    done = threading.Event()
-    searcher = Searcher.open(workspace.folder, watch=True)
-
-    def ask(thread: int) -> None:
-        try:
-            turn = thread
-            while not done.is_set():
-                turn += 1
-                query = QUERIES[turn % len(QUERIES)]
-                reply = searcher.reply([query], k=8)
-                hits = seen.setdefault((reply.generation, query), reply.results[0])
-                if hits != reply.results[0]:
-                    wrong.append((reply, hits))
-        except Exception as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    publisher = subprocess.Popen(
-        [sys.executable, "-c", PUBLISH, str(workspace.folder), str(scratch_folder), str(other)],
-        cwd=ROOT,
-    )
-    early = 0.0
-    while publisher.poll() is None:
-        indexes.setdefault(searcher.generation, weakref.ref(searcher.index.maxsim))
-        early = resident() if len(indexes) == 10 else early
-        time.sleep(0.02)
-    assert publisher.returncode == 0
-    wait_until(lambda: searcher.generation == "000050")
-    time.sleep(0.2)
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
-    generations = {generation for generation, _ in seen}
-    assert len(generations) > 20
-    for generation in generations:
-        assert generation is not None
-        index = open_index(workspace.generation(generation))
-        expected = Searcher(index).search_many(QUERIES, k=8)
-        for query, hits in zip(QUERIES, expected, strict=True):
-            assert seen.get((generation, query), hits) == hits
-    del index
-    gc.collect()
-    alive = {name for name, index in indexes.items() if index() is not None}
-    assert alive <= {"000050"}
-    # A generation that stayed would be 3 MB and more.
-    assert resident() < early + 40
-    searcher.close()
 
 
 # --- fork ---

@@ -1,5 +1,4 @@
 import base64
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +8,11 @@ import numpy as np
 import pytest
 from openai import OpenAI
 
-from indexes.store import Workspace
 from search import Searcher
 from search.explain import explain
 from search.feedback import FeedbackStore
-from search.index import open_index
 from tests.conftest import ANSWERS, QUESTIONS
-from tests.service_process import Answered, Service, publish, serving
+from tests.service_process import Service, publish, serving
 
 VOTE: dict[str, Any] = {
     "id": "vote-1", "client": "user-1", "query": "배고픈데요", "shown": ["a1", "a2"],
@@ -220,51 +217,3 @@ def test_a_damaged_generation_leaves_the_one_before_answering(tmp_path: Path) ->
         found = service.call("POST", "/v1/search", {"query": "배고프다", "k": 1})
         assert found.json["generation"] == "000001"
         assert found.json["results"][0]["hits"][0]["text"] == ANSWERS["a1"]
-
-
-def expected_texts(folder: Path, generation: str, queries: list[str]) -> dict[str, list[str]]:
-    searcher = Searcher(open_index(Workspace(folder).generation(generation)), generation)
-    found = searcher.search_many(queries, 3)
-    return {query: [hit.text for hit in hits] for query, hits in zip(queries, found, strict=True)}
-
-
-@pytest.mark.slow
-def test_every_reply_to_32_clients_is_of_the_generation_it_names(tmp_path: Path) -> None:
-    """While generations are published nobody gets an error, or texts of two of them."""
-    folder = tmp_path / "w"
-    queries = [question for question, _ in QUESTIONS]
-    published = [publish(folder, edition=" (1)").name]
-    replies: list[tuple[str, str, list[str]]] = []
-    failures: list[Answered] = []
-    done = threading.Event()
-
-    def ask(service: Service, number: int) -> None:
-        while not done.is_set():
-            query = queries[number % len(queries)]
-            reply = service.call("POST", "/v1/search", {"query": query, "k": 3})
-            if reply.status != 200:
-                failures.append(reply)
-                return
-            texts = [hit["text"] for hit in reply.json["results"][0]["hits"]]
-            replies.append((reply.json["generation"], query, texts))
-            assert reply.headers["x-dotbogi-generation"] == reply.json["generation"]
-
-    with serving(folder) as service:
-        clients = [threading.Thread(target=ask, args=(service, n)) for n in range(32)]
-        for client in clients:
-            client.start()
-        for edition in range(2, 5):
-            published.append(publish(folder, edition=f" ({edition})").name)
-            if edition % 2:
-                service.call("POST", "/admin/reload")
-            else:
-                time.sleep(1.5)  # the service looks once a second
-        time.sleep(1.5)
-        done.set()
-        for client in clients:
-            client.join()
-    assert not failures
-    expected = {name: expected_texts(folder, name, queries) for name in published}
-    assert all(texts == expected[generation][query] for generation, query, texts in replies)
-    assert len({generation for generation, _, _ in replies}) >= 3
-    assert len(replies) > 100

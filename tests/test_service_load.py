@@ -1,10 +1,8 @@
-import contextlib
-import http.client
 import threading
 import time
 from pathlib import Path
 
-from search.feedback import FeedbackStore
+from tests.server_kills import killed
 from tests.service_process import Answered, Service, publish, serving
 
 # A second or so of real work on one thread.
@@ -76,32 +74,6 @@ def test_what_is_in_flight_is_finished_before_the_service_ends(tmp_path: Path) -
 
 def test_acknowledged_feedback_survives_a_kill(tmp_path: Path) -> None:
     """What was answered 201 is there after `kill -9`, and the service starts again on it."""
-    folder = tmp_path / "w"
-    publish(folder)
-    acknowledged: set[tuple[str, str]] = set()
-
-    def vote(service: Service, client: str) -> None:
-        vote = {
-            "client": client, "query": "배고프다", "shown": ["a1"], "answer_id": "a1",
-            "verdict": "right", "generation": "000001",
-        }  # fmt: skip
-        with contextlib.suppress(OSError, http.client.HTTPException):  # it is killed meanwhile
-            for number in range(100_000):
-                reply = service.call("POST", "/v1/feedback", {**vote, "id": str(number)})
-                assert reply.status == 201
-                acknowledged.add((client, str(number)))
-
-    for kill in range(3):
-        with serving(folder) as service:
-            clients = [
-                threading.Thread(target=vote, args=(service, f"{kill}-{n}")) for n in range(4)
-            ]
-            for client in clients:
-                client.start()
-            time.sleep(0.3 + 0.17 * kill)
-            service.process.kill()
-            for client in clients:
-                client.join()
-    stored = {(each.client, each.id) for each in FeedbackStore.open(folder).export()}
-    assert len(acknowledged) > 10
-    assert acknowledged <= stored
+    found = killed(tmp_path / "w", times=3)
+    assert found["acknowledged"] > 10
+    assert (found["lost"], found["refused"]) == (0, 0)
