@@ -80,7 +80,18 @@ def test_every_route_asks_for_the_role_it_needs(service: Service) -> None:
 
 
 def test_what_is_not_there_needs_a_key_too(service: Service) -> None:
-    for path in ("/", "/docs", "/admin", "/v1", "/healthz/", "/openapi.json/", "//healthz"):
+    for path in (
+        "/docs",
+        "/admin",
+        "/v1",
+        "/healthz/",
+        "/openapi.json/",
+        "//healthz",
+        "//",
+        "/page",
+        "/page/x",
+        "/rounds/x",
+    ):
         assert service.call("GET", path).status == 401, path
         assert service.call("GET", path, key=KEYS["admin"]).status == 404, path
     assert service.call("PUT", "/v1/search").status == 401
