@@ -2,18 +2,24 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import haystack.telemetry._telemetry
 import pytest
+from haystack import Pipeline
+from haystack.components.builders import PromptBuilder
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 
-from indexes import Answer, Collection, UsageError
+import search.watch
+from indexes import Answer, Collection, DotbogiError, UsageError
 from search import Hit, Searcher
+from search.adapters.haystack import DotbogiRetriever as HaystackRetriever
 from search.adapters.langchain import DotbogiRetriever
 from search.index import build_index
 from tests.conftest import ANSWERS, LetterEncoder
 from tests.service_process import publish
-from tests.test_backend import WaitingEncoder
+from tests.test_backend import WaitingEncoder, wait_until
 
 QUERIES = ["배고프다", "환불 언제", "wifi setting"]
 
@@ -122,3 +128,99 @@ def test_metadata_of_the_search_goes_over_that_of_the_answer() -> None:
     assert found.metadata["score"] == searcher.search("배고프다")[0].score
     assert found.metadata["lang"] == "ko"
     assert found.metadata["generation"] is None
+
+
+# --- Haystack ---
+
+
+def answering(retriever: Any) -> Pipeline:
+    """A pipeline that writes the retriever's documents into a prompt."""
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", retriever)
+    template = "{% for document in documents %}{{ document.content }}\n{% endfor %}"
+    pipeline.add_component("prompt", PromptBuilder(template, required_variables=["documents"]))
+    pipeline.connect("retriever.documents", "prompt.documents")
+    return pipeline
+
+
+def run(pipeline: Pipeline, query: str, **inputs: Any) -> tuple[list[Any], str]:
+    """Return the retriever's documents and the prompt."""
+    data = {"retriever": {"query": query, **inputs}}
+    found = pipeline.run(data, include_outputs_from={"retriever"})
+    return found["retriever"]["documents"], found["prompt"]["prompt"]
+
+
+def test_haystack_pipelines_get_the_hits_as_documents(folder: Path, searcher: Searcher) -> None:
+    pipeline = answering(HaystackRetriever(str(folder), top_k=3))
+    for query in QUERIES:
+        hits = searcher.search(query, 3)
+        documents, prompt = run(pipeline, query)
+        assert [(d.id, d.content, d.score) for d in documents] == [
+            (hit.answer_id, hit.text, hit.score) for hit in hits
+        ]
+        assert [d.meta for d in documents] == [
+            {
+                "topic": hit.metadata["topic"],
+                "confidence": hit.confidence,
+                "question": hit.question,
+                "generation": "000001",
+            }
+            for hit in hits
+        ]
+        assert prompt.split("\n") == [*(hit.text for hit in hits), ""]
+    found = asyncio.run(pipeline.run_async({"retriever": {"query": QUERIES[0]}}))
+    assert found["prompt"]["prompt"].startswith(ANSWERS["a1"])
+
+
+def test_haystack_settings_hold_unless_a_run_has_its_own(folder: Path, searcher: Searcher) -> None:
+    shop = {"topic": "shop"}
+    pipeline = answering(HaystackRetriever(str(folder), top_k=1, where=shop))
+    (document,) = run(pipeline, "배고프다")[0]
+    assert document.id == searcher.search("배고프다", 1, where=shop)[0].answer_id
+    assert {d.id for d in run(pipeline, "배고프다", top_k=2)[0]} == {"a3", "a4"}
+    assert run(pipeline, "배고프다", where={})[0][0].id == "a1"
+    sure = answering(HaystackRetriever(str(folder), min_confidence=0.99))
+    assert run(sure, "xyz") == ([], "")
+
+
+@pytest.mark.parametrize("where", [None, {"topic": ["shop"]}, {"type": "env_var"}])
+def test_haystack_pipelines_survive_dumps_and_loads(folder: Path, where: Any) -> None:
+    """Haystack takes a setting with a "type" for an object to be built; here it is a field."""
+    pipeline = answering(HaystackRetriever(folder, top_k=2, where=where, min_confidence=0.1))
+    written = pipeline.dumps()
+    loaded = Pipeline.loads(written, allowed_modules=["search.adapters.haystack"])
+    assert loaded.dumps() == written
+    assert loaded.get_component("retriever").to_dict()["init_parameters"] == {
+        "workspace": str(folder), "top_k": 2, "where": where, "min_confidence": 0.1,
+    }  # fmt: skip
+    assert run(loaded, "환불 언제 되나요") == run(pipeline, "환불 언제 되나요")
+
+
+def test_haystack_opens_the_workspace_once_and_only_to_search(tmp_path: Path) -> None:
+    retriever = HaystackRetriever(str(tmp_path / "w"))
+    pipeline = answering(retriever)
+    assert "retriever" in pipeline.dumps()
+    with pytest.raises(DotbogiError, match="Run: dotbogi index TABLE"):
+        run(pipeline, "배고프다")
+    publish(tmp_path / "w")
+    pipeline.warm_up()
+    opened = retriever._searcher
+    assert opened
+    run(pipeline, "배고프다")
+    assert retriever._searcher is opened
+
+
+def test_haystack_pipelines_move_to_new_generations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search.watch, "EVERY", 0.02)
+    publish(tmp_path / "w")
+    pipeline = answering(HaystackRetriever(str(tmp_path / "w"), top_k=1))
+    assert run(pipeline, "배고프다")[1] == ANSWERS["a1"] + "\n"
+    publish(tmp_path / "w", edition=" (2)")
+    wait_until(lambda: run(pipeline, "배고프다")[1] == ANSWERS["a1"] + " (2)\n")
+    assert run(pipeline, "배고프다")[0][0].meta["generation"] == "000002"
+
+
+def test_no_test_tells_posthog_about_a_pipeline() -> None:
+    assert haystack.telemetry._telemetry.telemetry is None
