@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from mcp.client.stdio import stdio_client
 
+import cli
 import search.watch
 from indexes import Answer, Collection, DotbogiError, UsageError
 from search import Hit, Searcher
@@ -43,6 +45,36 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def searcher(folder: Path) -> Searcher:
     return Searcher.open(folder)
+
+
+# --- the page ---
+
+
+def examples(language: str) -> list[str]:
+    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_page_run_as_written(
+    folder: Path,
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "workspace").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    exec(examples("python")[number], {})
+    assert ANSWERS["a1"] in capsys.readouterr().out
+
+
+def test_the_configuration_of_the_page_is_of_this_command() -> None:
+    (text,) = examples("json")
+    (server,) = json.loads(text)["mcpServers"].values()
+    assert Path(server["command"]).name == "dotbogi"
+    assert server["args"][:2] == ["mcp", "--workspace"]
+    assert "mcp" in cli.main.commands
 
 
 # --- LangChain ---
