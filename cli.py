@@ -665,18 +665,11 @@ def serve(
     curl -s localhost:8000/v1/search -H 'Content-Type: application/json' \\
         -d '{"query": "배가 고파요", "k": 3}'
     """
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
-    from indexes import DotbogiError, Workspace
-
-    try:
+    with _serving("serve"):
+        from indexes import Workspace
         from search.service import Settings, read_keys
         from search.service import serve as run
         from training.report.history import RoundsPages
-    except ModuleNotFoundError as error:
-        raise DotbogiError(
-            f'the package {error.name} is missing. Run: pip install "dotbogi[serve]"'
-        ) from error
     given = {name: value for name, value in options.items() if value is not None}
     settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
 
@@ -687,6 +680,23 @@ def serve(
             click.echo(f"generation {generation} at {url}")
 
     run(workspace, host, port, settings, started, RoundsPages(Workspace(workspace)))
+
+
+@main.command()
+@_workspace
+def mcp(workspace: str) -> None:
+    """Give models the tool search_answers (Model Context Protocol, over stdin and stdout).
+
+    A client, such as an assistant on a desktop, starts it and ends it; until then it answers from
+    whichever generation is published: docs/adapters.md. Needs: pip install "dotbogi[mcp]"
+
+    \b
+    dotbogi mcp
+    dotbogi mcp --workspace /srv/faq
+    """
+    with _serving("mcp"):
+        from search.adapters.mcp import serve as run
+    run(workspace)
 
 
 @main.command()
@@ -1065,6 +1075,21 @@ def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":
     if given or options["no_bound"]:
         settings |= bounds
     return MiningConfig(**settings)
+
+
+@contextlib.contextmanager
+def _serving(extra: str) -> Iterator[None]:
+    """For the imports of a server: one thread a search, and what to run if a package is missing."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
+    from indexes import DotbogiError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise DotbogiError(
+            f'the package {error.name} is missing. Run: pip install "dotbogi[{extra}]"'
+        ) from error
 
 
 def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:

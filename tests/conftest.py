@@ -17,6 +17,9 @@ from search.scratch import save_scratch_model
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# Haystack reads it when it is imported, and tells posthog of every pipeline otherwise.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = [
     "--no-sandbox",

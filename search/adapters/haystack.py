@@ -1,0 +1,59 @@
+"""The search as a component of Haystack. Needs the extra `haystack`."""
+
+from typing import Any
+
+from haystack import Document, component, default_to_dict
+
+from search.searcher import Searcher
+
+
+@component
+class DotbogiRetriever:
+    """Answers of a workspace as documents, best first; it moves to new generations by itself.
+
+    In `meta`, over the answer's own: `confidence` (the first's), known `question`, `generation`.
+    """
+
+    def __init__(
+        self,
+        workspace: str,
+        top_k: int = 10,
+        where: dict[str, Any] | None = None,
+        min_confidence: float | None = None,
+    ) -> None:
+        self.workspace, self.top_k = str(workspace), top_k
+        self.where, self.min_confidence = where, min_confidence
+        self._searcher: Searcher | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings, for `Pipeline.dumps`."""
+        names = ("workspace", "top_k", "where", "min_confidence")
+        return default_to_dict(self, **{name: getattr(self, name) for name in names})
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "DotbogiRetriever":
+        """Return a component of these settings, for `Pipeline.loads`."""
+        # default_from_dict takes a `where` on a field named "type" for an object of its own.
+        return cls(**data["init_parameters"])
+
+    def warm_up(self) -> None:
+        """Open the workspace if it is not open."""
+        self._searcher = self._searcher or Searcher.open(self.workspace, watch=True)
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, query: str, top_k: int | None = None, where: dict[str, Any] | None = None
+    ) -> dict[str, list[Document]]:
+        """Find answers; with `top_k` and `where` of this run, if they are given."""
+        self.warm_up()
+        assert self._searcher
+        pinned = self._searcher.pinned()  # hits and the name are of one generation
+        where = self.where if where is None else where
+        k = self.top_k if top_k is None else top_k
+        hits = pinned.search(query, k, where=where, min_confidence=self.min_confidence)
+        documents = []
+        for hit in hits:
+            found = {"confidence": hit.confidence, "question": hit.question}
+            meta = {**hit.metadata, **found, "generation": pinned.generation}
+            documents.append(Document(hit.answer_id, hit.text, meta=meta, score=hit.score))
+        return {"documents": documents}

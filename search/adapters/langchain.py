@@ -1,0 +1,52 @@
+"""The search as a retriever of LangChain. Needs the extra `langchain`."""
+
+from typing import Any
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+
+from indexes.hits import Hit
+from indexes.metadata import Where
+from search.searcher import Searcher
+
+
+class DotbogiRetriever(BaseRetriever):
+    """Answers as documents, best first.
+
+    A document has the answer's id and text; in its metadata are the answer's own, and over them
+    `score`, `confidence` (of the first alone), `question` (the known one that matched) and
+    `generation`. `invoke(query, k=3)` has its own `k`, `where` or `min_confidence` for one call.
+    """
+
+    searcher: Searcher
+    k: int = 10
+    where: Where | None = None
+    min_confidence: float | None = None
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changed: Any
+    ) -> list[Document]:
+        pinned = self.searcher.pinned()  # hits and the name are of one generation
+        hits = pinned.search(query, **self._settings(changed))
+        return [_document(hit, pinned.generation) for hit in hits]
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **changed: Any
+    ) -> list[Document]:
+        pinned = self.searcher.pinned()
+        hits = await pinned.asearch(query, **self._settings(changed))
+        return [_document(hit, pinned.generation) for hit in hits]
+
+    def _settings(self, changed: dict[str, Any]) -> dict[str, Any]:
+        own = {"k": self.k, "where": self.where, "min_confidence": self.min_confidence}
+        return {**own, **changed}
+
+
+def _document(hit: Hit, generation: str | None) -> Document:
+    found = {"score": hit.score, "confidence": hit.confidence, "question": hit.question}
+    metadata = {**hit.metadata, **found, "generation": generation}
+    return Document(page_content=hit.text, id=hit.answer_id, metadata=metadata)

@@ -1,0 +1,54 @@
+"""Arguments and result of the tool in `mcp.py`; models read the descriptions."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+Query = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=1000,
+        description="One question, in the words and the language of whoever asks it.",
+    ),
+]
+K = Annotated[int, Field(ge=1, le=50, description="How many answers at most.")]
+Filter = Annotated[
+    dict[str, str | list[str]] | None,
+    Field(
+        description="Only answers with these metadata: a value for each field, or a list of which "
+        'any will do, such as {"category": ["배송", "환불"]}.'
+    ),
+]
+MinConfidence = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        description="No hits at all if the first answer is right with a lower probability: then "
+        "say that no answer is known. Refused by a collection without confidence.",
+    ),
+]
+
+
+class FoundAnswer(BaseModel):
+    """One answer of the collection."""
+
+    answer_id: str
+    text: str
+    score: Annotated[float, Field(description="Higher is better; not a probability.")]
+    confidence: Annotated[
+        float | None,
+        Field(description="The probability that it is right; of the first hit alone, if known."),
+    ]
+    question: Annotated[str | None, Field(description="The known question that matched.")]
+    metadata: dict[str, str]
+
+
+class Found(BaseModel):
+    """Answers, best first."""
+
+    generation: Annotated[
+        str | None, Field(description="Names the state of the collection that answered.")
+    ]
+    hits: list[FoundAnswer]
