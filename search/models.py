@@ -16,6 +16,8 @@ SCRATCH = "scratch"
 DEFAULT_MODEL = STARTER
 STARTER_FOLDER = Path(__file__).parent / "starter"
 
+_CONFIGS = ("modules.json", "config.json")
+_HUB_SECONDS = 10.0
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
@@ -42,6 +44,7 @@ def check_model(config: ModelConfig) -> None:
     Raises:
         UsageError: there is no such folder, or an option does not fit the model.
         DamagedError: the folder has no weights.
+        DotbogiError: the hub has no such model, or cannot be reached and there is no cached copy.
     """
     if config.max_seq_length is not None and config.max_seq_length < 1:
         raise UsageError(f"--max-seq-length is {config.max_seq_length}; expected 1 or more.")
@@ -59,7 +62,8 @@ def check_model(config: ModelConfig) -> None:
                 f"{config.name}: no such model folder. Expected a folder, a hub id such as "
                 f"klue/roberta-base, {STARTER} or {SCRATCH}."
             )
-        return  # a hub id
+        _check_hub(config.name)
+        return
     is_sentence_transformer = (folder / "modules.json").is_file()
     if not is_sentence_transformer and not (folder / "config.json").is_file():
         raise UsageError(
@@ -73,6 +77,29 @@ def check_model(config: ModelConfig) -> None:
         )
     if is_sentence_transformer and is_static(read_modules(folder)):
         _refuse_length(config)
+
+
+def _check_hub(name: str) -> None:
+    """Ask the hub once; loading would ask for a minute before it gives up."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
+    for each in names:  # what is cached needs no network
+        if any(isinstance(try_to_load_from_cache(each, file), str) for file in _CONFIGS):
+            return
+    for each in names:
+        try:
+            HfApi().model_info(each, timeout=_HUB_SECONDS)
+            return
+        except RepositoryNotFoundError:
+            why = "it has no such model, or asks for HF_TOKEN"
+        except Exception as error:  # its client's errors, or its own
+            why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+    raise DotbogiError(
+        f"{name}: cannot be had from the hub ({why}). Expected a model folder, a hub id that can "
+        f"be reached from here, {STARTER} or {SCRATCH}."
+    )
 
 
 def source_folder(config: ModelConfig) -> Path:

@@ -1,6 +1,9 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -126,3 +129,54 @@ def test_a_transformer_encodes_from_many_threads(tiny_bert: Path, tmp_path: Path
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(encode, range(8)))
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that has one model, and asks for a key of another."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/api/models/sentence-transformers/small":
+            body = b'{"id": "sentence-transformers/small", "siblings": []}'
+            self.send_response(200)
+        else:
+            body = b'{"error": "Repository not found"}'
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_hub_is_asked_once_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfApi, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr("huggingface_hub.HfApi", lambda: HfApi(endpoint=address))
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        Hub.asked.clear()
+        with pytest.raises(DotbogiError, match=r"owner/nothing: .* no such model, or asks for HF_"):
+            check_model(ModelConfig(name="owner/nothing"))
+        assert Hub.asked == ["/api/models/owner/nothing"]
+        check_model(ModelConfig(name="small"))  # of sentence-transformers, as it reads such names
+        server.shutdown()
+        thread.join()
+    with pytest.raises(DotbogiError, match=r"owner/nothing: cannot be had .*ConnectError"):
+        check_model(ModelConfig(name="owner/nothing"))
+    cached = tmp_path / "models--owner--cached" / "snapshots" / "abc"
+    cached.mkdir(parents=True)
+    (cached / "config.json").write_text("{}")
+    refs = tmp_path / "models--owner--cached" / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("abc")
+    check_model(ModelConfig(name="owner/cached"))
