@@ -657,7 +657,8 @@ def serve(
 ) -> None:  # fmt: skip
     """Answer over HTTP until it is told to end, from whichever generation is published.
 
-    Routes, keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
+    At its address is a page to search and vote on; /rounds is the history of training. Routes,
+    keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
 
     \b
     dotbogi serve
@@ -669,7 +670,7 @@ def serve(
         from indexes import Workspace
         from search.service import Settings, read_keys
         from search.service import serve as run
-        from training.report.history import RoundsPages
+        from training.report.history import HistoryPages
     given = {name: value for name, value in options.items() if value is not None}
     settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
 
@@ -679,7 +680,7 @@ def serve(
         else:
             click.echo(f"generation {generation} at {url}")
 
-    run(workspace, host, port, settings, started, RoundsPages(Workspace(workspace)))
+    run(workspace, host, port, settings, started, HistoryPages(Workspace(workspace)))
 
 
 @main.command()

@@ -51,10 +51,10 @@ class Chat:
         text = hits[0]["text"] if hits else FALLBACK
         return Turn(query, text, [hit["answer_id"] for hit in hits], reply.get("generation", ""))
 
-    def vote(self, turn: Turn, verdict: str) -> bool:
-        """Send what the user says about an answer; safe to repeat with the same id."""
+    def vote(self, turn: Turn, verdict: str, vote_id: str | None = None) -> bool:
+        """Send what the user says about an answer; repeated with the same id it is stored once."""
         body = {
-            "id": uuid.uuid4().hex,
+            "id": vote_id or uuid.uuid4().hex,
             "client": self.client,
             "query": turn.query,
             "shown": turn.answer_ids,
@@ -76,9 +76,9 @@ class Chat:
                     return response.status, json.load(response)
             except urllib.error.HTTPError as error:
                 if error.code != 429 or last:
-                    return error.code, json.load(error)
+                    return error.code, {}
                 time.sleep(float(error.headers["Retry-After"]))
-            except OSError:  # not there, or too slow: the chat goes on without it
+            except (OSError, ValueError):  # not there, too slow, or a proxy answers in its place
                 return 503, {}
         raise AssertionError
 

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
 from indexes.text import is_valid_unicode
 
-Verdict = Literal["right", "wrong"]
+Verdict = Literal["best", "right", "wrong"]  # best: right, and to come first
 
 _FILE = "feedback.sqlite"
 _APPLICATION = 0x646F7462  # "dotb": marks the file as ours
@@ -195,7 +195,9 @@ def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:
 
 def _check(feedback: Feedback) -> None:
     if feedback.verdict not in get_args(Verdict):
-        raise UsageError(f"the verdict is {feedback.verdict!r}; expected 'right' or 'wrong'.")
+        raise UsageError(
+            f"the verdict is {feedback.verdict!r}; expected one of {', '.join(get_args(Verdict))}."
+        )
     if not (feedback.id and feedback.client and feedback.answer_id):
         raise UsageError("feedback needs an id, a client and an answer_id; one of them is empty.")
     texts = [value for value in astuple(feedback) if isinstance(value, str)]

@@ -71,10 +71,16 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
 def confidence_of(
     index: SearchIndex, query: str, signals: Mapping[str, Ranking], ranked: Ranking
 ) -> float | None:
-    """Return P(the first answer is right); None before `train` has calibrated it."""
+    """Return P(the first answer is right); None before `train` has calibrated it.
+
+    Of an answer that n users prefer for this very question it is (n + 1) / (n + 2) at least
+    (Laplace's rule of succession): the signals, which they have corrected, know less.
+    """
     if index.calibration is None:
         return None
-    return index.calibration.confidence(clean(query), signals, ranked)
+    confidence = index.calibration.confidence(clean(query), signals, ranked)
+    users = preferred_by_users(index, query).get(ranked[0].answer_id, 0) if ranked else 0
+    return max(confidence, (users + 1) / (users + 2)) if users else confidence
 
 
 def _rankings(
@@ -125,7 +131,7 @@ def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> R
     """
     fused = fuse(signals, weights=index.weights)
     key = same_text_key(query)
-    preferred = index.preferred.get(key, {})
+    preferred = preferred_by_users(index, query)
 
     def order(candidate: Candidate) -> tuple[int, bool]:
         known = candidate.question
@@ -133,6 +139,11 @@ def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> R
         return -preferred.get(candidate.answer_id, 0), is_other
 
     return sorted(fused, key=order)
+
+
+def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, int]:
+    """Return, by answer id, how many users prefer it to this very question."""
+    return index.preferred.get(same_text_key(query), {})
 
 
 def _hit(index: SearchIndex, candidate: Candidate, signals: Mapping[str, Ranking]) -> Hit:

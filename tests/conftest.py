@@ -137,7 +137,7 @@ def tiny_bert(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it has an event loop, which other modules' tests must not meet
 def browser() -> "Iterator[Browser]":
     """Debian's Chromium; a test that needs it is skipped without it, unless it is required."""
     if not CHROMIUM.is_file() and os.environ.get("DOTBOGI_REQUIRE_BROWSER") != "1":

@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -277,9 +276,7 @@ def test_asearch_leaves_the_event_loop_free(collection: Collection) -> None:
         encoder.go_on.set()  # reached only while the searches wait elsewhere
         return list(await asyncio.gather(*searches))
 
-    # In a thread of its own: where a browser is being driven, this one has a loop already.
-    with ThreadPoolExecutor() as pool:
-        assert pool.submit(lambda: asyncio.run(main())).result() == [expected] * 3
+    assert asyncio.run(main()) == [expected] * 3
 
 
 def test_encode_gives_the_vectors_of_the_index(workspace: Workspace) -> None:

@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from indexes.collection import (
 )
 from indexes.store import Workspace
 from search import Searcher
+from search.confidence import FEATURES, Calibration
 from search.feedback import FeedbackStore
+from search.index import open_index
 from tests.conftest import ANSWERS, QUESTIONS, run
 from tests.feedback_writers import feedback
 from training.decisions import Decision, apply_decisions, save_decisions
@@ -184,6 +188,19 @@ def test_a_collection_keeps_what_came_from_feedback_and_older_ones_are_read(tmp_
     assert open_collection(tmp_path).questions == [KnownQuestion("배고프다", "a1", "dev")]
 
 
+def test_capped_votes_keep_what_they_made_known_and_wrong_ones_alone_do_not() -> None:
+    known = KnownQuestion("배고프다", "a2", None, "feedback", 1)
+    before = Collection(table().answers, [*table().questions, known])
+    newer = [("c", f"질문 {n}", "a1", "right") for n in range(60)]
+    capped = votes(("c", "배고프다", "a2", "right"), *newer)
+    assert known in apply_feedback(before, capped).collection.questions
+    taken_back = votes(("d", "배고프다", "a2", "wrong"), *[("d", *each[1:]) for each in newer])
+    applied = apply_feedback(before, taken_back)
+    assert (known.text, known.answer_id) not in {
+        (q.text, q.answer_id) for q in applied.collection.questions
+    }
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """Indexed; 40 answers, each with the questions of two customers."""
@@ -304,6 +321,94 @@ def test_a_marked_answer_comes_before_those_that_were_known_or_liked(workspace: 
         say(workspace, ("c", query, first, "right"), ("c", query, others[3], "right"))
         train(workspace, "--with-feedback", "--learning-rate", 1e-9)
         assert found(workspace, query)[:2] == [others[3], first]
+
+
+def test_the_best_comes_before_what_was_called_right_later(workspace: Path) -> None:
+    query = trained_query("물건이 안 오네")
+    first, *others = found(workspace, query)
+    say(workspace, ("c", query, others[3], "best"), ("c", query, first, "right"))
+    say(workspace, ("d", query, others[1], "best"), ("d", query, others[3], "best"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    assert found(workspace, query)[0] == others[3]
+    questions = open_collection(Workspace(workspace).current().folder).questions
+    preferred = {q.answer_id: q.preferred for q in questions if q.text == query}
+    assert preferred == {others[3]: 2, first: 0, others[1]: 0}
+
+
+def test_what_users_prefer_is_sure_enough_to_be_answered(workspace: Path) -> None:
+    query = trained_query("물건이 안 오네")
+    marked = found(workspace, query)[4]
+    say(workspace, ("c", query, marked, "right"), ("d", query, marked, "best"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    index = open_index(Workspace(workspace).current())
+    coefficients = dict.fromkeys(FEATURES, 0.0)
+    never = Calibration(coefficients=coefficients, intercept=-9.0, threshold=0.9, queries=50)
+    searcher = Searcher(replace(index, calibration=never))
+    (hit,) = searcher.search(query, k=1, min_confidence=0.5)
+    assert (hit.answer_id, hit.confidence) == (marked, 3 / 4)  # two users: (2 + 1) / (2 + 2)
+    assert searcher.search("다른 질문", min_confidence=0.5) == []
+
+
+def test_a_run_is_its_own_also_where_older_ones_were_deleted(workspace: Path) -> None:
+    query, another = trained_query("물건이 안 오네"), trained_query("왜 이리 늦죠")
+    say(workspace, ("c", another, found(workspace, another)[4], "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    place = Workspace(workspace)
+    before = place.current()
+    assert before.manifest["run"] == "run-0001"
+    shutil.rmtree(place.rounds_folder)
+    marked = found(workspace, query)[4]
+    say(workspace, ("c", query, marked, "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)  # run-0001 again
+    assert (place.current_name() or "") > before.name
+    assert found(workspace, query)[0] == marked
+
+
+def test_a_pair_that_a_review_takes_back_holds_up_no_feedback(workspace: Path) -> None:
+    known = open_collection(Workspace(workspace).current().folder)
+    question, other = known.questions[0], known.answers[-1]
+    accepted = Decision(question.text, other.text, True, "2026-11-20")
+    save_decisions(workspace, [accepted])
+    another = trained_query("왜 이리 늦죠")
+    say(workspace, ("c", another, found(workspace, another)[4], "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    place = Workspace(workspace)
+    pairs = {(q.text, q.answer_id) for q in open_collection(place.current().folder).questions}
+    assert (question.text, other.id) in pairs
+    save_decisions(workspace, [replace(accepted, right=False, time="2026-11-21")])
+    query = trained_query("물건이 안 오네")
+    marked = found(workspace, query)[4]
+    say(workspace, ("c", query, marked, "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    pairs = {(q.text, q.answer_id) for q in open_collection(place.current().folder).questions}
+    assert (question.text, other.id) not in pairs
+    assert (query, marked) in pairs
+
+
+def test_a_table_lacks_what_users_asked_and_keeps_it(workspace: Path) -> None:
+    query = trained_query("물건이 안 오네")
+    marked = found(workspace, query)[4]
+    say(workspace, ("c", query, marked, "right"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    table = workspace.parent / "pairs.csv"
+    train(workspace, table, "--epochs", 5)
+    train(workspace, table, "--model", "scratch", "--epochs", 5)
+    questions = open_collection(Workspace(workspace).current().folder).questions
+    assert [q.origin for q in questions if q.text == query] == ["feedback"]
+    assert found(workspace, query)[0] == marked
+
+
+def test_nothing_is_published_by_a_table_that_lacks_pairs_and_that_is_said(
+    workspace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Workspace(workspace).current_name()
+    lines = (workspace.parent / "pairs.csv").read_text(encoding="utf-8").splitlines()
+    fewer = workspace.parent / "fewer.csv"
+    fewer.write_text("\n".join([lines[0], *lines[2:]]) + "\n", encoding="utf-8")
+    with caplog.at_level("INFO"):
+        train(workspace, fewer, "--learning-rate", 1e-9)
+    assert Workspace(workspace).current_name() == before
+    assert "missing in the table: nothing is published" in caplog.text
 
 
 def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(workspace: Path) -> None:

@@ -223,6 +223,7 @@ def test_a_hub_model_that_turns_out_static_is_refused_before_a_run_begins(
         save_model(ModelConfig(), [], folder)
 
     monkeypatch.setattr(training.loop, "save_model", fetch)
+    monkeypatch.setattr("search.models._check_hub", lambda _: None)
     collection, _ = build_collection(read_table(SAMPLE_PATH))
     with pytest.raises(UsageError, match="static model"):
         run_loop(

@@ -266,15 +266,15 @@ def test_entering_and_leaving(guarded: Service) -> None:
     assert wrong.status == 401
     assert "set-cookie" not in wrong.headers
     assert "맞지 않는 열쇠" in text_of(wrong)
-    right = entered(guarded, KEYS["admin"], "/rounds")
+    right = entered(guarded, KEYS["admin"], "/rounds?lang=en")
     assert right.status == 303
-    assert right.headers["location"].startswith("/rounds?")
+    assert right.headers["location"] == "/rounds?lang=en"
     flags = {part.strip().lower() for part in right.headers["set-cookie"].split(";")[1:]}
     assert {"httponly", "samesite=lax", "path=/"} <= flags
     assert KEYS["admin"] not in right.headers["set-cookie"]
     for elsewhere in ("https://example.org/", "//example.org", "/\\example.org"):
         answered = entered(guarded, KEYS["admin"], elsewhere)
-        assert answered.headers["location"].startswith("/?")
+        assert answered.headers["location"] == "/"
     left = guarded.call("POST", "/page/leave", b"", headers=FORM)
     assert 'dotbogi=""' in left.headers["set-cookie"]
     behind = guarded.call(
@@ -284,6 +284,59 @@ def test_entering_and_leaving(guarded: Service) -> None:
     assert "secure" in behind.headers["set-cookie"].lower()
     log = guarded.log.read_text(encoding="utf-8")
     assert not any(key in log for key in KEYS.values())
+
+
+def test_a_key_may_have_a_korean_name(tmp_path: Path) -> None:
+    publish(tmp_path / "w")
+    keys = {"상점": {"role": "admin", "key": KEYS["admin"]}}
+    with serving(tmp_path / "w", keys=keys) as running:
+        session = cookie(entered(running, KEYS["admin"]))
+        assert running.call("GET", "/rounds", headers=session).status == 200
+
+
+def test_after_entering_the_question_is_still_there(guarded: Service) -> None:
+    asked = "/?" + urlencode({"q": "배고프다 & more", "lang": "en"})
+    form = Elements(text_of(guarded.call("GET", asked)))
+    wanted = next(f["value"] for f in form.all("input") if f["name"] == "next")
+    answered = entered(guarded, KEYS["read"], wanted or "")
+    assert answered.headers["location"] == asked.replace("+", "+")
+    page = guarded.call("GET", answered.headers["location"], headers=cookie(answered))
+    assert 'data-query="배고프다 &amp; more"' in text_of(page)
+
+
+def test_people_are_shown_errors_as_pages(guarded: Service, service: Service) -> None:
+    html = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path, status in (("/rounds/run-9999", 404), ("/nosuch", 404), ("/?more=abc", 422)):
+        answered = service.call("GET", path, headers=html)
+        assert (answered.status, answered.headers["content-type"][:9]) == (status, "text/html")
+        assert "default-src 'self'" in answered.headers["content-security-policy"]
+    assert service.call("GET", "/nosuch").headers["content-type"] == "application/json"
+    assert b"password" in guarded.call("GET", "/nosuch", headers=html).body
+    strange = service.call("GET", "/", headers={**html, "Host": "example.org"})
+    assert strange.status == 421
+    assert "localhost" in text_of(strange)
+    assert guarded.call("GET", "/page/enter?lang=en").headers["location"] == "/?lang=en"
+
+
+def test_what_users_asked_is_no_example_and_what_they_chose_is_said(tmp_path: Path) -> None:
+    place, model = Workspace(tmp_path / "w"), ModelConfig()
+    answers = [Answer(f"{n}", f"밥을 {n}번 드세요.") for n in range(15)]
+    asked = KnownQuestion("제 번호는 12345예요", "3", None, "feedback", 2)
+    with place.writing():
+        publish_index(
+            place,
+            Collection(answers, [KnownQuestion("피곤해요", "1"), asked]),
+            lambda folder: save_model(model, [], folder),
+            IndexConfig(analyzer="bigram"),
+            {"model": {"name": "starter"}, "source": {}, "training": None, "fitted": None},
+        )
+    with serving(tmp_path / "w", "--max-k", "10") as running:
+        page = text_of(get(running, "/"))
+        assert "피곤해요" in page
+        assert "12345" not in page
+        page = text_of(get(running, "/", q=asked.text, lang="ko", more="1"))
+        assert "이 질문에 2명이 고른 답" in page
+        assert len(Elements(page).all("article")) == 10  # as many as a vote may name
 
 
 def keys_of(**roles: str) -> Keys:
@@ -324,9 +377,14 @@ def test_a_damaged_run_or_generation_is_named_and_hides_no_other(tmp_path: Path)
     run_folder = workspace / "rounds/run-0001"
     run_folder.mkdir(parents=True)
     (run_folder / "ledger.jsonl").write_text("not json\n")
+    for number, line in (("2", "3"), ("3", "[]"), ("4", '{"event": "evaluated"}')):
+        other = workspace / f"rounds/run-000{number}"
+        other.mkdir()
+        (other / "ledger.jsonl").write_text(line + "\n")
+    (workspace / "rounds/run-0001.bak").mkdir()
     with serving(workspace) as running:
         page = text_of(get(running, "/rounds", lang="en"))
-        assert "Runs that cannot be read: run-0001" in page
+        assert "Runs that cannot be read: run-0004, run-0003, run-0002, run-0001" in page
         assert "damaged" in page
         assert "000002 <span" in page
 
@@ -462,6 +520,99 @@ def test_a_vote_that_could_not_be_saved_is_said_and_sent_again_as_the_same(
     assert bad.get_attribute("aria-pressed") == "false"  # the last word
     assert sent[2]["id"] != sent[0]["id"]
     assert sent[2]["client"] == sent[0]["client"]
+    page.click("li:nth-child(2) [data-vote=this]")
+    page.wait_for_selector("li:nth-child(2) [data-vote=this][aria-pressed=true]")
+    page.click("li:nth-child(3) [data-vote=this]")
+    page.wait_for_selector("li:nth-child(3) [data-vote=this][aria-pressed=true]")
+    assert [vote["verdict"] for vote in sent[3:]] == ["best", "best"]
+    assert page.locator("[data-vote=this][aria-pressed=true]").count() == 1
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_lost_reply_is_not_taken_for_a_later_vote(browser: "Browser", service: Service) -> None:
+    page = browser.new_page(locale="en-US")
+    page.goto(f"{service.url}/?q={quote('배고프다')}")
+    sent: list[Any] = []
+
+    def answer(route: Any) -> None:
+        sent.append(route.request.post_data_json)
+        if len(sent) == 1:
+            route.fetch()  # stored, and its reply lost
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/v1/feedback", answer)
+    for number, kind in enumerate(("good", "bad", "good")):
+        page.click(f"li:nth-child(4) [data-vote={kind}]")
+        said = "Saved" if number else "could not be saved"
+        page.wait_for_selector(f"#status:has-text('{said}')")
+        page.evaluate("document.getElementById('status').textContent = ''")
+    assert len({vote["id"] for vote in sent}) == 3  # or the first would count as the last
+    page.route("**/v1/feedback", lambda route: route.fulfill(status=404, body="{}"))
+    page.click("li:nth-child(4) [data-vote=bad]")
+    page.wait_for_selector("#status:has-text('takes no votes')")
+    page.close()
+
+
+@pytest.mark.browser
+def test_who_has_lost_the_session_is_asked_for_the_key_again(
+    browser: "Browser", guarded: Service
+) -> None:
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(f"{guarded.url}/?q={quote('배고프다')}")
+    page.fill("#key", KEYS["feedback"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("ol[data-query='배고프다']")
+    context.clear_cookies()
+    page.click("li:nth-child(1) [data-vote=good]")
+    page.wait_for_selector("#key")
+    page.fill("#key", KEYS["feedback"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("ol[data-query='배고프다']")
+    context.close()
+
+
+@pytest.mark.browser
+def test_back_returns_to_the_question_before(browser: "Browser", service: Service) -> None:
+    page = browser.new_page(locale="ko-KR")
+    page.goto(service.url)
+    for query in ("환불", "배고프다"):
+        page.fill("#q", query)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f"ol[data-query='{query}']")
+        assert page.title() == f"{query} · 돋보기"
+    page.focus("li:nth-child(1) summary")
+    page.go_back()
+    page.wait_for_selector("ol[data-query='환불']")
+    assert page.input_value("#q") == "환불"
+    assert page.evaluate("document.activeElement.id") == "answers"  # the focus is not lost
+    page.go_forward()
+    page.wait_for_selector("ol[data-query='배고프다']")
+    page.close()
+
+
+@pytest.mark.browser
+def test_a_busy_service_is_asked_once_more_when_it_says(
+    browser: "Browser", service: Service
+) -> None:
+    page = browser.new_page(locale="ko-KR")
+    page.goto(service.url)
+    asked: list[str] = []
+
+    def answer(route: Any) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=429, headers={"Retry-After": "1"}, body="{}")
+        else:
+            route.continue_()
+
+    page.route("**/page/answers*", answer)
+    page.fill("#q", "배고프다")
+    page.wait_for_selector("ol[data-query='배고프다']")
+    assert len(asked) == 2
     page.close()
 
 
@@ -508,7 +659,8 @@ def test_a_person_enters_a_key_votes_and_leaves(browser: "Browser", guarded: Ser
     page.wait_for_selector("[role=alert]")
     page.fill("#key", KEYS["admin"])
     page.keyboard.press("Enter")
-    page.wait_for_url("**/rounds?*")
+    page.wait_for_url("**/rounds")
+    page.wait_for_selector("text=학습과 라운드")
     page.click("text=찾기로")
     page.wait_for_selector("#q:focus")
     page.keyboard.type("배고프다")

@@ -2,8 +2,10 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,35 @@ def test_what_is_not_there_needs_a_key_too(service: Service) -> None:
 def test_who_has_no_key_cannot_make_the_service_read_a_body(service: Service) -> None:
     for body in (b"not json", b"x" * 2_000_000):
         assert service.call("POST", "/v1/search", body).status == 401
+
+
+def test_strangers_cannot_take_the_room_of_those_with_a_key(service: Service) -> None:
+    """Callers without a key who send slowly, or what is refused, are few at a time."""
+    held = []
+    for number in range(300):
+        connection = socket.create_connection(("127.0.0.1", service.port))
+        path, kind = (
+            ("/page/enter", "application/x-www-form-urlencoded")
+            if number % 2
+            else ("/v1/search", "application/json")
+        )
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 1000"
+        connection.sendall(f"{head}\r\n\r\nkey=".encode())
+        held.append(connection)
+    try:
+        for _ in range(5):
+            assert service.call("GET", "/readyz", key=KEYS["read"]).status == 200
+            assert service.call("GET", "/healthz").status == 200
+    finally:
+        for connection in held:
+            connection.close()
+    large = b"key=" + b"x" * 3000
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    until = time.monotonic() + 20
+    while (found := service.call("POST", "/page/enter", large, headers=kind).status) == 429:
+        assert time.monotonic() < until  # those before are still being let go
+        time.sleep(0.2)
+    assert found == 413
 
 
 def test_a_key_is_taken_as_a_bearer_alone(service: Service) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from indexes.collection import Collection, KnownQuestion
 from indexes.store import write_json
 from indexes.text import clean, same_text_key
-from search.feedback import Feedback, FeedbackStore
+from search.feedback import Feedback, FeedbackStore, Verdict
 from training.decisions import Pair, count_by_split
 
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
@@ -28,7 +28,7 @@ class Poll:
     answer_id: str
     right: int
     wrong: int
-    preferred: int  # of the right ones, those whose client called no other answer right later
+    preferred: int  # of the right ones, those whose client prefers no other answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Votes:
     """All votes: votes = capped + unmatched + those of the polls."""
 
     polls: Mapping[Key, Poll]
-    heard: frozenset[Key]  # every pair that somebody voted on, whether it counts or not
+    backed: frozenset[Key]  # pairs that somebody calls right, whether the vote counts or not
     clients: int
     votes: int  # one a client and pair, its last
     capped: int  # beyond the last `per_client` of their client
@@ -75,12 +75,12 @@ def count_votes(
         vote = each.client, (same_text_key(each.query), each.answer_id)
         last.pop(vote, None)
         last[vote] = each  # behind the others: the order is that of the last words
-    heard = frozenset(key for _, key in last)
+    backed = frozenset(key for (_, key), each in last.items() if each.verdict != "wrong")
     matched = {vote: f for vote, f in last.items() if vote[1][0] and f.answer_id in answer_ids}
     counted = _latest(matched, per_client)
     return Votes(
         polls=_polls(counted),
-        heard=heard,
+        backed=backed,
         clients=len({client for client, _ in last}),
         votes=len(last),
         capped=len(matched) - len(counted),
@@ -102,18 +102,20 @@ def _latest(
 
 
 def _polls(votes: Mapping[tuple[str, Key], Feedback]) -> dict[Key, Poll]:
-    favourites: dict[tuple[str, str], Key] = {}  # of a client and query: the last called right
+    # Of a client and query: the last answer called the best, or else the last called right.
+    favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}
     by_pair: dict[Key, list[Feedback]] = defaultdict(list)
     for (client, key), each in votes.items():
         by_pair[key].append(each)
-        if each.verdict == "right":
-            favourites[client, key[0]] = key
-    preferred = Counter(favourites.values())
+        before, _ = favourites.get((client, key[0]), ("right", key))
+        if each.verdict == "best" or each.verdict == before == "right":
+            favourites[client, key[0]] = each.verdict, key
+    preferred = Counter(key for _, key in favourites.values())
     return {
         key: Poll(
             query=clean(cast[0].query),
             answer_id=key[1],
-            right=sum(each.verdict == "right" for each in cast),
+            right=sum(each.verdict != "wrong" for each in cast),
             wrong=sum(each.verdict == "wrong" for each in cast),
             preferred=preferred[key],
         )
@@ -135,9 +137,9 @@ def apply_feedback(
 ) -> AppliedFeedback:
     """Make pairs that a majority calls right known questions, and list those called wrong.
 
-    A pair that feedback has made known and that is called wrong now, or whose votes have all been
-    erased, leaves the known questions again. What the table holds, and what a review has
-    rejected, stays as it is: whoever owns the collection has the last word.
+    A pair that feedback has made known and that is called wrong now, or that nobody's stored vote
+    calls right any more, leaves the known questions again. What the table holds, and what a review
+    has rejected, stays as it is: whoever owns the collection has the last word.
 
     Args:
         collection: before it is split; a new known question goes where its text's hash sends it.
@@ -152,7 +154,7 @@ def apply_feedback(
 
     def is_over(question: KnownQuestion) -> bool:
         key = _key_of(question)
-        return question.origin == "feedback" and (key in wrong or key not in votes.heard)
+        return question.origin == "feedback" and (key in wrong or key not in votes.backed)
 
     texts = {same_text_key(question.text): question.text for question in collection.questions}
     kept = [question for question in collection.questions if not is_over(question)]
@@ -161,7 +163,14 @@ def apply_feedback(
     added = [
         KnownQuestion(named[key], key[1], origin="feedback") for key in right if key not in known
     ]
-    questions = [replace(q, preferred=_preferred(right.get(_key_of(q)))) for q in [*kept, *added]]
+
+    def preferred(question: KnownQuestion) -> int:
+        key = _key_of(question)
+        if key in votes.polls:
+            return right[key].preferred if key in right else 0
+        return question.preferred if key in votes.backed else 0  # its votes are capped by now
+
+    questions = [replace(q, preferred=preferred(q)) for q in [*kept, *added]]
     return AppliedFeedback(
         collection=replace(collection, questions=questions),
         votes=votes,
@@ -176,10 +185,6 @@ def apply_feedback(
 
 def _key_of(question: KnownQuestion) -> Key:
     return same_text_key(question.text), question.answer_id
-
-
-def _preferred(poll: Poll | None) -> int:
-    return poll.preferred if poll else 0
 
 
 def feedback_counts(applied: AppliedFeedback, split: Collection) -> dict[str, Any]:
@@ -256,7 +261,7 @@ def describe_feedback(workspace: Path, per_client: int = VOTES_PER_CLIENT) -> St
     clients = [
         Client(
             client,
-            right=sum(f.verdict == "right" for f in said),
+            right=sum(f.verdict != "wrong" for f in said),
             wrong=sum(f.verdict == "wrong" for f in said),
             answers=len({f.answer_id for f in said}),
         )

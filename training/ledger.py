@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from indexes.errors import DamagedError
 from indexes.store import Workspace
+
+RUN_NAME = re.compile(r"run-[0-9]{4,}")
 
 
 class Ledger:
@@ -72,12 +75,16 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     return events
 
 
-def published_by(workspace: Workspace, run: str) -> str | None:
-    """Return the published generation if it is this run's: it may have been cut off after that."""
+def published_by(workspace: Workspace, run: str, started_from: str | None) -> str | None:
+    """Return the published generation if it is this run's: it may have been cut off after that.
+
+    What was there when the run began is not, whatever its name: folders of runs may be deleted.
+    """
     if workspace.current_name() is None:
         return None
     generation = workspace.current()
-    return generation.name if generation.manifest["run"] == run else None
+    ours = generation.manifest["run"] == run and generation.name != started_from
+    return generation.name if ours else None
 
 
 def read_trained(folder: Path) -> frozenset[str]:
@@ -86,5 +93,6 @@ def read_trained(folder: Path) -> frozenset[str]:
 
 
 def run_names(workspace: Workspace) -> list[str]:
-    """Return the names of a workspace's runs, oldest first."""
-    return sorted(path.name for path in workspace.rounds_folder.glob("run-[0-9]*"))
+    """Return the names of a workspace's runs, oldest first; other folders are not ours."""
+    found = (path.name for path in workspace.rounds_folder.glob("run-*") if path.is_dir())
+    return sorted(name for name in found if RUN_NAME.fullmatch(name))

@@ -13,6 +13,7 @@ from typing import Any
 from indexes.collection import Collection, open_collection, save_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
+from indexes.text import same_text_key
 from search.index import IndexConfig, question_digest, read_trained_on
 from search.models import (
     SCRATCH,
@@ -68,6 +69,7 @@ def run_loop(
         DotbogiError: there are too few questions to split.
         LockedError: another process is writing to the workspace.
     """
+    collection = _with_users_questions(workspace, collection)
     applied = apply_decisions(collection, read_decisions(workspace.folder))
     voted = _apply_votes(workspace, applied, config)
     split = split_collection(voted.collection if voted else applied.collection, seed=config.seed)
@@ -101,6 +103,23 @@ def run_loop(
                 save_model(ModelConfig(name=guide), [], staged / "guide")
             write_json(staged / "trained.json", sorted(before))
         return _finish(Run(workspace, folder, split, config, progress))
+
+
+def _with_users_questions(workspace: Workspace, collection: Collection) -> Collection:
+    """Add the known questions that came from feedback and are searched now; no table has them."""
+    name = workspace.current_name()
+    if name is None:
+        return collection
+    answer_ids = {answer.id for answer in collection.answers}
+    known = {(same_text_key(q.text), q.answer_id) for q in collection.questions}
+    users = [
+        question
+        for question in open_collection(workspace.generations_folder / name).questions
+        if question.origin == "feedback"
+        and question.answer_id in answer_ids
+        and (same_text_key(question.text), question.answer_id) not in known
+    ]
+    return replace(collection, questions=[*collection.questions, *users])
 
 
 def _apply_votes(
@@ -231,7 +250,7 @@ def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConf
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
     """Refuse to publish an old collection over one that was indexed after the run began."""
     name = workspace.current_name()
-    if name != config.started_from and not published_by(workspace, run):
+    if name != config.started_from and not published_by(workspace, run, config.started_from):
         raise UsageError(
             f"{run} began on generation {config.started_from or 'none'}; {name} has been published "
             "since, and resuming would undo it. Start another run: dotbogi train"

@@ -2,19 +2,21 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from indexes.collection import Collection, KnownQuestion, open_collection
 from indexes.store import Generation, Workspace
+from indexes.text import same_text_key
 from search.confidence import Calibration
 from search.fusion import FusionWeights
 from search.index import question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
 from training.config import LoopConfig
+from training.decisions import Pair
 from training.ledger import Ledger, published_by, read_trained
 
 logger = logging.getLogger(__name__)
@@ -29,14 +31,11 @@ class Publication:
     collection: Collection
     config: LoopConfig
     ledger: Ledger
+    rejected: Sequence[Pair]  # in a review
     progress: bool
 
     def publish(self, best: Mapping[str, Any], model: Path) -> str | None:
         """Publish once; return the generation's name, or None if CURRENT stays.
-
-        A kept round's model is published. Where no round was kept, the base is published again
-        if that adds something; and what users have said is published with the model that is
-        published now, where the run began from another.
 
         Args:
             best: the `evaluated` event of the kept round, or of round 0.
@@ -46,39 +45,47 @@ class Publication:
         if done:
             return str(done["generation"])
         current = self.workspace.current() if self.workspace.current_name() else None
-        if best["round"] or current is None or self._adds_something(current, best["fingerprint"]):
+        what = self._what(best, current)
+        if what == "the model":
             return self._publish_model(model, best, current)
-        if self.config.votes_per_client is not None and self._is_new(current):
-            return self._publish_again(current)
-        return None
+        return self._publish_again(current) if what == "the collection" and current else None
 
-    def _adds_something(self, current: Generation, base: str) -> bool:
-        """Tell whether the base is the published model and gets weights or pairs by this run."""
-        if current.manifest["model_fingerprint"] != base:
-            return False
-        fitted = (current.manifest["fitted"] or {}).get("texts")
-        return self._takes_nothing(current) and (
-            fitted != self.collection.digest() or self._is_new(current)
-        )
+    def _what(
+        self, best: Mapping[str, Any], current: Generation | None
+    ) -> Literal["the model", "the collection"] | None:
+        """Return what to publish: a kept round's model, or what the run adds without one.
 
-    def _is_new(self, current: Generation) -> bool:
-        """Tell whether feedback has changed the known questions, and no others are missing."""
-        published = open_collection(current.folder)
-        return self._takes_nothing(current) and (
-            _from_feedback(published) != _from_feedback(self.collection)
-        )
-
-    def _takes_nothing(self, current: Generation) -> bool:
-        """Tell whether all that is searched now stays.
-
-        A table in which published pairs are missing has not shown that it is better. What came
-        from feedback may go by feedback, and not by a run that leaves feedback out.
+        The base is published again if it is the published model and gets weights, confidence or
+        pairs by this run. Of a run that began from another model, what users have said goes to
+        the published one.
         """
+        if best["round"] or current is None:
+            return "the model"
         published = open_collection(current.folder)
-        if self.config.votes_per_client is not None:
-            own = [question for question in published.questions if question.origin is None]
-            published = replace(published, questions=own)
-        return self.collection.holds(published)
+        if not self.collection.holds(self._without_withdrawn(published)):
+            # A table in which published pairs are missing has not shown that it is better.
+            logger.info(
+                "pairs that are searched now are missing in the table: nothing is published. "
+                "To search the table as it is: dotbogi index TABLE"
+            )
+            return None
+        voted = _from_feedback(published) != _from_feedback(self.collection)
+        if current.manifest["model_fingerprint"] == best["fingerprint"]:
+            fitted = (current.manifest["fitted"] or {}).get("texts")
+            return "the model" if voted or fitted != self.collection.digest() else None
+        return "the collection" if voted else None
+
+    def _without_withdrawn(self, published: Collection) -> Collection:
+        """Leave out the pairs that a review has rejected, or that users' votes may take back."""
+        rejected = {(same_text_key(question), answer_id) for question, answer_id in self.rejected}
+        with_feedback = self.config.votes_per_client is not None
+        kept = [
+            question
+            for question in published.questions
+            if (same_text_key(question.text), question.answer_id) not in rejected
+            and not (with_feedback and question.origin == "feedback")
+        ]
+        return replace(published, questions=kept)
 
     def _publish_model(
         self, model: Path, best: Mapping[str, Any], current: Generation | None
@@ -128,7 +135,7 @@ class Publication:
         return generation.name
 
     def _published_before_a_cut(self) -> Mapping[str, Any] | None:
-        name = published_by(self.workspace, self.folder.name)
+        name = published_by(self.workspace, self.folder.name, self.config.started_from)
         return self.ledger.add("published", generation=name) if name else None
 
     def _trained_on(self, number: int) -> frozenset[str]:

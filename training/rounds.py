@@ -314,7 +314,13 @@ class Run:
 
     def _publish(self, best: Mapping[str, Any]) -> str | None:
         publication = Publication(
-            self.workspace, self.folder, self.collection, self.config, self.ledger, self.progress
+            workspace=self.workspace,
+            folder=self.folder,
+            collection=self.collection,
+            config=self.config,
+            ledger=self.ledger,
+            rejected=[(question, answer_id) for question, answer_id in self.review["rejected"]],
+            progress=self.progress,
         )
         return publication.publish(best, self._model_folder(best["round"]))
 

@@ -165,12 +165,15 @@ class SimilarityRun:
                 self._model_folder(1).rename(kept)
             return None, str(kept)
         entry = self.ledger.get("published")
-        name = entry["generation"] if entry else published_by(self.workspace, self.folder.name)
+        name = entry["generation"] if entry else self._published_before_a_cut()
         if name is None:
             name = self._publish_collection()
         if entry is None:
             self.ledger.add("published", generation=name)
         return name, None
+
+    def _published_before_a_cut(self) -> str | None:
+        return published_by(self.workspace, self.folder.name, self.config.started_from)
 
     def _publish_collection(self) -> str:
         current = self.workspace.current()

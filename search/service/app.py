@@ -18,6 +18,7 @@ from search.service.guard import OPEN, Guard
 from search.service.metrics import Metrics
 from search.service.page import paths
 from search.service.page import routes as page_routes
+from search.service.page.render import refusal
 from search.service.page.sessions import Sessions
 from search.service.schemas import ErrorReply
 from search.service.settings import Settings
@@ -79,7 +80,7 @@ def create_app(
     )
     for routes in (search_routes, vector_routes, feedback_routes, operation_routes, page_routes):
         app.include_router(routes.router)
-    add_handlers(app)
+    add_handlers(app, refusal)
     app.state.document = document = _document(app, settings)
     app.add_middleware(
         Guard, settings=settings, sessions=sessions, metrics=metrics,

@@ -1,10 +1,10 @@
 """Errors of the service: one shape, small, and never an echo of the input."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -42,16 +42,14 @@ def internal_error() -> ServiceError:
     return ServiceError(500, "internal", "The service failed; its log tells why.")
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of routes in the one shape."""
-    app.add_exception_handler(ServiceError, _handle)
-    app.add_exception_handler(RequestValidationError, _handle)
-    app.add_exception_handler(HTTPException, _handle)
-    app.add_exception_handler(DotbogiError, _handle)
+def add_handlers(app: FastAPI, refusal: Callable[[ServiceError, Request], Response]) -> None:
+    """Answer every error of routes by `refusal`."""
 
+    async def handle(request: Request, error: Exception) -> Response:
+        return refusal(_as_service_error(error), request)
 
-async def _handle(request: Request, error: Exception) -> JSONResponse:
-    return error_response(_as_service_error(error), request.state.request_id)
+    for kind in (ServiceError, RequestValidationError, HTTPException, DotbogiError):
+        app.add_exception_handler(kind, handle)
 
 
 def _as_service_error(error: Exception) -> ServiceError:

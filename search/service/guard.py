@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.service.errors import ServiceError, error_response, internal_error
+from search.service.errors import ServiceError, internal_error
 from search.service.keys import Key, Role
 from search.service.metrics import Metrics
 from search.service.page import paths
-from search.service.page.render import key_page
+from search.service.page.render import refusal
 from search.service.page.sessions import COOKIE, Sessions
 from search.service.replies import GENERATION
 from search.service.settings import Settings
@@ -29,6 +29,8 @@ _FORM = "application/x-www-form-urlencoded"  # of which another site's page can 
 _FORMS = frozenset({paths.ENTER, paths.LEAVE})
 _DRAIN_SECONDS = 5.0  # a refused body is read on for, so that its sender sees the answer
 _DRAIN_BYTES = 100_000_000
+_STRANGERS = 16  # callers without a key whose body is read, or read on, at a time
+_MAX_FORM = 2_000  # bytes; who sends a form has no key yet
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,23 @@ logger = logging.getLogger(__name__)
 def role_of(path: str) -> Role:
     """Return the role that a path asks for; a path that nobody knows asks for a key too."""
     return _ROLES.get(paths.ROUNDS if path.startswith(f"{paths.ROUNDS}/") else path, Role.READ)
+
+
+class _Room:
+    """A bounded count of what is under way, on the event loop alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._taken = size, 0
+
+    @property
+    def full(self) -> bool:
+        return self._taken >= self._size
+
+    def __enter__(self) -> None:
+        self._taken += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._taken -= 1
 
 
 class Guard:
@@ -51,7 +70,8 @@ class Guard:
     ) -> None:  # fmt: skip
         self._app, self._settings, self._sessions = app, settings, sessions
         self._metrics, self._routes, self._generation = metrics, routes, generation
-        self._open = 0  # requests under way
+        self._requests = _Room(settings.max_requests)  # whose caller may make them
+        self._strangers = _Room(_STRANGERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -69,16 +89,14 @@ class Guard:
                 self._add_headers(message, scope["state"]["request_id"])
             await send(message)
 
-        self._open += 1
         try:
             await self._answer(scope, receive, sending)
         except Exception:
             logger.exception("request %s failed", scope["state"]["request_id"])
             if not status:
-                answer = error_response(internal_error(), scope["state"]["request_id"])
+                answer = refusal(internal_error(), Request(scope))
                 await answer(scope, receive, sending)
         finally:
-            self._open -= 1
             self._record(scope, status, time.perf_counter() - started)
 
     def _add_headers(self, message: Message, request_id: str) -> None:
@@ -93,12 +111,29 @@ class Guard:
         request.state.role = Role.ADMIN  # where there are no keys
         try:
             self._check_caller(request)
+        except ServiceError as error:
+            await self._refuse(refusal(error, request), scope, receive, send)
+            return
+        is_open = request.scope["path"] in OPEN
+        if is_open and not _has_body(request):  # nothing to wait for; /healthz answers always
+            await self._pass_on(request, receive, send)
+            return
+        # Whoever has no key must not use up the room of those who have one.
+        room = self._strangers if is_open else self._requests
+        if room.full:
+            await self._refuse(refusal(busy(1), request), scope, receive, send)
+            return
+        with room:
+            await self._pass_on(request, receive, send)
+
+    async def _pass_on(self, request: Request, receive: Receive, send: Send) -> None:
+        try:
             body = await self._body(request, receive)
         except ServiceError as error:
-            await _refuse(_refusal(error, request), scope, receive, send)
+            await self._refuse(refusal(error, request), request.scope, receive, send)
             return
         if body is not None:
-            await self._app(scope, _replay(body, receive), send)
+            await self._app(request.scope, _replay(body, receive), send)
 
     def _check_caller(self, request: Request) -> None:
         path = request.scope["path"]
@@ -111,8 +146,6 @@ class Guard:
             raise ServiceError(
                 421, "wrong_host", "Without keys only localhost is answered. Configure keys."
             )
-        if self._open > self._settings.max_requests:
-            raise busy(1)
 
     def _check_key(self, request: Request, needed: Role) -> None:
         key = self._key_of(request)
@@ -136,14 +169,15 @@ class Guard:
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
         """Return the whole body; None if the caller has gone."""
-        most = self._settings.max_body
+        is_form = request.scope["path"] in _FORMS
+        most = _MAX_FORM if is_form else self._settings.max_body
         too_large = ServiceError(413, "too_large", f"The body has more than {most} bytes.")
         length = request.headers.get("content-length", "0")
         if len(length) > 15 or int(length) > most:  # h11 has checked that it is a number
             raise too_large
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        expected = _FORM if request.scope["path"] in _FORMS else "application/json"
-        if kind != expected and (length != "0" or "transfer-encoding" in request.headers):
+        expected = _FORM if is_form else "application/json"
+        if kind != expected and _has_body(request):
             raise ServiceError(415, "not_json", f"Expected Content-Type: {expected}")
         body = bytearray()
         try:
@@ -160,6 +194,26 @@ class Guard:
         except TimeoutError:
             raise ServiceError(408, "too_slow", "The body took too long to arrive.") from None
         return bytes(body)
+
+    async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a refusal, and read on what its caller is still sending; not all has been read.
+
+        A connection closed with bytes unread is reset, and the caller would never see the answer.
+        """
+        await send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": response.raw_headers,
+            }
+        )
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        waits = b"expect" in dict(scope["headers"])  # for a leave that it does not get
+        if not waits and not self._strangers.full:
+            with self._strangers, contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_SECONDS):
+                    await _drain(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = self._route(scope["path"])
@@ -207,33 +261,10 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-def _refusal(error: ServiceError, request: Request) -> Response:
-    """Return an error as the caller reads it: people without a key are asked for one."""
-    path = request.scope["path"]
-    if error.status in (401, 403) and paths.is_page(path) and request.method == "GET":
-        asked = path if path in (paths.HOME, paths.ROUNDS) else paths.HOME
-        return key_page(request, asked, error.status, "key_low" if error.status == 403 else None)
-    return error_response(error, request.state.request_id)
-
-
-async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a refusal, and read on what its caller is still sending; not all of it has been read.
-
-    A connection closed with bytes unread is reset, and the caller would never see the answer.
-    """
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status_code,
-            "headers": response.raw_headers,
-        }
+def _has_body(request: Request) -> bool:
+    return (
+        request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     )
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    if b"expect" not in dict(scope["headers"]):  # it waits for a leave that it does not get
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await _drain(receive)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _drain(receive: Receive) -> None:

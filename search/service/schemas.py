@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypeAliasType
 
+from search.feedback import Verdict
+
 
 def _integral(value: Any) -> Any:
     """Return 5 for 5.0: to JSON they are the same number."""
@@ -110,7 +112,9 @@ class FeedbackBody(_Body):
     query: Query
     shown: Annotated[Shown, Field(description="Ids of the answers shown, best first.")]
     answer_id: Annotated[AnswerId, Field(description="The answer that the verdict is about.")]
-    verdict: Literal["right", "wrong"]
+    verdict: Annotated[
+        Verdict, Field(description="best: right, and of all right answers the one to come first.")
+    ]
     generation: Annotated[
         str, Field(pattern=r"^[0-9]{6,12}$", description="As the search's reply named it.")
     ]

@@ -1,6 +1,5 @@
 """All generations and runs of a workspace as one page, from manifests and ledgers alone."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,14 +11,22 @@ from indexes.errors import DamagedError
 from indexes.store import Workspace, read_manifest
 from search.fusion import METHODS
 from training.bootstrap import Interval
-from training.ledger import read_events, run_names
+from training.ledger import RUN_NAME, read_events, run_names
 from training.report.charts import Point, Series, gain_chart, legend, round_chart
 from training.report.text import shown_text, signed
 from training.report.words import WORDS
 
 SHOWN = 30  # runs, and generations
 _CHARTED = "MRR@10"
-_RUN = re.compile(r"run-[0-9]{4,}")
+
+_templates = Environment(
+    loader=PackageLoader("training.report", ""),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters.update(text=shown_text, signed=signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class PastRun:
     began: str
     questions: Mapping[str, int]  # by split; of a run on scored pairs, the pairs
     rounds: list[PastRound]
+    best: PastRound  # the round that was kept last; round 0 if none was
     test: tuple[float, float] | None  # hybrid MRR@10 (or Spearman) before and after
     generation: str | None
     ended: bool
@@ -60,17 +68,12 @@ class PastRun:
         return int(self.name.removeprefix("run-"))
 
     @property
-    def best(self) -> PastRound:
-        """The round that was kept last; round 0 if none was."""
-        return [each for each in self.rounds if each.kept][-1]
-
-    @property
     def scored(self) -> bool:
         """Tell whether it was a run on scored pairs."""
         return "spearman" in self.rounds[0].figures
 
 
-class RoundsPages:
+class HistoryPages:
     """The pages of one workspace, for a service."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -83,7 +86,7 @@ class RoundsPages:
     def report(self, run: str) -> str | None:
         """Return the report of a run; None if there is none."""
         path = self._workspace.rounds_folder / run / "report.html"
-        if not _RUN.fullmatch(run) or not path.is_file():
+        if not RUN_NAME.fullmatch(run) or not path.is_file():
             return None
         return path.read_text(encoding="utf-8")
 
@@ -94,21 +97,14 @@ def render_history(workspace: Workspace, language: Literal["ko", "en"]) -> str:
     generations = _generations(workspace)
     runs, damaged = _runs(workspace)
     on_questions = [run for run in runs if not run.scored]
-    environment = Environment(
-        loader=PackageLoader("training.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(text=shown_text, signed=signed)
-    return environment.get_template("history.html.jinja").render(
+    return _templates.get_template("history.html.jinja").render(
         language=language,
         other="en" if language == "ko" else "ko",
         words=words,
         methods=METHODS,
         generations=generations[:SHOWN],
         more_generations=max(0, len(generations) - SHOWN),
+        more_runs=max(0, len(run_names(workspace)) - SHOWN),
         runs=runs,
         damaged=damaged,
         latest=next((run for run in runs if run.has_report), None),
@@ -143,7 +139,7 @@ def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
             events = read_events(folder)
             if any(event["event"] == "evaluated" for event in events):
                 runs.append(_run(name, events, (folder / "report.html").is_file()))
-        except (DamagedError, KeyError):
+        except (DamagedError, KeyError, TypeError, ValueError, IndexError):  # not as we write it
             damaged.append(name)
     return runs, damaged
 
@@ -151,12 +147,14 @@ def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
 def _run(name: str, events: Sequence[Mapping[str, Any]], has_report: bool) -> PastRun:
     last = {event["event"]: event for event in events}
     started, tested = last["started"], last.get("tested")
+    rounds = [_round(event) for event in events if event["event"] == "evaluated"]
     test = (_headline(tested["base"]), _headline(tested["kept"])) if tested else None
     return PastRun(
         name=name,
         began=started["time"],
         questions=started.get("questions") or started["pairs"],
-        rounds=[_round(event) for event in events if event["event"] == "evaluated"],
+        rounds=rounds,
+        best=[each for each in rounds if each.kept][-1],
         test=test,
         generation=last["published"]["generation"] if "published" in last else None,
         ended="ended" in last,

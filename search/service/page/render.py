@@ -10,13 +10,16 @@ from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
+from search.service.errors import ServiceError, error_response
 from search.service.keys import Role
+from search.service.page import paths
 from search.service.page.words import WORDS, language_of
 
 _POLICY = (
     "default-src 'self'; style-src 'self'{styles}; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
+_KEPT = {"q": "query", "more": "more"}  # in the link to the other language
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 _templates = Environment(
@@ -32,7 +35,7 @@ def html_page(request: Request, template: str, status: int = 200, **names: Any) 
     """Return a template in the reader's language."""
     language = language_of(request)
     other = "en" if language == "ko" else "ko"
-    query = {"lang": other, **({"q": names["query"]} if names.get("query") else {})}
+    query = {"lang": other, **{key: names[name] for key, name in _KEPT.items() if names.get(name)}}
     page = _templates.get_template(template).render(
         language=language,
         other=other,
@@ -55,11 +58,26 @@ def html_reply(page: str, status: int = 200) -> Response:
     return Response(page, status, headers, "text/html; charset=utf-8")
 
 
-def key_page(request: Request, next_path: str, status: int, problem: str | None) -> Response:
+def refusal(error: ServiceError, request: Request) -> Response:
+    """Return an error as its caller reads it: a page for people, who are asked for a key."""
+    accepts = request.headers.get("accept", "")
+    path = request.scope["path"]
+    if request.method != "GET" or not (paths.is_page(path) or "text/html" in accepts):
+        return error_response(error, request.state.request_id)
+    if error.status in (401, 403):
+        wanted = paths.shown_after_entering(f"{path}?{request.url.query}")
+        return key_page(request, wanted, error.status, "key_low" if error.status == 403 else None)
+    said = WORDS[language_of(request)].get(f"error_{error.status}")
+    response = html_page(request, "problem.html.jinja", error.status, problem=said)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def key_page(request: Request, wanted: str, status: int, problem: str | None) -> Response:
     """Return the page that asks for a key; `problem` names the words that say what was wrong."""
     words = WORDS[language_of(request)]
     said = words[problem] if problem else None
-    response = html_page(request, "key.html.jinja", status, next=next_path, problem=said)
+    response = html_page(request, "key.html.jinja", status, wanted=wanted, problem=said)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from indexes.hits import Hit
 from indexes.text import clean, is_valid_unicode
 from search.explain import Explanation, explain_hits
+from search.ranking import preferred_by_users
 from search.searcher import Searcher
 from search.service.context import Context, InContext
 from search.service.errors import ServiceError
@@ -22,7 +23,8 @@ from search.service.page.sessions import COOKIE
 from search.service.page.words import WORDS, language_of
 
 SHOWN, MORE = 5, 20  # answers
-_EXAMPLES = 4
+_EXAMPLES, _LONGEST_EXAMPLE = 4, 40
+_UNSURE = 0.5  # of a first answer that is more likely wrong than right
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,7 +65,7 @@ async def _answered(
         hits: list[Hit] = []
         if query and not problem:
             with context.metrics.stage("search"):
-                hits = searcher.search(query, MORE if more else SHOWN)
+                hits = searcher.search(query, min(MORE if more else SHOWN, context.settings.max_k))
             context.metrics.results([hits])
         with context.metrics.stage("explain"):
             reasons = [_why(reason) for reason in explain_hits(searcher, query, hits)]
@@ -71,12 +73,14 @@ async def _answered(
             request,
             template,
             query=query,
+            most=most,
             problem=problem,
             hits=hits,
             explanations=reasons,
             more=more,
             shown_first=SHOWN,
-            unsure=_is_unsure(searcher, hits),
+            users=preferred_by_users(searcher.index, query),
+            unsure=_is_unsure(hits),
             examples=[] if query else _examples(searcher),
             generation=searcher.generation,
             may_vote=may(request, Role.FEEDBACK),
@@ -94,18 +98,17 @@ def _why(reason: Explanation) -> _Why:
     return _Why({"by_words": share, "by_meaning": 1 - share} if whole else {}, reason.words)
 
 
-def _is_unsure(searcher: Searcher, hits: list[Hit]) -> bool:
-    calibration = searcher.index.calibration
-    if not hits or calibration is None or hits[0].confidence is None:
-        return False
-    return hits[0].confidence < calibration.threshold
+def _is_unsure(hits: list[Hit]) -> bool:
+    return bool(hits) and hits[0].confidence is not None and hits[0].confidence < _UNSURE
 
 
 def _examples(searcher: Searcher) -> list[str]:
     """Return a few known questions from all over the collection."""
-    questions = searcher.index.collection.questions
-    step = math.ceil(len(questions) / _EXAMPLES) or 1
-    return [question.text for question in questions[step // 2 :: step]]
+    known = searcher.index.collection.questions
+    # The owner's: what users have asked is for themselves.
+    texts = [q.text for q in known if q.origin is None and len(q.text) <= _LONGEST_EXAMPLE]
+    step = math.ceil(len(texts) / _EXAMPLES) or 1
+    return texts[step // 2 :: step]
 
 
 @router.get(paths.ROUNDS)
@@ -131,11 +134,11 @@ async def enter(request: Request, context: InContext) -> Response:
     """Take a key that was typed, and begin a session with it."""
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     given, wanted = form.get("key", [""])[0].strip(), form.get("next", [""])[0]
-    target = wanted if wanted in (paths.HOME, paths.ROUNDS) else paths.HOME
+    wanted = paths.shown_after_entering(wanted)
     key = context.settings.keys.find(given)
     if key is None:
-        return key_page(request, target, 401, "key_wrong")
-    response = _redirect(f"{target}?lang={language_of(request)}")
+        return key_page(request, wanted, 401, "key_wrong")
+    response = _redirect(wanted)
     response.set_cookie(
         COOKIE,
         context.sessions.begin(key),
@@ -146,10 +149,16 @@ async def enter(request: Request, context: InContext) -> Response:
     return response
 
 
+@router.get(paths.ENTER)
+async def entrance(request: Request) -> Response:
+    """Return to the page, which asks for a key: a link on it chooses a language at this address."""
+    return _redirect(f"{paths.HOME}?lang={language_of(request)}")
+
+
 @router.post(paths.LEAVE)
-async def leave() -> Response:
+async def leave(request: Request) -> Response:
     """End a session."""
-    response = _redirect(paths.HOME)
+    response = _redirect(f"{paths.HOME}?lang={language_of(request)}")
     response.delete_cookie(COOKIE)
     return response
 

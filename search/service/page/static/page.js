@@ -5,12 +5,15 @@ const form = document.getElementById("search");
 const field = document.getElementById("q");
 const answers = document.getElementById("answers");
 const status = document.getElementById("status");
+const otherLanguage = document.getElementById("other");
 const language = form.elements.lang.value;
-const WAIT = 180; // ms without typing
+const name = document.title.split(" · ").pop();
+const PAUSE = 180; // ms without typing
+const LONGEST_WAIT = 5; // seconds until a busy service is asked once more
 const VOTER = "dotbogi-voter";
 
 let timer = 0;
-let asked = field.defaultValue.trim(); // what the page that came shows the answers to
+let asked = field.defaultValue.trim(); // what the answers on the page are to
 let running = null;
 
 function say(text, beside = null) {
@@ -20,54 +23,73 @@ function say(text, beside = null) {
 }
 
 function address(path, query) {
-  return `${path}?${new URLSearchParams({ lang: language, q: query })}`;
+  const names = query ? { lang: language, q: query } : { lang: language };
+  return `${path}?${new URLSearchParams(names)}`;
 }
 
-async function search() {
+async function search({ remember = false } = {}) {
   clearTimeout(timer);
   const query = field.value.trim();
+  if (remember && history.state !== query) history.pushState(query, "", address("/", query));
   if (query === asked) return;
   asked = query;
   running?.abort();
-  running = new AbortController();
-  const mine = running;
+  const mine = (running = new AbortController());
   answers.setAttribute("aria-busy", "true");
   try {
-    const reply = await fetch(address("/page/answers", query), { signal: mine.signal });
-    if (reply.status === 401 || reply.status === 403) return location.assign(address("/", query));
-    if (reply.status === 429 || reply.status >= 500) return failed(mine, form.dataset.busy);
-    const found = await reply.text();
-    if (mine !== running) return;
-    answers.innerHTML = found; // written by the server, which has escaped every text
-    shown();
-    history.replaceState(null, "", query ? address("/", query) : `/?lang=${language}`);
-    const other = document.getElementById("other");
-    other.search = new URLSearchParams({ lang: other.lang, q: query });
-    say(answers.querySelector("[data-said]")?.dataset.said ?? "");
+    const reply = await fetched(address("/page/answers", query), mine.signal);
+    if (needsKey(reply)) return location.assign(address("/", query));
+    if (!reply.ok) throw new Error(reply.status);
+    const page = await reply.text();
+    if (mine === running) show(query, page);
   } catch (error) {
-    if (error.name !== "AbortError") failed(mine, form.dataset.offline);
+    if (mine !== running) return;
+    asked = null; // the same text may be sent again
+    say(error instanceof TypeError ? form.dataset.offline : form.dataset.busy);
   } finally {
     if (mine === running) answers.removeAttribute("aria-busy");
   }
 }
 
-function failed(mine, why) {
-  if (mine !== running) return;
-  asked = null; // the same text may be sent again
-  say(why);
+// A busy service is asked once more, when it says.
+async function fetched(url, signal) {
+  const reply = await fetch(url, { signal });
+  const seconds = Number(reply.headers.get("Retry-After"));
+  if (reply.status !== 429 || !(seconds <= LONGEST_WAIT)) return reply;
+  await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+  return fetch(url, { signal });
 }
 
-function shown() {
+function needsKey(reply) {
+  return reply.status === 401 || reply.status === 403;
+}
+
+function show(query, page) {
+  const hadFocus = answers.contains(document.activeElement);
+  answers.innerHTML = page; // written by the server, which has escaped every text
+  if (hadFocus) answers.focus();
+  showVotes();
+  document.title = query ? `${query} · ${name}` : name;
+  history.replaceState(query, "", address("/", query));
+  otherLanguage.search = new URLSearchParams({ lang: otherLanguage.lang, q: query });
+  say(answers.querySelector("[data-said]")?.dataset.said ?? "");
+}
+
+function showVotes() {
   for (const votes of answers.querySelectorAll(".votes")) votes.hidden = false;
 }
 
+let voterOfThisPage = null;
+
 function voter() {
   try {
-    let name = localStorage.getItem(VOTER);
-    if (!name) localStorage.setItem(VOTER, (name = `page-${random()}`));
-    return name;
+    const known = localStorage.getItem(VOTER);
+    if (known) return known;
+    const made = `page-${random()}`;
+    localStorage.setItem(VOTER, made);
+    return made;
   } catch {
-    return (voter.name_ ??= `page-${random()}`); // storage is closed: as long as the page is open
+    return (voterOfThisPage ??= `page-${random()}`); // storage is closed
   }
 }
 
@@ -79,18 +101,20 @@ function random() {
 
 async function vote(button) {
   const list = button.closest("ol");
-  const beside = button.parentElement.querySelector(".said");
-  const { query, generation, shown, thanks, failed: sorry } = list.dataset;
+  const group = button.closest(".votes");
+  const buttons = [...group.querySelectorAll("button")];
+  const beside = group.querySelector(".said");
+  for (const other of buttons) if (other !== button) delete other.dataset.id;
   const body = {
     id: (button.dataset.id ??= random()), // pressed again after a failure it is the same vote
     client: voter(),
-    query,
-    shown: JSON.parse(shown),
-    answer_id: button.closest(".votes").dataset.answer,
+    query: list.dataset.query,
+    shown: JSON.parse(list.dataset.shown),
+    answer_id: group.dataset.answer,
     verdict: button.dataset.verdict,
-    generation,
+    generation: list.dataset.generation,
   };
-  button.disabled = true;
+  for (const each of buttons) each.disabled = true; // votes arrive in the order of the presses
   try {
     const reply = await fetch("/v1/feedback", {
       method: "POST",
@@ -98,38 +122,46 @@ async function vote(button) {
       body: JSON.stringify(body),
     });
     await reply.text();
-    if (!reply.ok) throw new Error(reply.status);
-    delete button.dataset.id; // the next press is another vote
-    press(button, list);
-    say(thanks, beside);
+    if (needsKey(reply)) return location.assign(address("/", list.dataset.query));
+    if (reply.ok) {
+      delete button.dataset.id; // the next press is another vote
+      press(button, buttons, list);
+      say(list.dataset.thanks, beside);
+    } else {
+      say(reply.status === 429 || reply.status >= 500 ? list.dataset.failed : list.dataset.gone, beside);
+    }
   } catch {
-    say(sorry, beside);
+    say(list.dataset.failed, beside);
   } finally {
-    button.disabled = false;
+    for (const each of buttons) each.disabled = false;
     button.focus();
   }
 }
 
-// One verdict an answer, and one right answer a query.
-function press(button, list) {
-  for (const other of button.parentElement.querySelectorAll("button")) other.ariaPressed = "false";
-  if (button.dataset.vote === "this") {
-    for (const other of list.querySelectorAll('[data-vote="this"]')) other.ariaPressed = "false";
-  }
+// One verdict an answer, and one best answer a query.
+function press(button, buttons, list) {
+  const isBest = button.dataset.verdict === "best";
+  const others = isBest ? list.querySelectorAll('[data-verdict="best"]') : [];
+  for (const other of [...buttons, ...others]) other.ariaPressed = "false";
   button.ariaPressed = "true";
 }
 
 field.addEventListener("input", () => {
   clearTimeout(timer);
-  timer = setTimeout(search, WAIT);
+  timer = setTimeout(() => search(), PAUSE);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  search();
+  search({ remember: true });
 });
 answers.addEventListener("click", (event) => {
   const button = event.target.closest("[data-vote]");
   if (button) vote(button);
 });
-shown();
+addEventListener("popstate", () => {
+  field.value = new URLSearchParams(location.search).get("q") ?? "";
+  search();
+});
+showVotes();
+history.replaceState(asked, "");
 if (field.value.trim() !== asked) search();
