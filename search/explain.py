@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from indexes.hits import Hit
+from indexes.hits import Hit, Ranking
 from indexes.metadata import Where
 from search.fusion import PARTS, parts_of
+from search.index import SearchIndex
 from search.ranking import CANDIDATES, find_rankings
 from search.searcher import Searcher
 
@@ -36,8 +37,14 @@ def explain_hits(
     """Explain the hits of one query, which is searched once more for all of them; see `explain`."""
     if not hits:
         return []
-    index = searcher.index
-    signals = find_rankings(index, [query], CANDIDATES, where)[0]
+    signals = find_rankings(searcher.index, [query], CANDIDATES, where)[0]
+    return explanations(searcher.index, query, signals, hits)
+
+
+def explanations(
+    index: SearchIndex, query: str, signals: Mapping[str, Ranking], hits: Sequence[Hit]
+) -> list[Explanation]:
+    """Explain the hits of one query by the rankings that they are from."""
     answer_ids, scores = parts_of(signals, index.weights.floor)
     shares = dict(zip(answer_ids, scores * index.weights.vector(), strict=True))
     texts = [text for hit in hits for text in (hit.text, hit.question or "")]

@@ -29,7 +29,7 @@ def find_hits(
     """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
     found = find_rankings(index, queries, max(CANDIDATES, k), where)
     return [
-        _hits(index, query, signals, k, min_confidence)
+        hits_of(index, query, signals, k, min_confidence)
         for query, signals in zip(queries, found, strict=True)
     ]
 
@@ -109,13 +109,14 @@ def _maxsim(maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranki
     return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
 
 
-def _hits(
+def hits_of(
     index: SearchIndex,
     query: str,
     signals: Mapping[str, Ranking],
     k: int,
-    min_confidence: float | None,
+    min_confidence: float | None = None,
 ) -> list[Hit]:
+    """Return the `k` best answers to a query by the rankings that `find_rankings` gave for it."""
     ranked = _ranked(index, query, signals)
     confidence = confidence_of(index, query, signals, ranked)
     if confidence is not None and min_confidence is not None and confidence < min_confidence:

@@ -3,38 +3,20 @@
 import asyncio
 import functools
 import importlib.resources
-import math
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 
-from indexes.hits import Hit
-from indexes.text import clean, is_valid_unicode
-from search.explain import Explanation, explain_hits
-from search.ranking import preferred_by_users
-from search.searcher import Searcher
 from search.service.context import Context, InContext
 from search.service.errors import ServiceError
 from search.service.keys import Role
 from search.service.page import paths
 from search.service.page.render import html_page, html_reply, key_page, may
+from search.service.page.results import MORE, SHOWN, find_results
 from search.service.page.sessions import COOKIE
 from search.service.page.words import WORDS, language_of
 
-SHOWN, MORE = 5, 20  # answers
-_EXAMPLES, _LONGEST_EXAMPLE = 4, 40
-_UNSURE = 0.5  # of a first answer that is more likely wrong than right
-
 router = APIRouter(include_in_schema=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Why:
-    """Why an answer was found, for people: how much came of its words and of its meaning."""
-
-    shares: dict[str, float]
-    words: list[str]
 
 
 @router.get(paths.HOME)
@@ -52,63 +34,30 @@ async def answers(request: Request, context: InContext, q: str = "") -> Response
 async def _answered(
     request: Request, context: Context, template: str, typed: str, more: bool
 ) -> Response:
-    words, most = WORDS[language_of(request)], context.settings.max_query
-    problem = None
-    if not is_valid_unicode(typed):
-        problem, typed = words["unreadable"], ""
-    elif len(typed) > most:
-        problem, typed = words["too_long"].format(most=most), typed[:most]
-    query = clean(typed)
+    words, settings = WORDS[language_of(request)], context.settings
+    count = min(MORE if more else SHOWN, settings.max_k)
 
     def work() -> Response:
         searcher = context.searcher.pinned()
-        hits: list[Hit] = []
-        if query and not problem:
-            with context.metrics.stage("search"):
-                hits = searcher.search(query, min(MORE if more else SHOWN, context.settings.max_k))
-            context.metrics.results([hits])
-        with context.metrics.stage("explain"):
-            reasons = [_why(reason) for reason in explain_hits(searcher, query, hits)]
+        with context.metrics.stage("search"):
+            results = find_results(searcher.index, typed, count, settings.max_query, words)
+        if results.query:
+            context.metrics.results([results.hits])
         return html_page(
             request,
             template,
-            query=query,
-            most=most,
-            problem=problem,
-            hits=hits,
-            explanations=reasons,
-            more=more,
-            shown_first=SHOWN,
-            users=preferred_by_users(searcher.index, query),
-            unsure=_is_unsure(hits),
-            examples=[] if query else _examples(searcher),
+            query=results.query,
+            results=results,
             generation=searcher.generation,
+            more=more,
+            may_be_more=not more and len(results.hits) == count,
+            most=settings.max_query,
             may_vote=may(request, Role.FEEDBACK),
             may_see_rounds=context.rounds is not None and may(request, Role.ADMIN),
-            entered=bool(request.cookies.get(COOKIE)) and bool(context.settings.keys),
+            entered=bool(settings.keys) and bool(request.cookies.get(COOKIE)),
         )
 
     return await context.work.run(work)
-
-
-def _why(reason: Explanation) -> _Why:
-    by_words = sum(v for name, v in reason.parts.items() if name.startswith("bm25"))
-    whole = sum(reason.parts.values())
-    share = by_words / whole if whole else 0.0
-    return _Why({"by_words": share, "by_meaning": 1 - share} if whole else {}, reason.words)
-
-
-def _is_unsure(hits: list[Hit]) -> bool:
-    return bool(hits) and hits[0].confidence is not None and hits[0].confidence < _UNSURE
-
-
-def _examples(searcher: Searcher) -> list[str]:
-    """Return a few known questions from all over the collection."""
-    known = searcher.index.collection.questions
-    # The owner's: what users have asked is for themselves.
-    texts = [q.text for q in known if q.origin is None and len(q.text) <= _LONGEST_EXAMPLE]
-    step = math.ceil(len(texts) / _EXAMPLES) or 1
-    return texts[step // 2 :: step]
 
 
 @router.get(paths.ROUNDS)

@@ -72,7 +72,7 @@ function show(query, page) {
   document.title = query ? `${query} · ${name}` : name;
   history.replaceState(query, "", address("/", query));
   otherLanguage.search = new URLSearchParams({ lang: otherLanguage.lang, q: query });
-  say(answers.querySelector("[data-said]")?.dataset.said ?? "");
+  say(answers.querySelector("[data-said]").dataset.said);
 }
 
 function showVotes() {

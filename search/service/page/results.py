@@ -1,0 +1,91 @@
+"""What the page shows for what was typed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from indexes.hits import Hit
+from indexes.text import clean, is_valid_unicode
+from search.explain import Explanation, explanations
+from search.index import SearchIndex
+from search.ranking import find_rankings, hits_of, preferred_by_users
+
+SHOWN, MORE = 5, 20  # answers
+_EXAMPLES, _LONGEST_EXAMPLE = 4, 40
+_UNSURE = 0.5  # a first answer below it is more likely wrong than right
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why an answer was found, for people: how much came of its words and of its meaning."""
+
+    shares: Mapping[str, float]
+    words: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The answers to one query, with what is said of them."""
+
+    query: str
+    said: str
+    hits: list[Hit]
+    reasons: list[Why]  # one a hit
+    users: Mapping[str, int]  # by answer id: how many chose it for this question
+    is_unsure: bool
+    examples: list[str]  # questions to ask; only where nothing was asked
+
+
+def find_results(
+    index: SearchIndex, typed: str, count: int, longest: int, words: Mapping[str, str]
+) -> Results:
+    """Search for what was typed.
+
+    Args:
+        index: what is searched.
+        typed: whatever came.
+        count: answers at most.
+        longest: characters of a query at most.
+        words: of the page, in the reader's language.
+    """
+    query, problem = _checked(typed, longest, words)
+    if not query or problem:
+        return Results(query, problem, [], [], {}, False, [] if query else _examples(index))
+    signals = find_rankings(index, [query])[0]  # more candidates than are shown
+    hits = hits_of(index, query, signals, count)
+    is_unsure = bool(hits) and hits[0].confidence is not None and hits[0].confidence < _UNSURE
+    said = words["found"].format(count=len(hits)) if hits else words["nothing"]
+    return Results(
+        query=query,
+        said=f"{words['unsure']} {said}" if is_unsure else said,
+        hits=hits,
+        reasons=[_why(reason) for reason in explanations(index, query, signals, hits)],
+        users=preferred_by_users(index, query),
+        is_unsure=is_unsure,
+        examples=[],
+    )
+
+
+def _checked(typed: str, longest: int, words: Mapping[str, str]) -> tuple[str, str]:
+    """Return the query, and what is wrong with it if something is."""
+    if not is_valid_unicode(typed):
+        return "", words["unreadable"]
+    if len(typed) > longest:
+        return clean(typed[:longest]), words["too_long"].format(most=longest)
+    return clean(typed), ""
+
+
+def _why(reason: Explanation) -> Why:
+    by_words = sum(v for name, v in reason.parts.items() if name.startswith("bm25"))
+    whole = sum(reason.parts.values())
+    share = by_words / whole if whole else 0.0
+    return Why({"by_words": share, "by_meaning": 1 - share} if whole else {}, reason.words)
+
+
+def _examples(index: SearchIndex) -> list[str]:
+    """Return a few known questions from all over the collection."""
+    known = index.collection.questions
+    # The owner's: what users have asked is for themselves.
+    texts = [q.text for q in known if q.origin is None and len(q.text) <= _LONGEST_EXAMPLE]
+    step = math.ceil(len(texts) / _EXAMPLES) or 1
+    return texts[step // 2 :: step]
