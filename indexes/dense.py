@@ -1,7 +1,9 @@
 """The dense index: unit vectors in FAISS, by inner product (= cosine)."""
 
+import contextlib
 import math
 import os
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +32,8 @@ class DenseIndex:
     def __init__(self, index: Any, kind: DenseKind) -> None:
         self._index = index
         self.kind = kind
+        # FAISS searches on a GPU for one thread at a time.
+        self._one_at_a_time = threading.Lock() if self._is_on_gpu else contextlib.nullcontext()
 
     @classmethod
     def build(cls, vectors: Vectors, kind: DenseKind = "exact") -> "DenseIndex":
@@ -43,6 +47,10 @@ class DenseIndex:
             index = faiss.IndexFlatIP(dim)
         index.add(np.ascontiguousarray(vectors, dtype=np.float32))
         return cls(_on_gpu(index) if kind == "exact" else index, kind)
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        return self.kind == "exact" and faiss.get_num_gpus() > 0
 
     @property
     def dim(self) -> int:
@@ -71,7 +79,8 @@ class DenseIndex:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         params = self._parameters(k, among)
-        scores, rows = self._index.search(queries, k, params=params)
+        with self._one_at_a_time:
+            scores, rows = self._index.search(queries, k, params=params)
         scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
         return scores, rows
 
@@ -94,7 +103,7 @@ class DenseIndex:
     @property
     def filters(self) -> bool:
         """Whether `search` takes `among`; FAISS does not on a GPU, where `scores` has to do."""
-        return self.kind == "hnsw" or not faiss.get_num_gpus()
+        return not self._is_on_gpu
 
     def scores(self, queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
         """Return the exact scores of these rows, queries × rows; equal vectors score the same."""
@@ -103,7 +112,8 @@ class DenseIndex:
         wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows unequal products
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            vectors = self._index.reconstruct_batch(rows[part])
+            with self._one_at_a_time:
+                vectors = self._index.reconstruct_batch(rows[part])
             found[:, part] = wide @ vectors.astype(np.float64).T
         return found
 

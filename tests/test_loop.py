@@ -232,6 +232,20 @@ def train_command(table: Path, workspace: Path, *options: str) -> list[str]:
     ]  # fmt: skip
 
 
+def test_a_new_run_clears_the_models_of_one_that_was_given_up(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    index_collection(place, small, {}, model=ModelConfig(name="scratch"))
+    given_up = place.rounds_folder / "run-0001"
+    (given_up / "round-1" / "checkpoints").mkdir(parents=True)
+    (given_up / "base").mkdir()
+    (given_up / "config.json").write_text("{}")
+    result = run_loop(place, small, LoopConfig(rounds=1, fit={**FAST, "learning_rate": 1e-9}))
+    assert result.run == "run-0002"
+    assert [path.name for path in given_up.iterdir()] == ["config.json"]
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(table: Path, tmp_path: Path) -> None:
     options = ["--rounds", "2", "--patience", "2", "--epochs", "6", "--batch-size", "16"]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,13 @@ def published_by(workspace: Workspace, run: str, started_from: str | None) -> st
     generation = workspace.current()
     ours = generation.manifest["run"] == run and generation.name != started_from
     return generation.name if ours else None
+
+
+def clear_models(folder: Path) -> None:
+    """Delete the working models and checkpoints of a run; nothing goes on with them any more."""
+    for pattern in ("base", "guide", "round-*"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path)
 
 
 def read_trained(folder: Path) -> frozenset[str]:

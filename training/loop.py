@@ -33,7 +33,7 @@ from training.decisions import (
     review_counts,
 )
 from training.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
-from training.ledger import Ledger, published_by, run_names
+from training.ledger import Ledger, clear_models, published_by, run_names
 from training.negatives import MiningConfig
 from training.objectives import SCORED, check_objective, model_kind
 from training.report import write_report
@@ -209,7 +209,10 @@ def _finish(run: Run) -> LoopResult:
 
 @contextlib.contextmanager
 def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
-    """Give a folder to fill and the name it gets; a run is there whole, or not at all."""
+    """Give a folder to fill and the name it gets; a run is there whole, or not at all.
+
+    Only the last run can be resumed: with another one, those before keep no models.
+    """
     last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
     folder = workspace.rounds_folder / f"run-{last + 1:04}"
     staged = workspace.rounds_folder / ".starting"
@@ -218,6 +221,8 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
     try:
         yield staged, folder
         staged.rename(folder)
+        for name in run_names(workspace)[:-1]:
+            clear_models(workspace.rounds_folder / name)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: earlier runs stay

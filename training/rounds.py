@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +31,7 @@ from training.evaluation import (
 )
 from training.feedback import read_feedback
 from training.fit import fit_config
-from training.ledger import Ledger, read_trained
+from training.ledger import Ledger, clear_models, read_trained
 from training.negatives import Negative, describe_yields, mine
 from training.negatives.files import open_negatives, save_negatives
 from training.objectives import model_kind
@@ -330,9 +329,7 @@ class Run:
         save_review(suspects[:LISTED], self.folder / "review.csv")
         logger.info("%d answers may be right too; to review: dotbogi review", len(suspects))
         self.ledger.add("ended", early=ended_early)
-        for pattern in ("base", "guide", "round-*"):
-            for path in self.folder.glob(pattern):
-                shutil.rmtree(path)
+        clear_models(self.folder)
 
     def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.

@@ -1,7 +1,6 @@
 """One run on scored pairs: measure → train → measure → keep or drop; then publish."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from search.publish import publish_index
 from training.bootstrap import Interval
 from training.config import LoopConfig
 from training.fit import TrainingRow, fit_config
-from training.ledger import Ledger, published_by, read_trained
+from training.ledger import Ledger, clear_models, published_by, read_trained
 from training.objectives import model_kind
 from training.scored import ScoredPair
 from training.spearman import paired_bootstrap_of_spearman, spearman
@@ -73,8 +72,7 @@ class SimilarityRun:
         generation, model = self._publish() if tuned["kept"] else (None, None)
         if not self.ledger.get("ended"):
             self.ledger.add("ended")
-        for path in [*self.folder.glob("base"), *self.folder.glob("round-*")]:
-            shutil.rmtree(path)
+        clear_models(self.folder)
         return SimilarityResult(self.folder.name, counts, [base, tuned], test, generation, model)
 
     def _evaluate(self, number: int, incumbent: Mapping[str, Any] | None) -> Mapping[str, Any]:
