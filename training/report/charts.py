@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 340, 200
-LEFT, RIGHT, TOP, BOTTOM = 44, 18, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 22, 10, 34
 SERIES = 6  # told apart; a seventh looks like the first
 
 
