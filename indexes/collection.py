@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from indexes.errors import DotbogiError
 from indexes.tables import Row, Table
-from indexes.text import clean, is_valid_unicode
+from indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
 Origin = Literal["feedback"]
@@ -33,7 +33,8 @@ class KnownQuestion:
     answer_id: str
     split: Split | None = None
     origin: Origin | None = None  # None: the table, or a review
-    preferred: int = 0  # users whose last right answer to it this is
+    preferred: int = 0  # users who prefer this answer to it
+    opposed: int = 0  # of a preferred one, users who call it wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,14 @@ class Collection:
         return replace(self, questions=[q for q in self.questions if q.split in splits])
 
     def holds(self, other: "Collection") -> bool:
-        """Tell whether all answers and pairs of another collection are in this one."""
+        """Tell whether all answers and pairs of another collection are in this one.
+
+        Questions are the same whatever their typing.
+        """
         mine = {(answer.id, answer.text) for answer in self.answers}
-        pairs = {(q.text, q.answer_id) for q in self.questions}
+        pairs = {(same_text_key(q.text), q.answer_id) for q in self.questions}
         return all((a.id, a.text) in mine for a in other.answers) and all(
-            (q.text, q.answer_id) in pairs for q in other.questions
+            (same_text_key(q.text), q.answer_id) in pairs for q in other.questions
         )
 
     def digest(self) -> str:
@@ -165,6 +169,7 @@ def save_collection(collection: Collection, folder: Path) -> None:
             "split": [question.split for question in questions],
             "origin": [question.origin for question in questions],
             "preferred": [question.preferred for question in questions],
+            "opposed": [question.opposed for question in questions],
         },
     )
 
@@ -173,7 +178,7 @@ def open_collection(folder: Path) -> Collection:
     """Read what `save_collection` wrote."""
     answers = _read_parquet(folder / "answers.parquet")
     questions = _read_parquet(folder / "questions.parquet")
-    count = len(questions["text"])  # earlier builds wrote neither origin nor preferred
+    count = len(questions["text"])  # earlier builds wrote nothing of users
     return Collection(
         [
             Answer(id_, text, json.loads(metadata))
@@ -189,6 +194,7 @@ def open_collection(folder: Path) -> Collection:
                 questions["split"],
                 questions.get("origin", [None] * count),
                 questions.get("preferred", [0] * count),
+                questions.get("opposed", [0] * count),
                 strict=True,
             )
         ],
@@ -203,7 +209,7 @@ def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"preferred": pa.int64()}
+    types = {"preferred": pa.int64(), "opposed": pa.int64()}
     arrays = {
         name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()
     }

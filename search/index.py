@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,6 +41,13 @@ class IndexConfig:
     dense: DenseKind = "exact"
 
 
+class Preference(NamedTuple):
+    """How many users prefer an answer to a question, and how many call it wrong."""
+
+    users: int
+    opposed: int
+
+
 @dataclass(frozen=True, slots=True)
 class SearchIndex:
     """A collection with the indexes over its views, and the encoder and analyzer that fit."""
@@ -56,8 +63,8 @@ class SearchIndex:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     maxsim: MaxSim | None = None  # static models only
     calibration: Calibration | None = None  # None until `train` has fitted one
-    # By normalised query and answer id: users whose last right answer to it that is.
-    preferred: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    # What users have preferred, by normalised query and answer id.
+    preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
 
 
 def build_index(
@@ -214,12 +221,13 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
 
 
-def _preferred(collection: Collection) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _preferred(collection: Collection) -> dict[str, dict[str, Preference]]:
+    found: dict[str, dict[str, Preference]] = {}
     for question in collection.questions:
         if question.preferred:
             answers = found.setdefault(same_text_key(question.text), {})
-            answers[question.answer_id] = question.preferred  # the same for every typing
+            # The same for every typing.
+            answers[question.answer_id] = Preference(question.preferred, question.opposed)
     return found
 
 

@@ -1,5 +1,6 @@
 """Any model a user names → a plain, safe sentence-transformers folder of the generation's own."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,11 +86,12 @@ def _check_hub(name: str) -> None:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-    for each in names:  # what is cached needs no network
-        if any(isinstance(try_to_load_from_cache(each, file), str) for file in _CONFIGS):
-            return
+    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # where that loads from, if it is set
     for each in names:
         try:
+            cached = (try_to_load_from_cache(each, file, cache_dir=cache) for file in _CONFIGS)
+            if any(isinstance(found, str) for found in cached):  # needs no network
+                return
             HfApi().model_info(each, timeout=_HUB_SECONDS)
             return
         except RepositoryNotFoundError:

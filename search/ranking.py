@@ -11,7 +11,7 @@ from indexes.metadata import Allowed, Where
 from indexes.text import clean, is_valid_unicode, same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
 from search.fusion import fuse
-from search.index import SearchIndex
+from search.index import Preference, SearchIndex
 from search.maxsim import MAXSIM, MaxSim
 
 CANDIDATES = 100  # answers a signal puts forward
@@ -73,14 +73,17 @@ def confidence_of(
 ) -> float | None:
     """Return P(the first answer is right); None before `train` has calibrated it.
 
-    Of an answer that n users prefer for this very question it is (n + 1) / (n + 2) at least
-    (Laplace's rule of succession): the signals, which they have corrected, know less.
+    Of an answer that n users prefer for this very question, and m call wrong, it is at least
+    (n + 1) / (n + m + 2), Laplace's rule of succession: the signals, which they have corrected,
+    know less.
     """
     if index.calibration is None:
         return None
     confidence = index.calibration.confidence(clean(query), signals, ranked)
-    users = preferred_by_users(index, query).get(ranked[0].answer_id, 0) if ranked else 0
-    return max(confidence, (users + 1) / (users + 2)) if users else confidence
+    known = preferred_by_users(index, query).get(ranked[0].answer_id) if ranked else None
+    if known is None:
+        return confidence
+    return max(confidence, (known.users + 1) / (known.users + known.opposed + 2))
 
 
 def _rankings(
@@ -137,13 +140,14 @@ def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> R
     def order(candidate: Candidate) -> tuple[int, bool]:
         known = candidate.question
         is_other = known is None or same_text_key(known) != key
-        return -preferred.get(candidate.answer_id, 0), is_other
+        users = preferred[candidate.answer_id].users if candidate.answer_id in preferred else 0
+        return -users, is_other
 
     return sorted(fused, key=order)
 
 
-def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, int]:
-    """Return, by answer id, how many users prefer it to this very question."""
+def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preference]:
+    """Return, by answer id, what users have preferred for this very question."""
     return index.preferred.get(same_text_key(query), {})
 
 

@@ -53,8 +53,8 @@ def test_a_client_has_one_vote_a_pair_its_last_whatever_the_typing() -> None:
         ("d", "밥 먹고싶어", "a2", "right"),
     )
     assert [*counted.polls.values()] == [
-        Poll("밥먹고 싶어!!", "a1", right=0, wrong=2, preferred=0),
-        Poll("밥 먹고싶어", "a2", right=1, wrong=0, preferred=1),
+        Poll("밥먹고 싶어!!", "a1", right=0, wrong=2),
+        Poll("밥 먹고싶어", "a2", right=1, wrong=0),
     ]
     assert (counted.clients, counted.votes) == (2, 3)
 
@@ -106,7 +106,7 @@ def test_a_majority_makes_pairs_known_or_wrong_and_a_tie_is_listed_and_not_used(
         KnownQuestion("피곤해 죽겠다", "a1", None, "feedback", 1),
     ]
     assert applied.wrong == [("비번 까먹음", "a8")]
-    assert applied.conflicts == [Poll("택배 언제 와요", "a4", 1, 1, preferred=1)]
+    assert applied.conflicts == [Poll("택배 언제 와요", "a4", 1, 1)]
     assert applied.overruled == 1
 
 
@@ -194,6 +194,17 @@ def test_capped_votes_keep_what_they_made_known_and_wrong_ones_alone_do_not() ->
     newer = [("c", f"질문 {n}", "a1", "right") for n in range(60)]
     capped = votes(("c", "배고프다", "a2", "right"), *newer)
     assert known in apply_feedback(before, capped).collection.questions
+    changed = votes(
+        ("c", "배고프다", "a2", "best"),
+        ("c", "배고프다", "a1", "best"),
+        *newer,
+        ("d", "배고프다", "a1", "wrong"),
+    )
+    questions = apply_feedback(before, changed).collection.questions
+    weights = {q.answer_id: q.preferred for q in questions if q.text == "배고프다"}
+    assert weights["a2"] == 0  # a client prefers one, its last
+    erased = votes(*newer)
+    assert known not in apply_feedback(before, erased).collection.questions
     taken_back = votes(("d", "배고프다", "a2", "wrong"), *[("d", *each[1:]) for each in newer])
     applied = apply_feedback(before, taken_back)
     assert (known.text, known.answer_id) not in {
@@ -339,13 +350,14 @@ def test_what_users_prefer_is_sure_enough_to_be_answered(workspace: Path) -> Non
     query = trained_query("물건이 안 오네")
     marked = found(workspace, query)[4]
     say(workspace, ("c", query, marked, "right"), ("d", query, marked, "best"))
+    say(workspace, ("e", query, marked, "wrong"))
     train(workspace, "--with-feedback", "--learning-rate", 1e-9)
     index = open_index(Workspace(workspace).current())
     coefficients = dict.fromkeys(FEATURES, 0.0)
     never = Calibration(coefficients=coefficients, intercept=-9.0, threshold=0.9, queries=50)
     searcher = Searcher(replace(index, calibration=never))
     (hit,) = searcher.search(query, k=1, min_confidence=0.5)
-    assert (hit.answer_id, hit.confidence) == (marked, 3 / 4)  # two users: (2 + 1) / (2 + 2)
+    assert (hit.answer_id, hit.confidence) == (marked, 3 / 5)  # (2 + 1) / (2 + 1 + 2)
     assert searcher.search("다른 질문", min_confidence=0.5) == []
 
 
@@ -396,6 +408,26 @@ def test_a_table_lacks_what_users_asked_and_keeps_it(workspace: Path) -> None:
     questions = open_collection(Workspace(workspace).current().folder).questions
     assert [q.origin for q in questions if q.text == query] == ["feedback"]
     assert found(workspace, query)[0] == marked
+
+
+def test_a_table_keeps_what_users_prefer_among_its_own_pairs(workspace: Path) -> None:
+    query = "질문 0 배송 언제"
+    own, other = found(workspace, query)[0], found(workspace, query)[3]
+    say(workspace, *[(client, query, own, "best") for client in "cde"], ("f", query, other, "best"))
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9)
+    assert found(workspace, query)[:2] == [own, other]
+    table, place = workspace.parent / "pairs.csv", Workspace(workspace)
+    before = place.current_name()
+    for options in ((), ("--model", "scratch")):
+        train(workspace, table, "--learning-rate", 1e-9, *options)
+        assert found(workspace, query)[:2] == [own, other]
+    lines = table.read_text(encoding="utf-8").splitlines()
+    more = workspace.parent / "more.csv"
+    texts = {a.id: a.text for a in open_collection(place.current().folder).answers}
+    more.write_text("\n".join([*lines, f"{query}??,{texts[other]}"]) + "\n", encoding="utf-8")
+    train(workspace, more, "--epochs", 5)  # the table has taken the pair in, in other typing
+    assert found(workspace, query)[:2] == [own, other]
+    assert (place.current_name() or "") >= (before or "")
 
 
 def test_nothing_is_published_by_a_table_that_lacks_pairs_and_that_is_said(

@@ -171,6 +171,9 @@ def test_the_hub_is_asked_once_before_anything_is_written(
         check_model(ModelConfig(name="small"))  # of sentence-transformers, as it reads such names
         server.shutdown()
         thread.join()
+    for name in ("내모델", "my model", "mymodel/"):
+        with pytest.raises(DotbogiError, match=f"{name}: cannot be had from the hub"):
+            check_model(ModelConfig(name=name))
     with pytest.raises(DotbogiError, match=r"owner/nothing: cannot be had .*ConnectError"):
         check_model(ModelConfig(name="owner/nothing"))
     cached = tmp_path / "models--owner--cached" / "snapshots" / "abc"

@@ -304,6 +304,16 @@ def test_after_entering_the_question_is_still_there(guarded: Service) -> None:
     assert 'data-query="배고프다 &amp; more"' in text_of(page)
 
 
+def test_a_long_question_is_still_there_after_entering(guarded: Service) -> None:
+    asked = "/?" + urlencode({"q": "가" * 1000})
+    form = Elements(text_of(guarded.call("GET", asked)))
+    wanted = next(f["value"] for f in form.all("input") if f["name"] == "next")
+    answered = entered(guarded, KEYS["read"], wanted or "")
+    assert (answered.status, answered.headers["location"]) == (303, asked)
+    huge = guarded.call("POST", "/page/enter", b"key=" + b"x" * 40_000, headers=FORM)
+    assert (huge.status, huge.headers["content-type"][:9]) == (413, "text/html")
+
+
 def test_people_are_shown_errors_as_pages(guarded: Service, service: Service) -> None:
     html = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     for path, status in (("/rounds/run-9999", 404), ("/nosuch", 404), ("/?more=abc", 422)):
@@ -579,16 +589,24 @@ def test_who_has_lost_the_session_is_asked_for_the_key_again(
 def test_back_returns_to_the_question_before(browser: "Browser", service: Service) -> None:
     page = browser.new_page(locale="ko-KR")
     page.goto(service.url)
-    for query in ("환불", "배고프다"):
+    for query, waits in (("환불", False), ("배송", True), ("배고프다", True)):
+        page.fill("#q", query[:1])
+        page.wait_for_selector(f"ol[data-query='{query[:1]}']")  # on the way there
         page.fill("#q", query)
+        if waits:
+            page.wait_for_selector(f"ol[data-query='{query}']")
         page.keyboard.press("Enter")
         page.wait_for_selector(f"ol[data-query='{query}']")
         assert page.title() == f"{query} · 돋보기"
     page.focus("li:nth-child(1) summary")
     page.go_back()
-    page.wait_for_selector("ol[data-query='환불']")
-    assert page.input_value("#q") == "환불"
+    page.wait_for_selector("ol[data-query='배송']")
+    assert page.input_value("#q") == "배송"
     assert page.evaluate("document.activeElement.id") == "answers"  # the focus is not lost
+    page.go_back()
+    page.wait_for_selector("ol[data-query='환불']")
+    page.go_forward()
+    page.wait_for_selector("ol[data-query='배송']")
     page.go_forward()
     page.wait_for_selector("ol[data-query='배고프다']")
     page.close()

@@ -60,6 +60,15 @@ def test_a_rejected_pair_that_the_table_holds_stays_known() -> None:
     assert (applied.overruled, applied.rejected) == (1, [])
 
 
+def test_a_rejected_answer_is_rejected_under_every_id_of_its_text() -> None:
+    answers = [Answer("b1", "네."), Answer("b2", "네."), Answer("b3", "아니요.")]
+    users = KnownQuestion("되나요", "b2", None, "feedback", 1)
+    collection = Collection(answers, [KnownQuestion("되나요", "b3"), users])
+    applied = apply_decisions(collection, [decision("되나요", "네.", False)])
+    assert applied.rejected == [("되나요", "b1"), ("되나요", "b2")]
+    assert users not in applied.collection.questions
+
+
 def test_an_accepted_pair_goes_to_the_split_of_its_question() -> None:
     pairs = table()
     splits = {q.text: q.split for q in split_collection(pairs, seed=3).questions}

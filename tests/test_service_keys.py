@@ -125,7 +125,7 @@ def test_strangers_cannot_take_the_room_of_those_with_a_key(service: Service) ->
     finally:
         for connection in held:
             connection.close()
-    large = b"key=" + b"x" * 3000
+    large = b"key=" + b"x" * 40_000
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     until = time.monotonic() + 20
     while (found := service.call("POST", "/page/enter", large, headers=kind).status) == 429:

@@ -109,7 +109,13 @@ def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Ap
     return Applied(
         collection=replace(collection, questions=questions),
         accepted=[*right.values()],
-        rejected=[pair for key, pair in wrong.items() if key not in overruled],
+        rejected=[
+            (question, answer_id)
+            for key, (question, _) in wrong.items()
+            if key not in overruled
+            for answer_id, text in texts.items()
+            if text == key[1]
+        ],
         withdrawn=len(withdrawn),
         overruled=len(overruled),
         unmatched=unmatched,

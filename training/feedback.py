@@ -28,7 +28,6 @@ class Poll:
     answer_id: str
     right: int
     wrong: int
-    preferred: int  # of the right ones, those whose client prefers no other answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,9 @@ class Votes:
 
     polls: Mapping[Key, Poll]
     backed: frozenset[Key]  # pairs that somebody calls right, whether the vote counts or not
+    # Clients that prefer this answer to the query, whether the vote counts or not: what is not
+    # known does not become so by it.
+    preferred: Mapping[Key, int]
     clients: int
     votes: int  # one a client and pair, its last
     capped: int  # beyond the last `per_client` of their client
@@ -81,6 +83,7 @@ def count_votes(
     return Votes(
         polls=_polls(counted),
         backed=backed,
+        preferred=_preferred(matched),
         clients=len({client for client, _ in last}),
         votes=len(last),
         capped=len(matched) - len(counted),
@@ -102,25 +105,28 @@ def _latest(
 
 
 def _polls(votes: Mapping[tuple[str, Key], Feedback]) -> dict[Key, Poll]:
-    # Of a client and query: the last answer called the best, or else the last called right.
-    favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}
     by_pair: dict[Key, list[Feedback]] = defaultdict(list)
-    for (client, key), each in votes.items():
+    for (_, key), each in votes.items():
         by_pair[key].append(each)
-        before, _ = favourites.get((client, key[0]), ("right", key))
-        if each.verdict == "best" or each.verdict == before == "right":
-            favourites[client, key[0]] = each.verdict, key
-    preferred = Counter(key for _, key in favourites.values())
     return {
         key: Poll(
             query=clean(cast[0].query),
             answer_id=key[1],
             right=sum(each.verdict != "wrong" for each in cast),
             wrong=sum(each.verdict == "wrong" for each in cast),
-            preferred=preferred[key],
         )
         for key, cast in by_pair.items()
     }
+
+
+def _preferred(votes: Mapping[tuple[str, Key], Feedback]) -> Counter[Key]:
+    """Count the clients by what they prefer: their last best answer, or else their last right."""
+    favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}
+    for (client, key), each in votes.items():
+        before, _ = favourites.get((client, key[0]), ("right", key))
+        if each.verdict == "best" or each.verdict == before == "right":
+            favourites[client, key[0]] = each.verdict, key
+    return Counter(key for _, key in favourites.values())
 
 
 def read_votes(workspace: Path, collection: Collection, per_client: int) -> Votes:
@@ -164,13 +170,15 @@ def apply_feedback(
         KnownQuestion(named[key], key[1], origin="feedback") for key in right if key not in known
     ]
 
-    def preferred(question: KnownQuestion) -> int:
+    def weighed(question: KnownQuestion) -> KnownQuestion:
         key = _key_of(question)
-        if key in votes.polls:
-            return right[key].preferred if key in right else 0
-        return question.preferred if key in votes.backed else 0  # its votes are capped by now
+        poll = votes.polls.get(key)
+        users = votes.preferred.get(key, 0)
+        if key in refused or (poll and poll.wrong >= poll.right):
+            users = 0
+        return replace(question, preferred=users, opposed=poll.wrong if poll and users else 0)
 
-    questions = [replace(q, preferred=preferred(q)) for q in [*kept, *added]]
+    questions = list(map(weighed, [*kept, *added]))
     return AppliedFeedback(
         collection=replace(collection, questions=questions),
         votes=votes,

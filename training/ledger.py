@@ -79,12 +79,13 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 def published_by(workspace: Workspace, run: str, started_from: str | None) -> str | None:
     """Return the published generation if it is this run's: it may have been cut off after that.
 
-    What was there when the run began is not, whatever its name: folders of runs may be deleted.
+    What was there when the run began is not, whatever its name, nor what is older: folders of
+    runs may be deleted, and generations published again.
     """
     if workspace.current_name() is None:
         return None
     generation = workspace.current()
-    ours = generation.manifest["run"] == run and generation.name != started_from
+    ours = generation.manifest["run"] == run and generation.name > (started_from or "")
     return generation.name if ours else None
 
 

@@ -69,17 +69,20 @@ def run_loop(
         DotbogiError: there are too few questions to split.
         LockedError: another process is writing to the workspace.
     """
-    collection = _with_users_questions(workspace, collection)
-    applied = apply_decisions(collection, read_decisions(workspace.folder))
-    voted = _apply_votes(workspace, applied, config)
-    split = split_collection(voted.collection if voted else applied.collection, seed=config.seed)
     _check_models(workspace, config.fit, model)
-    _check_enough(split)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
         if current:
-            _check_nothing_lost(open_collection(current.folder), collection)
+            indexed = open_collection(current.folder)
+            _check_nothing_lost(indexed, collection)
+            collection = _with_users_part(collection, indexed)
             config = replace(config, index=IndexConfig(**current.manifest["index"]))
+        applied = apply_decisions(collection, read_decisions(workspace.folder))
+        voted = _apply_votes(workspace, applied, config)
+        split = split_collection(
+            voted.collection if voted else applied.collection, seed=config.seed
+        )
+        _check_enough(split)
         published = current if model is None else None
         if published:
             model = ModelConfig(**published.manifest["model"])
@@ -105,21 +108,23 @@ def run_loop(
         return _finish(Run(workspace, folder, split, config, progress))
 
 
-def _with_users_questions(workspace: Workspace, collection: Collection) -> Collection:
-    """Add the known questions that came from feedback and are searched now; no table has them."""
-    name = workspace.current_name()
-    if name is None:
-        return collection
+def _with_users_part(collection: Collection, indexed: Collection) -> Collection:
+    """Add what users have said, and is searched now: no table has it."""
     answer_ids = {answer.id for answer in collection.answers}
-    known = {(same_text_key(q.text), q.answer_id) for q in collection.questions}
+    by_key = {(same_text_key(q.text), q.answer_id): q for q in indexed.questions}
+    questions = []
+    for question in collection.questions:
+        before = by_key.get((same_text_key(question.text), question.answer_id))
+        if before:
+            question = replace(question, preferred=before.preferred, opposed=before.opposed)
+        questions.append(question)
+    known = {(same_text_key(q.text), q.answer_id) for q in questions}
     users = [
         question
-        for question in open_collection(workspace.generations_folder / name).questions
-        if question.origin == "feedback"
-        and question.answer_id in answer_ids
-        and (same_text_key(question.text), question.answer_id) not in known
+        for key, question in by_key.items()
+        if question.origin == "feedback" and question.answer_id in answer_ids and key not in known
     ]
-    return replace(collection, questions=[*collection.questions, *users])
+    return replace(collection, questions=[*questions, *users])
 
 
 def _apply_votes(

@@ -29,8 +29,9 @@ _FORM = "application/x-www-form-urlencoded"  # of which another site's page can 
 _FORMS = frozenset({paths.ENTER, paths.LEAVE})
 _DRAIN_SECONDS = 5.0  # a refused body is read on for, so that its sender sees the answer
 _DRAIN_BYTES = 100_000_000
-_STRANGERS = 16  # callers without a key whose body is read, or read on, at a time
-_MAX_FORM = 2_000  # bytes; who sends a form has no key yet
+_STRANGERS = 16  # forms, which need no key, that are read at a time; and refused bodies
+_MAX_FORM = 32_000  # bytes: a key, and the address of what was asked, encoded twice
+_FORM_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Guard:
         self._app, self._settings, self._sessions = app, settings, sessions
         self._metrics, self._routes, self._generation = metrics, routes, generation
         self._requests = _Room(settings.max_requests)  # whose caller may make them
-        self._strangers = _Room(_STRANGERS)
+        self._forms, self._refused = _Room(_STRANGERS), _Room(_STRANGERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -119,7 +120,7 @@ class Guard:
             await self._pass_on(request, receive, send)
             return
         # Whoever has no key must not use up the room of those who have one.
-        room = self._strangers if is_open else self._requests
+        room = self._forms if is_open else self._requests
         if room.full:
             await self._refuse(refusal(busy(1), request), scope, receive, send)
             return
@@ -181,7 +182,7 @@ class Guard:
             raise ServiceError(415, "not_json", f"Expected Content-Type: {expected}")
         body = bytearray()
         try:
-            async with asyncio.timeout(self._settings.body_seconds):
+            async with asyncio.timeout(_FORM_SECONDS if is_form else self._settings.body_seconds):
                 more = True
                 while more:
                     message = await receive()
@@ -209,8 +210,8 @@ class Guard:
         )
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
         waits = b"expect" in dict(scope["headers"])  # for a leave that it does not get
-        if not waits and not self._strangers.full:
-            with self._strangers, contextlib.suppress(TimeoutError):
+        if not waits and not self._refused.full:
+            with self._refused, contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
                     await _drain(receive)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

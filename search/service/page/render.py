@@ -62,7 +62,10 @@ def refusal(error: ServiceError, request: Request) -> Response:
     """Return an error as its caller reads it: a page for people, who are asked for a key."""
     accepts = request.headers.get("accept", "")
     path = request.scope["path"]
-    if request.method != "GET" or not (paths.is_page(path) or "text/html" in accepts):
+    by_people = path in (paths.ENTER, paths.LEAVE) or (
+        request.method == "GET" and (paths.is_page(path) or "text/html" in accepts)
+    )
+    if not by_people:
         return error_response(error, request.state.request_id)
     if error.status in (401, 403):
         wanted = paths.shown_after_entering(f"{path}?{request.url.query}")

@@ -60,7 +60,7 @@ def find_results(
         said=f"{words['unsure']} {said}" if is_unsure else said,
         hits=hits,
         reasons=[_why(reason) for reason in explanations(index, query, signals, hits)],
-        users=preferred_by_users(index, query),
+        users={answer: known.users for answer, known in preferred_by_users(index, query).items()},
         is_unsure=is_unsure,
         examples=[],
     )

@@ -27,10 +27,19 @@ function address(path, query) {
   return `${path}?${new URLSearchParams(names)}`;
 }
 
-async function search({ remember = false } = {}) {
+// Back leads to the questions that were sent, not to every text on the way there.
+function remember(query, sent) {
+  const before = history.state;
+  const isSame = before?.query === query;
+  const state = { query, sent: sent || (isSame && before.sent) };
+  const change = before?.sent && !isSame ? "pushState" : "replaceState";
+  history[change](state, "", address("/", query));
+}
+
+async function search({ sent = false } = {}) {
   clearTimeout(timer);
   const query = field.value.trim();
-  if (remember && history.state !== query) history.pushState(query, "", address("/", query));
+  if (sent) remember(query, true);
   if (query === asked) return;
   asked = query;
   running?.abort();
@@ -70,7 +79,7 @@ function show(query, page) {
   if (hadFocus) answers.focus();
   showVotes();
   document.title = query ? `${query} · ${name}` : name;
-  history.replaceState(query, "", address("/", query));
+  remember(query, false);
   otherLanguage.search = new URLSearchParams({ lang: otherLanguage.lang, q: query });
   say(answers.querySelector("[data-said]").dataset.said);
 }
@@ -104,7 +113,7 @@ async function vote(button) {
   const group = button.closest(".votes");
   const buttons = [...group.querySelectorAll("button")];
   const beside = group.querySelector(".said");
-  for (const other of buttons) if (other !== button) delete other.dataset.id;
+  for (const other of list.querySelectorAll("[data-id]")) if (other !== button) delete other.dataset.id;
   const body = {
     id: (button.dataset.id ??= random()), // pressed again after a failure it is the same vote
     client: voter(),
@@ -152,7 +161,7 @@ field.addEventListener("input", () => {
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  search({ remember: true });
+  search({ sent: true });
 });
 answers.addEventListener("click", (event) => {
   const button = event.target.closest("[data-vote]");
@@ -163,5 +172,5 @@ addEventListener("popstate", () => {
   search();
 });
 showVotes();
-history.replaceState(asked, "");
+history.replaceState({ query: asked, sent: asked !== "" }, "");
 if (field.value.trim() !== asked) search();
