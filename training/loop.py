@@ -72,17 +72,18 @@ def run_loop(
     _check_models(workspace, config.fit, model)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
-        if current:
-            indexed = open_collection(current.folder)
-            _check_nothing_lost(indexed, collection)
+        indexed = open_collection(current.folder) if current else None
+        if indexed:
             collection = _with_users_part(collection, indexed)
-            config = replace(config, index=IndexConfig(**current.manifest["index"]))
         applied = apply_decisions(collection, read_decisions(workspace.folder))
         voted = _apply_votes(workspace, applied, config)
         split = split_collection(
             voted.collection if voted else applied.collection, seed=config.seed
         )
         _check_enough(split)
+        if current and indexed:
+            _check_nothing_lost(indexed, collection)
+            config = replace(config, index=IndexConfig(**current.manifest["index"]))
         published = current if model is None else None
         if published:
             model = ModelConfig(**published.manifest["model"])
