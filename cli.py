@@ -463,7 +463,7 @@ def query(
     from indexes import UsageError
     from search import Searcher
     from search.encoders import open_encoder
-    from search.explain import explain
+    from search.explain import explain_hits
 
     if model and not Path(model).is_dir():
         raise UsageError(f"--model {model}: no such folder.")
@@ -471,7 +471,7 @@ def query(
     searcher = Searcher.open(workspace, encoder=encoder)
     where = _where(wanted)
     hits = searcher.search(text, k, where=where, min_confidence=min_confidence)
-    reasons = [explain(searcher, text, hit, where=where) for hit in hits] if explained else []
+    reasons = explain_hits(searcher, text, hits, where=where) if explained else []
     if as_json:
         shown: list[dict[str, Any]] = [
             {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}}
@@ -528,14 +528,7 @@ def evaluate(
     if out:
         for method in METHODS:
             write_trec(evaluation, method, out / method)
-    sure = [
-        (confidence, right)
-        for confidence, right, new in zip(
-            evaluation.confidence, evaluation.first_is_right(), unseen, strict=False
-        )
-        if new
-    ]
-    thresholds = at_thresholds(*zip(*sure, strict=True)) if sure else []
+    thresholds = at_thresholds(evaluation.confidence, evaluation.first_is_right(), unseen)
     report = {
         "generation": searcher.generation,
         "rows": asdict(counts) if counts else None,

@@ -208,7 +208,7 @@ def _finish(run: Run) -> LoopResult:
     result = run.go()
     try:
         write_report(run.folder)
-    except Exception as error:
+    except Exception as error:  # what was trained is published all the same
         logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
     return result
 

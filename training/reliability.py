@@ -40,17 +40,29 @@ class ConfidenceQuality:
 
 
 def at_thresholds(
-    confidence: Sequence[float], right: Sequence[bool]
+    confidence: Sequence[float], right: Sequence[bool], only: Sequence[bool] | None = None
 ) -> list[Mapping[str, float | None]]:
     """Return {threshold, coverage, precision} for each `--min-confidence` from 0.1 to 0.9.
 
     Coverage is the share of the queries that get an answer, precision the share of those whose
-    first answer is right; None where none gets one.
+    first answer is right; None where none gets one. Nothing where there are no queries, or no
+    confidences.
+
+    Args:
+        confidence: of each query, or of none.
+        right: whether its first answer is.
+        only: marks the queries that are looked at; all if left out.
 
     >>> at_thresholds([0.95, 0.3], [True, False])[4]
     {'threshold': 0.5, 'coverage': 0.5, 'precision': 1.0}
     """
-    values, marks = np.asarray(confidence, np.float64), np.asarray(right, np.float64)
+    if not confidence:
+        return []
+    chosen = np.ones(len(confidence), bool) if only is None else np.asarray(only, bool)
+    values = np.asarray(confidence, np.float64)[chosen]
+    marks = np.asarray(right, np.float64)[chosen]
+    if not len(values):
+        return []
     found: list[Mapping[str, float | None]] = []
     for tenth in range(1, 10):
         sure = values >= tenth / 10

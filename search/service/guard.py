@@ -61,8 +61,9 @@ class _Room:
 class Guard:
     """ASGI middleware around all routes.
 
-    It comes before the body is parsed: who has no key cannot make the service read one, and no
-    body is longer than allowed, whether it says its length or not.
+    It comes before the body is parsed: who has no key cannot make the service read one, but for
+    the small form that a key is entered with, and no body is longer than allowed, whether it says
+    its length or not.
     """
 
     def __init__(
@@ -92,7 +93,9 @@ class Guard:
 
         try:
             await self._answer(scope, receive, sending)
-        except Exception:
+        except (
+            Exception
+        ):  # whatever a route raises, the caller gets an answer, and the log the trace
             logger.exception("request %s failed", scope["state"]["request_id"])
             if not status:
                 answer = refusal(internal_error(), Request(scope))

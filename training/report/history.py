@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from indexes.errors import DamagedError
@@ -13,20 +12,14 @@ from search.fusion import METHODS
 from training.bootstrap import Interval
 from training.ledger import RUN_NAME, read_events, run_names
 from training.report.charts import Point, Series, gain_chart, legend, round_chart
+from training.report.templates import open_templates
 from training.report.text import shown_text, signed
 from training.report.words import WORDS
 
 SHOWN = 30  # runs, and generations
 _CHARTED = "MRR@10"
 
-_templates = Environment(
-    loader=PackageLoader("training.report", ""),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters.update(text=shown_text, signed=signed)
+_templates = open_templates(text=shown_text, signed=signed)
 
 
 @dataclass(frozen=True, slots=True)

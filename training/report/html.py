@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from search.fusion import METHODS
@@ -22,6 +21,7 @@ from training.report.charts import (
 from training.report.comparison import FEW
 from training.report.data import RunReport
 from training.report.mined import SHOWN, SHOWN_OF_ONE
+from training.report.templates import open_templates
 from training.report.text import (
     between,
     feedback_summary,
@@ -45,14 +45,7 @@ _YIELDS = {"asked": "asked for", "kept": "found", "over_bound": "over the bound"
 
 def render_html(report: RunReport) -> str:
     """Return the page: no script, no network, light and dark by the reader's setting."""
-    environment = Environment(
-        loader=PackageLoader("training.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    templates = open_templates(
         text=shown_text,
         figure=figure,
         ends=ends,
@@ -61,7 +54,7 @@ def render_html(report: RunReport) -> str:
         ordinal=ordinal,
         flat=flat,
     )
-    page = environment.get_template("page.html.jinja")
+    page = templates.get_template("page.html.jinja")
     return page.render(
         report=report,
         verdict=verdict(report),

@@ -15,13 +15,13 @@ class Sessions:
     """The sessions of one process; they end with it."""
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = {str(number): key for number, key in enumerate(keys.keys)}
-        self._tags = {key: tag for tag, key in self._keys.items()}  # a name may not be ASCII
+        self._keys = keys.keys
         self._secret = secrets.token_bytes(32)
 
     def begin(self, key: Key) -> str:
         """Return the value of a cookie that stands for this key."""
-        said = f"{self._tags[key]}.{int(time.time()) + _SECONDS}"
+        number = self._keys.index(key)  # its name may not be ASCII
+        said = f"{number}.{int(time.time()) + _SECONDS}"
         return f"{said}.{self._signature(said)}"
 
     def find(self, cookie: str) -> Key | None:
@@ -32,8 +32,8 @@ class Sessions:
             signature.encode("utf-8", "surrogatepass"), self._signature(said).encode()
         ):
             return None
-        tag, _, until = said.partition(".")
-        return self._keys.get(tag) if int(until) > time.time() else None
+        number, _, until = said.partition(".")
+        return self._keys[int(number)] if int(until) > time.time() else None
 
     def _signature(self, said: str) -> str:
         text = said.encode("utf-8", "surrogatepass")
