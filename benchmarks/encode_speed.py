@@ -1,79 +1,87 @@
-"""How fast the starter encodes and loads, beside sentence-transformers on the same texts, one core.
+"""The encoder beside sentence-transformers (torch, float32) with the same model, one thread each.
 
-Each figure is from a fresh process with one thread, the two in turn five times; medians and ratios.
+Each figure is from a fresh process, the two in turn three times; the best of each, and ratios.
+Short texts are the questions of the bundled sample.
 
     python benchmarks/encode_speed.py
 """
 
 import os
-import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from indexes.collection import build_collection
+from indexes.tables import SAMPLE_PATH, read_table
+from search.models import STARTER_FOLDER, ModelConfig, enter_model
+
 ROOT = Path(__file__).parent.parent
-RUNS = 5
+RUNS = 3
 
 COMMON = """
 import sys, time
 from pathlib import Path
 from indexes.collection import build_collection
 from indexes.tables import SAMPLE_PATH, read_table
-from search.models import STARTER_FOLDER
-texts = [q.text for q in build_collection(read_table(SAMPLE_PATH))[0].questions] * 5
+texts = [q.text for q in build_collection(read_table(SAMPLE_PATH))[0].questions][:1000]
+started = time.perf_counter()
 """
 OURS = """
-import search.encoders
-started = time.perf_counter()
-encoder = search.encoders.open_encoder(STARTER_FOLDER)
-loaded = time.perf_counter()
-encoder.encode_queries(texts[:100])
-began = time.perf_counter()
-encoder.encode_queries(texts)
-assert "torch" not in sys.modules
+from search.encoders import open_encoder
+encode = open_encoder(Path(sys.argv[1])).encode_queries
 """
 THEIRS = """
 import torch
-from sentence_transformers import SentenceTransformer
 torch.set_num_threads(1)
-started = time.perf_counter()
-model = SentenceTransformer(str(STARTER_FOLDER))
-loaded = time.perf_counter()
-model.encode(texts[:100])
-began = time.perf_counter()
-model.encode(texts, batch_size=1024, normalize_embeddings=True)
+from sentence_transformers import SentenceTransformer
+model = SentenceTransformer(sys.argv[1], device="cpu")
+encode = lambda texts: model.encode_query(texts, show_progress_bar=False)
 """
-PRINT = "print(loaded - started, len(texts) / (time.perf_counter() - began), len(texts))"
+PRINT = """
+loaded = time.perf_counter()
+encode(texts[:100])
+began = time.perf_counter()
+encode(texts)
+speed = len(texts) / (time.perf_counter() - began)
+singles = []
+for text in texts[:50]:
+    began = time.perf_counter()
+    encode([text])
+    singles.append(time.perf_counter() - began)
+print(loaded - started, speed, 1000 * sorted(singles)[len(singles) // 2])
+"""
 
 
-def measure(code: str) -> tuple[float, float, int]:
-    """Return seconds to load, texts a second, and the number of texts."""
+def measure(code: str, folder: Path) -> list[float]:
+    """Return seconds to import and load, texts a second, and milliseconds of a query."""
     one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")}
-    command = [sys.executable, "-c", COMMON + code + PRINT]
     done = subprocess.run(
-        command,
+        [sys.executable, "-W", "ignore", "-c", COMMON + code + PRINT, str(folder)],
         cwd=ROOT,
         env={**os.environ, **one, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
         check=True,
         capture_output=True,
         text=True,
     )
-    load, speed, count = done.stdout.split()
-    return float(load), float(speed), int(count)
+    return [float(figure) for figure in done.stdout.split()]
 
 
 def main() -> None:
     """Measure and print."""
-    ours, theirs = [], []
-    for _ in range(RUNS):
-        ours.append(measure(OURS))
-        theirs.append(measure(THEIRS))
-    print(f"{ours[0][2]} short texts, one thread, medians of {RUNS}")
-    for number, (what, unit) in enumerate((("load", "s"), ("encode", "texts a second"))):
-        mine = statistics.median(run[number] for run in ours)
-        other = statistics.median(run[number] for run in theirs)
+    with tempfile.TemporaryDirectory() as place:
+        answers = build_collection(read_table(SAMPLE_PATH))[0].answers
+        enter_model(ModelConfig(), Path(place), [answer.text for answer in answers])
+        ours, theirs = [], []
+        for _ in range(RUNS):
+            ours.append(measure(OURS, Path(place)))
+            theirs.append(measure(THEIRS, STARTER_FOLDER))
+    for number, (what, best) in enumerate(
+        (("import and load, s", min), ("short texts a second", max), ("one query, ms", min))
+    ):
+        mine, other = (best(run[number] for run in runs) for runs in (ours, theirs))
         print(
-            f"{what:7} numpy {mine:,.2f} {unit}, sentence-transformers {other:,.2f} {unit}, "
+            f"{what:20} onnxruntime {mine:7.2f}, sentence-transformers {other:7.2f}, "
             f"ratio {mine / other:.2f}"
         )
 

@@ -29,9 +29,9 @@ from indexes.store import Workspace
 from indexes.text import same_text_key
 from search import Searcher, index_collection
 from search.feedback import Feedback, FeedbackStore, Verdict
+from search.known_questions import Query, queries_of
 from training.bootstrap import paired_bootstrap
 from training.config import LoopConfig
-from training.evaluation import Query, queries_of
 from training.feedback import VOTES_PER_CLIENT
 from training.loop import run_loop
 from training.outcomes import open_outcomes

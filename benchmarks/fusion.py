@@ -1,14 +1,14 @@
-"""Is the learned fusion worth it? Test MRR@10 of every signal, of rank fusion and of the hybrid.
+"""Is the learned fusion worth it? Test MRR@10 of every part, of rank fusion and of the hybrid.
 
 For each set: split as `dotbogi train` does, index all answers with the train-side questions, fit
 weights and confidence on the development queries, and search the test queries once.
 
-    OMP_NUM_THREADS=1 python benchmarks/fusion.py DATA [--set chatbot] [--epochs 10] [--seed 42]
+    OMP_NUM_THREADS=1 python benchmarks/fusion.py DATA [--set chatbot] [--base] [--seed 42]
 
-With epochs, the starter is fine-tuned first (in-batch and one random negative, defaults of
-`dotbogi train`). Rank fusion is that of all five signals with k 60 (Cormack et al. 2009), and of
-joined BM25 (twice), the better BM25 view and the better dense view with k 10, the best of those
-tried. Differences are the hybrid's, with 95% paired bootstrap intervals. Writes
+An adapter is learned on the starter's vectors first (in-batch negatives alone, defaults of
+`dotbogi train`); with --base it is not. Rank fusion is that of all six signals with k 60 (Cormack
+et al. 2009), and of joined BM25 (twice), the better BM25 view and the better dense view with k 10,
+the best of those tried. Differences are the hybrid's, with 95% paired bootstrap intervals. Writes
 benchmarks/results/fusion-SET.json.
 """
 
@@ -16,32 +16,35 @@ import argparse
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from public_data import SETS, collection_of
 
+from indexes.cache import Cache
 from indexes.collection import Collection
 from indexes.hits import Ranking
-from indexes.views import BM25, DENSE, SIGNALS
-from search.encoders import Encoder, open_encoder
-from search.fusion import FusionWeights, best_of, fuse
-from search.index import build_index
-from search.maxsim import MAXSIM
-from search.models import ModelConfig, save_model
+from indexes.views import SIGNALS, owners_of_questions
+from search.encoded import EncodedCollection, IndexConfig
+from search.encoders import CachedEncoder, open_encoder
+from search.fusion import PARTS, FusionWeights, best_of, fuse
+from search.geometry import Geometry
+from search.index import index_encoded
+from search.known_questions import queries_of
+from search.models import ModelConfig, enter_model
+from search.publish import all_texts
 from search.searcher import Searcher
+from training.adapter import AdapterConfig, learn_adapter
 from training.bootstrap import paired_bootstrap
-from training.evaluation import dense_mrr, evaluate_fitted, queries_of
-from training.finetune import finetune
-from training.fit import fit_config
+from training.evaluation import evaluate_fitted
 from training.metrics import reciprocal_rank_at
 from training.reliability import ConfidenceQuality
-from training.rows import training_rows
 from training.split import split_collection
 
 RESULTS = Path(__file__).parent / "results"
+CACHE = Path(__file__).parent.parent / "build" / "benchmarks"  # of vectors and tokens
 
 
 def main() -> None:
@@ -49,63 +52,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", choices=SETS, action="append", help="only this one")
-    parser.add_argument("--epochs", type=int, default=10, help="0: the starter as it comes")
+    parser.add_argument("--base", action="store_true", help="the starter as it comes")
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
     for name in arguments.set or SETS:
         collection = split_collection(collection_of(name, arguments.data), seed=arguments.seed)
-        found = measure(collection, trained(collection, arguments.epochs, arguments.seed))
-        found |= {"epochs": arguments.epochs, "seed": arguments.seed}
+        encoded = encode(collection.only(["train"]))
+        geometry = encoded.geometry() if arguments.base else learned(encoded, arguments.seed)
+        found = measure(collection, encoded, geometry)
+        found |= {"adapter": not arguments.base, "seed": arguments.seed}
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"fusion-{name}.json").write_text(json.dumps(found, indent=1) + "\n")
         show(name, found)
 
 
-def trained(collection: Collection, epochs: int, seed: int) -> Encoder:
-    """Return the starter, fine-tuned on the train side."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        save_model(ModelConfig(), [], folder / "base")
-        if not epochs:
-            return open_encoder(folder / "base")
-        finetune(
-            folder / "base",
-            training_rows(collection, []),
-            fit_config("static", {"seed": seed, "epochs": epochs}),
-            folder / "fit",
-            evaluate=dense_mrr(
-                collection.only(["train"]), queries_of(collection.only(["dev"]).questions)
-            ),
-        )
-        return open_encoder(folder / "fit" / "model")
+def encode(train: Collection) -> EncodedCollection:
+    """Return a collection as the starter reads it."""
+    cache = Cache(CACHE)
+    with tempfile.TemporaryDirectory() as folder:
+        enter_model(ModelConfig(), Path(folder), all_texts(train))
+        encoder = CachedEncoder(open_encoder(Path(folder)), cache)
+        return EncodedCollection.of(train, encoder, IndexConfig(), cache)
 
 
-def measure(collection: Collection, encoder: Encoder) -> dict[str, object]:
+def learned(encoded: EncodedCollection, seed: int) -> Geometry:
+    """Return the means and the adapter learned from all known questions."""
+    means = encoded.geometry()
+    adapter, _ = learn_adapter(
+        means.queries(encoded.question_vectors),
+        np.asarray(owners_of_questions(encoded.collection), np.int64),
+        means.answers(encoded.answer_vectors),
+        config=AdapterConfig(seed=seed),
+    )
+    return replace(means, adapter=adapter)
+
+
+def measure(
+    collection: Collection, encoded: EncodedCollection, geometry: Geometry
+) -> dict[str, object]:
     """Return the figures of one set."""
-    index = build_index(collection.only(["train"]), encoder)
+    index = index_encoded(encoded, geometry=geometry)
     dev = queries_of(collection.only(["dev"]).questions)
     test = queries_of(collection.only(["test"]).questions)
     _, fitted = evaluate_fitted(index, dev, seed=42)
-    searcher = Searcher(fitted)
-    signals = searcher.rankings([query.text for query in test])
-    systems: dict[str, list[Ranking]] = {
-        name: [of_query[name] for of_query in signals] for name in (*SIGNALS, MAXSIM)
-    }
-    systems["dense"] = [fuse(of_query, "dense") for of_query in signals]
-    systems["RRF of five"] = [rrf([(s[name], 1) for name in SIGNALS], 60) for s in signals]
-    systems["RRF of three"] = [
-        rrf(
-            [
-                (s["bm25.joined"], 2),
-                (best_of([s[name] for name in BM25[:2]]), 1),
-                (best_of([s[name] for name in DENSE]), 1),
-            ],
-            10,
-        )
-        for s in signals
-    ]
-    default = FusionWeights(floor=fitted.weights.floor)
-    systems["hybrid, default weights"] = [fuse(s, weights=default) for s in signals]
+    signals = Searcher(fitted).rankings([query.text for query in test])
+    systems = {name: [rank(s) for s in signals] for name, rank in rankers().items()}
     hybrid = [fuse(s, weights=fitted.weights) for s in signals]
 
     def ranks(rankings: Sequence[Ranking]) -> list[float]:
@@ -133,6 +124,27 @@ def measure(collection: Collection, encoder: Encoder) -> dict[str, object]:
         },
         "confidence": asdict(quality),
     }
+
+
+def rankers() -> dict[str, Callable[[Mapping[str, Ranking]], Ranking]]:
+    """Return what the hybrid is compared with, by name: each makes one ranking of the signals."""
+
+    def part(name: str) -> Callable[[Mapping[str, Ranking]], Ranking]:
+        alone = FusionWeights(**{each: float(each == name) for each in PARTS})
+        return lambda signals: fuse(signals, weights=alone)
+
+    return {
+        **{name: part(name) for name in PARTS},
+        "dense": lambda signals: fuse(signals, "dense"),
+        "RRF of six": lambda signals: rrf([(signals[name], 1) for name in SIGNALS], 60),
+        "RRF of three": _rrf_of_three,
+        "hybrid, default weights": fuse,
+    }
+
+
+def _rrf_of_three(signals: Mapping[str, Ranking]) -> Ranking:
+    bm25 = best_of([signals["bm25.answer"], signals["bm25.question"]])
+    return rrf([(signals["bm25.joined"], 2), (bm25, 1), (fuse(signals, "dense"), 1)], 10)
 
 
 def rrf(rankings: Sequence[tuple[Ranking, float]], k: int) -> Ranking:

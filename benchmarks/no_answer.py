@@ -18,19 +18,19 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from indexes.cache import Cache
 from indexes.collection import Answer, Collection, KnownQuestion, build_collection
 from indexes.store import Workspace
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import clean, same_text_key
 from search.index import build_index
+from search.known_questions import queries_of
 from search.searcher import Searcher
 from training.config import LoopConfig
-from training.evaluation import queries_of
 from training.loop import run_loop
 from training.reliability import expected_calibration_error, roc_auc
 from training.split import split_collection
@@ -87,13 +87,15 @@ def clinc(data: Path) -> tuple[Collection, dict[str, list[str]]]:
 def report(name: str, collection: Collection, strangers: dict[str, list[str]]) -> None:
     """Train, calibrate, search and print."""
     with tempfile.TemporaryDirectory() as place:
-        run_loop(Workspace(place), collection, LoopConfig(rounds=1))
+        workspace = Workspace(place)
+        run_loop(workspace, collection, LoopConfig(rounds=1))
         trained = Searcher.open(place)
         split = split_collection(collection, seed=42)
         test = queries_of(split.only(["test"]).questions)
         held_out = {same_text_key(query.text) for query in test}
         known = [q for q in split.questions if same_text_key(q.text) not in held_out]
-        searcher = without(trained, Collection(collection.answers, known))
+        cache = Cache(workspace.cache_folder)
+        searcher = without(trained, Collection(collection.answers, known), cache)
         stated = _confidences(searcher, [query.text for query in test])
         firsts = searcher.search_many([query.text for query in test], 1)
         right = np.asarray(
@@ -109,11 +111,19 @@ def report(name: str, collection: Collection, strangers: dict[str, list[str]]) -
             )
 
 
-def without(trained: Searcher, collection: Collection) -> Searcher:
+def without(trained: Searcher, collection: Collection, cache: Cache) -> Searcher:
     """Return a searcher like the published one over a collection without the test questions."""
     index = trained.index
-    built = build_index(collection, index.encoder, index.config, weights=index.weights)
-    return Searcher(replace(built, calibration=index.calibration))
+    built = build_index(
+        collection,
+        index.encoder,
+        index.config,
+        cache=cache,
+        geometry=index.geometry,
+        weights=index.weights,
+        calibration=index.calibration,
+    )
+    return Searcher(built)
 
 
 def _confidences(searcher: Searcher, texts: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]

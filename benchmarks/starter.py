@@ -1,14 +1,16 @@
-"""How good a model is before any training: the figures of docs/models.md.
+"""What search finds after `index` alone: the figures of README and docs/models.md.
 
-Needs public sets in DATA (see benchmarks/README.md); without DATA, only the bundled sample is run.
+    python benchmarks/starter.py [--data DATA] [--corpora CORPORA] [--model starter] [--set NAME]
 
-    python benchmarks/starter.py [--model starter] [--data DATA] [--misses]
+- sample: one phrasing of each answer of the bundled sample (seed 0), the rest known.
+- welfare: every question of welfare_qa.csv over all its answers, none known.
+- chatbot: a fifth of the questions of chatbot.csv (seed 0), the others known.
+- banking77: the test questions, to names of intents, with the train questions known.
+- titles: titles to bodies of four sets of technical Korean, 2,000 pairs each, none known.
 
-- welfare: every question of welfare_qa.csv, searched over all its answers (no known questions).
-- chatbot: 20% of the questions of chatbot.csv (seed 0), searched with the rest as known questions.
-- sample: one phrasing of each answer of the bundled sample (seed 0), searched with the rest.
-- KorSTS: Spearman between cosine and the human score, development set.
-- mixed: Latin words and digits beside Korean.
+Each prints every part of the hybrid by itself, and the hybrid's paired gain over BM25 (joined).
+DATA and CORPORA are described in benchmarks/README.md; without them only the sample is run. Vectors
+and tokens are kept in build/benchmark-cache.
 """
 
 import argparse
@@ -16,32 +18,29 @@ import csv
 import random
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from public_data import collection_of
 
-from indexes.collection import Collection, KnownQuestion, build_collection
+from indexes.cache import Cache
+from indexes.collection import Answer, Collection, KnownQuestion, build_collection
 from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import same_text_key
-from indexes.views import BM25_VIEWS
+from indexes.text import clean, same_text_key
+from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import Encoder, open_encoder
-from search.fusion import METHODS
-from search.index import build_index
-from search.models import ModelConfig, check_model, save_model
+from search.fusion import PARTS, FusionWeights, fuse
+from search.index import index_encoded
+from search.known_questions import Query, fit_on_known_questions, queries_of
+from search.models import ModelConfig, check_model, enter_model
 from search.searcher import Searcher
 from training.bootstrap import paired_bootstrap
-from training.evaluation import METRICS, Evaluation, evaluate, queries_of
-from training.metrics import reciprocal_rank_at
+from training.metrics import recall_at, reciprocal_rank_at
 
-MIXED = (
-    ("iPhone 14 배터리 교체", "아이폰14 배터리 바꾸기", "갤럭시 액정 수리"),
-    ("SKT 요금제 5G", "SKT 5G 요금제 알려줘", "SKT 멤버십 할인"),
-    ("LG U+ 인터넷 해지", "LGU+ 인터넷 해지하고 싶어요", "LG 냉장고 온도"),
-    ("USB-C 충전기 3A", "USB C타입 3A 충전기", "무선 이어폰 충전"),
-    ("VPN 연결 오류 809", "VPN 접속이 안 되고 809 오류", "와이파이 비밀번호"),
-    ("Windows 11 업데이트", "윈도우 11 업데이트 방법", "맥북 초기화"),
-)
+CACHE = Path("build/benchmark-cache")
+TITLES = ("ms_windows_ko", "ms_intune_ko", "ms_learn_ko", "android_strings_ko")
+PAIRS = 2000  # of each set of titles
 
 
 def main() -> None:
@@ -49,37 +48,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="starter", help="as dotbogi index takes it")
     parser.add_argument("--data", type=Path, help="folder of the public sets")
-    parser.add_argument("--known", type=int, help="of the sample's other phrasings, this many each")
-    parser.add_argument("--misses", action="store_true", help="list the sample's misses")
+    parser.add_argument("--corpora", type=Path, help="folder of the pair files")
+    parser.add_argument("--set", dest="only", action="append", help="only this one")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "model"
-        config = ModelConfig(name=arguments.model)
-        check_model(config)
-        save_model(config, [a.text for a in _collection(SAMPLE_PATH).answers], folder)
-        encoder = open_encoder(folder)
-    if arguments.data:
-        welfare = _collection(arguments.data / "welfare_qa.csv")
-        _report("welfare", *_run(encoder, welfare, welfare.questions))
-        chatbot = _collection(arguments.data / "chatbot.csv")
-        count = len(chatbot.questions) // 5
-        _report(
-            "chatbot", *_run(encoder, chatbot, random.Random(0).sample(chatbot.questions, count))
-        )
-        print(f"KorSTS dev Spearman {korsts(encoder, arguments.data / 'korsts/sts-dev.tsv'):.3f}")
-    sample = _collection(SAMPLE_PATH)
-    asked = one_of_each(sample)
-    if arguments.known is not None:
-        sample = _thinned(sample, asked, arguments.known)
-    found = _run(encoder, sample, asked)
-    _report("sample", *found)
-    if arguments.misses:
-        _print_misses(sample, *found)
-    for query, near, far in MIXED:
-        vectors = encoder.encode_queries([query, near, far])
-        print(
-            f"{query} | {near} {vectors[0] @ vectors[1]:.2f} | {far} {vectors[0] @ vectors[2]:.2f}"
-        )
+    config = ModelConfig(name=arguments.model)
+    check_model(config)
+    with tempfile.TemporaryDirectory() as folder:
+        sample = build_collection(read_table(SAMPLE_PATH))[0]
+        enter_model(config, Path(folder), [answer.text for answer in sample.answers])
+        encoder = open_encoder(Path(folder))
+        for name, collection, queries in _sets(sample, arguments.data, arguments.corpora):
+            if not arguments.only or name in arguments.only:
+                report(name, collection, queries, encoder)
+
+
+def _sets(
+    sample: Collection, data: Path | None, corpora: Path | None
+) -> Iterator[tuple[str, Collection, list[Query]]]:
+    """Yield name, collection with its known questions, and the queries."""
+    yield "sample", *_apart(sample, one_of_each(sample))
+    if data:
+        welfare = collection_of("welfare_qa", data)
+        yield "welfare", *_apart(welfare, welfare.questions)
+        chatbot = collection_of("chatbot", data)
+        fifth = random.Random(0).sample(chatbot.questions, len(chatbot.questions) // 5)
+        yield "chatbot", *_apart(chatbot, fifth)
+        banking = collection_of("banking77", data)
+        with (data / "banking77" / "test.csv").open(encoding="utf-8", newline="") as file:
+            rows = [(clean(row["text"]), row["category"]) for row in csv.DictReader(file)]
+        test = [KnownQuestion(text, intent) for text, intent in rows]
+        yield "banking77", banking, queries_of(test)
+    for name in TITLES if corpora else ():
+        assert corpora
+        yield name, *_titles(corpora / f"{name}.parquet")
 
 
 def one_of_each(collection: Collection) -> list[KnownQuestion]:
@@ -91,74 +92,63 @@ def one_of_each(collection: Collection) -> list[KnownQuestion]:
     return [rng.choice(questions) for questions in of_answer.values()]
 
 
-def _thinned(collection: Collection, asked: Sequence[KnownQuestion], known: int) -> Collection:
-    """Keep, beside those asked, at most `known` questions of every answer, by seed 0."""
-    rng = random.Random(0)
-    others: dict[str, list[KnownQuestion]] = defaultdict(list)
-    for question in collection.questions:
-        if question not in asked:
-            others[question.answer_id].append(question)
-    kept = [q for of_one in others.values() for q in rng.sample(of_one, min(known, len(of_one)))]
-    return Collection(collection.answers, [*asked, *kept])
-
-
-def korsts(encoder: Encoder, path: Path) -> float:
-    """Return the Spearman correlation of cosine with the score of a KorSTS file."""
-    from scipy.stats import spearmanr
-
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    first = encoder.encode_queries([line["sentence1"] for line in lines])
-    second = encoder.encode_queries([line["sentence2"] for line in lines])
-    scores = [float(line["score"]) for line in lines]
-    return float(spearmanr((first * second).sum(axis=1), scores).statistic)
-
-
-def _collection(path: Path) -> Collection:
-    return build_collection(read_table(path))[0]
-
-
-def _run(
-    encoder: Encoder, collection: Collection, asked: Sequence[KnownQuestion]
-) -> tuple[Searcher, Evaluation]:
+def _apart(
+    collection: Collection, asked: Sequence[KnownQuestion]
+) -> tuple[Collection, list[Query]]:
+    """Return the collection without the questions that are asked, and these as queries."""
     keys = {same_text_key(question.text) for question in asked}
     known = [q for q in collection.questions if same_text_key(q.text) not in keys]
     right = [q for q in collection.questions if same_text_key(q.text) in keys]
-    searcher = Searcher(build_index(Collection(collection.answers, known), encoder))
-    return searcher, evaluate(searcher, queries_of(right))
+    return Collection(collection.answers, known), queries_of(right)
 
 
-def _report(name: str, searcher: Searcher, evaluation: Evaluation) -> None:
-    size = searcher.index.collection
+def _titles(path: Path) -> tuple[Collection, list[Query]]:
+    """Return bodies as answers and their titles as queries; each text once."""
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(path).read(columns=["a", "b"])
+    pairs: dict[str, str] = {}
+    for title, body in zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True):
+        if title not in pairs and body not in pairs.values():
+            pairs[title] = body
+    drawn = list(pairs.items())
+    random.Random(0).shuffle(drawn)
+    drawn = drawn[:PAIRS]
+    answers = [Answer(f"a{number:05}", body) for number, (_, body) in enumerate(drawn)]
+    queries = [Query(f"q{n}", title, {f"a{n:05}": 1}) for n, (title, _) in enumerate(drawn)]
+    return Collection(answers, []), queries
+
+
+def report(name: str, collection: Collection, queries: list[Query], encoder: Encoder) -> None:
+    """Print the figures of one set."""
+    encoded = EncodedCollection.of(collection, encoder, IndexConfig(), Cache(CACHE))
+    weights = fit_on_known_questions(encoded)
+    searcher = Searcher(index_encoded(encoded, weights=weights))
     print(
-        f"{name}: {len(evaluation.queries)} queries, {len(size.answers)} answers, "
-        f"{len(size.questions)} known questions"
+        f"\n{name}: {len(queries)} queries, {len(collection.answers)} answers, "
+        f"{len(collection.questions)} known questions; weights: {weights.source}"
     )
-    for method in METHODS:
-        figures = "  ".join(f"{m} {evaluation.mean(method, m):.3f}" for m in METRICS)
-        print(f"  {method:7} {figures}")
-    analyzer, views = searcher.index.analyzer, searcher.index.views
-    texts = [query.text for query in evaluation.queries]
-    weighted, plain = analyzer.tokenize_queries(texts), analyzer.tokenize(texts)
-    baselines = [(f"bm25.{view}", view, weighted) for view in BM25_VIEWS]
-    for label, view, tokens in [*baselines, ("bm25.joined, lemmas counted once", "joined", plain)]:
-        ranks = [
-            reciprocal_rank_at(10, [c.answer_id for c in found], query.grades)
-            for found, query in zip(
-                views[view].search_bm25(tokens, 10), evaluation.queries, strict=True
-            )
-        ]
-        gain = paired_bootstrap(evaluation.scores["hybrid"]["MRR@10"], ranks, seed=0)
-        print(f"  hybrid over {label} ({np.mean(ranks):.3f}): MRR@10 {gain}")
+    signals = searcher.rankings([query.text for query in queries])
+    alone = {part: _only(part) for part in PARTS}
+    figures: dict[str, list[float]] = {}
+    for system, of_system in {**alone, "defaults": FusionWeights(), "hybrid": weights}.items():
+        ids = [[c.answer_id for c in fuse(s, weights=of_system)] for s in signals]
+        pairs = [(ranking, query.grades) for ranking, query in zip(ids, queries, strict=True)]
+        figures[system] = [reciprocal_rank_at(10, *pair) for pair in pairs]
+        hits = [np.mean([recall_at(k, *pair) for pair in pairs]) for k in (1, 5)]
+        share = "" if system in ("defaults", "hybrid") else f"weight {getattr(weights, system):.2f}"
+        print(
+            f"  {system:15} MRR@10 {np.mean(figures[system]):.4f}  hit@1 {hits[0]:.3f}  "
+            f"hit@5 {hits[1]:.3f}  {share}"
+        )
+    best = max(alone, key=lambda part: float(np.mean(figures[part])))
+    for other in dict.fromkeys(("bm25_joined", best)):
+        gain = paired_bootstrap(figures["hybrid"], figures[other], seed=0)
+        print(f"  hybrid over {other}: MRR@10 {gain}", flush=True)
 
 
-def _print_misses(collection: Collection, searcher: Searcher, evaluation: Evaluation) -> None:
-    texts = {answer.id: answer.text for answer in collection.answers}
-    for query in evaluation.queries:
-        first = evaluation.runs["hybrid"][query.id][0].answer_id
-        if first not in query.grades:
-            right = next(iter(query.grades))
-            print(f"  {query.text} -> {texts[first][:40]} (right: {texts[right][:40]})")
+def _only(part: str) -> FusionWeights:
+    return FusionWeights(**{**dict.fromkeys(PARTS, 0.0), part: 1.0})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Text → tokens for BM25: Kiwi content morphemes, character bigrams, Snowball stems."""
+"""Text → tokens for BM25: Kiwi content morphemes, Snowball stems, character n-grams."""
 
 import hashlib
 import importlib.metadata
@@ -13,64 +13,27 @@ from typing import Any, Literal, get_args
 
 AnalyzerName = Literal["kiwi", "bigram", "whitespace"]
 
-# Nouns, pronouns, numerals, verbs, adjectives, adverbs, roots, Chinese characters. Latin words
-# and digits are taken from the surface, where an analyzer without Kiwi finds them too.
-_CONTENT_TAGS = ("NNG", "NNP", "NNB", "NP", "NR", "VV", "VA", "XR", "MAG", "SH")
-_WORD = re.compile(r"[^\W_]+")
-_RUN = re.compile(r"[a-z]+|\d+|[^a-z\d]+")
+# Nouns, pronouns, numerals, verbs, adjectives, roots, adverbs, determiners, interjections, Chinese
+# characters. Latin words and digits are taken from the surface, where an analyzer without Kiwi
+# finds them too.
+_CONTENT_TAGS = ("N", "VV", "VA", "XR", "M", "IC", "SH")
+_RUN = re.compile(r"[a-z\d]+|[^\W_a-z\d]+")  # 5g로 is 5g and 로: a particle sticks to any word
+_PART = re.compile(r"[a-z]+|\d+")
 _ENGLISH_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "from",
-        "has",
-        "have",
-        "he",
-        "i",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
+    """
+    a an and are as at be but by for from has have he i in is it its me my of on or our she so
+    that the their them they this to was we were will with you your
+    """.split()  # noqa: SIM905 – as a list it is forty lines
 )
 
 
 class Analyzer:
     """Turns texts into BM25 tokens; the same one serves the building of an index and its queries.
 
-    `kiwi` (default) gives the lemmas of content morphemes plus the surface character bigrams of
-    each word; `bigram` leaves Kiwi out; `whitespace` gives words as they stand. Latin words are
-    Snowball-stemmed without stop words in the first two.
+    `kiwi` (default) gives words and n-grams. Words are the lemmas of content morphemes, Snowball
+    stems of Latin words, and numbers, each with the first letter of its tag: 배송/N, window/S.
+    N-grams are the character bigrams of a word, trigrams if it is Latin. `bigram` leaves Kiwi
+    out; `whitespace` gives words as they stand.
     """
 
     def __init__(self, name: AnalyzerName = "kiwi") -> None:
@@ -83,7 +46,7 @@ class Analyzer:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the tokens: the rules and the library versions."""
-        parts = ["1", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
+        parts = ["2", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
         packages = {
             "kiwi": ["kiwipiepy", "kiwipiepy_model", "PyStemmer"],
             "bigram": ["PyStemmer"],
@@ -93,10 +56,11 @@ class Analyzer:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def tokenize_queries(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the tokens of each query, in which a lemma counts twice.
+        """Return the tokens of each query, in which `kiwi` counts a word twice.
 
-        A word has one lemma and several bigrams, which outvote it where two words share letters
-        alone; the weight was chosen on development splits (benchmarks/LOG.md).
+        A word stands beside several n-grams of it, which outvote it where two words share letters
+        alone; the weight was chosen on development splits (benchmarks/LOG.md). Without Kiwi,
+        Korean is n-grams alone: a Latin word that counted twice would weigh too much there.
         """
         return self._tokenize(texts, times=2)
 
@@ -110,9 +74,12 @@ class Analyzer:
             return [text.split() for text in folded]
         surface = [_surface_tokens(text) for text in folded]
         if self.name == "bigram":
-            return surface
-        morphemes = map(_morpheme_tokens, map(_kiwi().tokenize, folded))
-        return [times * lemmas + rest for lemmas, rest in zip(morphemes, surface, strict=True)]
+            return [words + grams for words, grams in surface]
+        lemmas = map(_morpheme_tokens, map(_kiwi().tokenize, folded))
+        return [
+            times * (found + words) + grams
+            for found, (words, grams) in zip(lemmas, surface, strict=True)
+        ]
 
 
 # Threads whose first queries come together wait for one Kiwi; a fork waits for it too.
@@ -174,25 +141,35 @@ def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
     return tokens
 
 
-def _surface_tokens(text: str) -> list[str]:
-    """Return stems of Latin words, whole numbers, and bigrams of everything else."""
-    tokens: list[str] = []
-    for word in _WORD.findall(text):
-        runs = _RUN.findall(word)
-        if len(runs) > 1 and word.isascii():
-            tokens.append(word)  # 5g, iphone14: the whole says more than its parts
-        for run in runs:
-            if run[0].isascii() and run[0].isalpha():
-                if run not in _ENGLISH_STOP_WORDS:
-                    tokens.append(_stem()(run))
-            elif run.isdigit():
-                tokens.append(run)
-            else:
-                tokens.extend(_bigrams(run))
-    return tokens
+def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
+    """Return stems of Latin words and numbers, tagged as words; and n-grams of all but numbers.
+
+    A stop word has n-grams alone: it weighs little beside other words, and a query of nothing
+    else still finds its text.
+    """
+    words: list[str] = []
+    grams: list[str] = []
+    for run in _RUN.findall(text):
+        parts = _PART.findall(run)
+        if not parts:
+            grams += _ngrams(run, 2)
+        if len(parts) > 1:
+            words.append(run + "/S")  # 5g, iphone14: the whole says more than its parts
+        for part in parts:
+            if part.isdigit():
+                words.append(part + "/S")
+                continue
+            grams += _ngrams(part, 3)  # names and typos
+            if part not in _ENGLISH_STOP_WORDS:
+                words.append(_stem()(part) + "/S")
+    return words, grams
 
 
-def _bigrams(word: str) -> Iterable[str]:
-    if len(word) == 1:
-        return [word]
-    return (word[i : i + 2] for i in range(len(word) - 1))
+def _ngrams(word: str, n: int) -> Iterable[str]:
+    """Return each n-gram of a word once, or the whole of a shorter one.
+
+    >>> [*_ngrams("하하하하", 2)], [*_ngrams("is", 3)]
+    (['하하'], ['is'])
+    """
+    # Once: a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
+    return dict.fromkeys(word[i : i + n] for i in range(max(len(word) - n, 0) + 1))

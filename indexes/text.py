@@ -6,8 +6,6 @@ import unicodedata
 # Punctuation that people leave out or repeat; a point or comma between digits carries meaning.
 _PUNCTUATION = re.compile(r"""(?<!\d)[.,]|[.,](?!\d)|[\s!?~…·;:'"“”‘’()\[\]<>-]""")
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…。])\s+|\n+")
-
 
 def clean(text: str) -> str:
     r"""Return the text in NFC without white space at its ends.
@@ -32,15 +30,6 @@ def same_text_key(text: str) -> str:
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _PUNCTUATION.sub("", folded) or folded.strip()
-
-
-def sentences(text: str) -> list[str]:
-    r"""Return the sentences of a text; they end with a mark before white space, or with a line.
-
-    >>> sentences("반품은 7일 안에 됩니다. 운송비는 3.5천 원!\n전화 주세요")
-    ['반품은 7일 안에 됩니다.', '운송비는 3.5천 원!', '전화 주세요']
-    """
-    return [sentence for part in _SENTENCE_END.split(text) if (sentence := part.strip())]
 
 
 def is_valid_unicode(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The views of a collection: an answer by its own text, by its known questions, by both joined."""
+"""The views of a collection: an answer by its own text, by its known questions, by both at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,8 @@ from indexes.dense import DenseIndex, Vectors
 from indexes.hits import Candidate, Ranking
 from indexes.lexical import BM25Index
 from indexes.metadata import Allowed
-from indexes.text import sentences
 
-DENSE_VIEWS = ("answer", "question")
+DENSE_VIEWS = ("answer", "question", "whole")
 BM25_VIEWS = ("answer", "question", "joined")
 DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
 BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
@@ -34,16 +33,16 @@ class View:
     """Texts that each belong to an answer, with the indexes over them.
 
     An answer's score in a view is that of its best text. `owners[i]` is the position in
-    `answer_ids` (ascending) of the answer that text `i` of BM25 belongs to, `dense_owners[i]` that
-    of vector `i`. `questions` are the texts themselves in the question view and None in the others.
-    A joined text is an answer with all its known questions; there is no vector of it.
+    `answer_ids` (ascending) of the answer that text `i` belongs to. `questions` are the texts
+    themselves in the question view and None in the others. BM25 has an answer with all its known
+    questions as one text, the joined view; dense search has the mean of their vectors, the
+    whole view.
     """
 
     answer_ids: Sequence[str]
     owners: NDArray[np.int64]
-    bm25: BM25Index
+    bm25: BM25Index | None = None
     dense: DenseIndex | None = None
-    dense_owners: NDArray[np.int64] | None = None
     questions: Sequence[str] | None = None
 
     def search_dense(
@@ -58,10 +57,9 @@ class View:
                 texts they are found exactly, whatever the kind of the index.
         """
         assert self.dense is not None
-        assert self.dense_owners is not None
         found: list[Ranking] = [[] for _ in range(len(vectors))]
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
-        among = None if allowed is None else np.flatnonzero(allowed[self.dense_owners])
+        among = None if allowed is None else np.flatnonzero(allowed[self.owners])
         if among is not None and (len(among) <= _SCORED_ROWS or not self.dense.filters):
             for query, ranking in self._score_rows(vectors, pending, among, n):
                 found[query] = ranking
@@ -74,7 +72,7 @@ class View:
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
                 ranking = self._best_texts(
-                    self.dense_owners, query_rows[real], query_scores[real].astype(np.float64), n
+                    self.owners, query_rows[real], query_scores[real].astype(np.float64), n
                 )
                 found[query] = ranking
                 # More is needed while answers are missing, or texts beyond may tie with the last.
@@ -90,13 +88,12 @@ class View:
     ) -> Iterator[tuple[int, Ranking]]:
         """Give, for each of these queries, the best answers among the owners of these rows."""
         assert self.dense is not None
-        assert self.dense_owners is not None
         step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
             scores = self.dense.scores(vectors[part], rows).astype(np.float64)
             for query, of_query in zip(part.tolist(), scores, strict=True):
-                yield query, self._best_texts(self.dense_owners, rows, of_query, n)
+                yield query, self._best_texts(self.owners, rows, of_query, n)
 
     def search_bm25(
         self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
@@ -108,6 +105,7 @@ class View:
             n: answers a query.
             allowed: by position, the answers that may be found; None for all.
         """
+        assert self.bm25 is not None
         found: list[Ranking] = []
         for query in tokens:
             rows, scores = self.bm25.scores(query)
@@ -146,42 +144,19 @@ def make_views(
 
     Args:
         collection: what was indexed.
-        bm25: indexes of the answers, of the known questions, and of both joined.
-        dense: indexes of the vectors of `dense_texts`.
+        bm25: the indexes of BM25_VIEWS.
+        dense: the indexes of DENSE_VIEWS.
     """
     answer_ids = [answer.id for answer in collection.answers]
     own = np.arange(len(answer_ids))
-    owners = {view: np.asarray(o, np.int64) for view, (_, o) in dense_texts(collection).items()}
+    owners = np.asarray(owners_of_questions(collection), np.int64)
     questions = [question.text for question in collection.questions]
     return {
-        "answer": View(answer_ids, own, bm25["answer"], dense["answer"], owners["answer"]),
-        "question": View(
-            answer_ids,
-            owners["question"],
-            bm25["question"],
-            dense["question"],
-            owners["question"],
-            questions,
-        ),
+        "answer": View(answer_ids, own, bm25["answer"], dense["answer"]),
+        "question": View(answer_ids, owners, bm25["question"], dense["question"], questions),
         "joined": View(answer_ids, own, bm25["joined"]),
+        "whole": View(answer_ids, own, dense=dense["whole"]),
     }
-
-
-def dense_texts(collection: Collection) -> dict[str, tuple[list[str], list[int]]]:
-    """Return the texts that get a vector in each dense view, and the positions of their answers.
-
-    An answer of several sentences is found by the whole and by each of them: in the vector of a
-    long text the one sentence that answers drowns (benchmarks/LOG.md).
-    """
-    texts: list[str] = []
-    owners: list[int] = []
-    for position, answer in enumerate(collection.answers):
-        parts = sentences(answer.text)
-        rows = [answer.text, *parts] if len(parts) > 1 else [answer.text]
-        texts += rows
-        owners += [position] * len(rows)
-    questions = [question.text for question in collection.questions]
-    return {"answer": (texts, owners), "question": (questions, owners_of_questions(collection))}
 
 
 def owners_of_questions(collection: Collection) -> list[int]:

@@ -9,7 +9,7 @@ from indexes.errors import (
     UsageError,
 )
 from indexes.hits import Evidence, Hit
-from search.index import IndexConfig
+from search.encoded import IndexConfig
 from search.models import ModelConfig
 from search.publish import index_collection
 from search.searcher import Reply, Searcher

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from indexes.hits import Ranking
 from indexes.store import write_json
-from indexes.views import BM25, DENSE
-from search.maxsim import MAXSIM
+from indexes.views import BM25
 
 # What tells a right first answer from a wrong one, in the order of a calibration's coefficients.
 FEATURES = (
@@ -20,7 +19,7 @@ FEATURES = (
     "margin",  # to the second; 0 for an answer that comes first whatever its score
     "cosine",  # of the first answer's nearest text
     "answer_cosine",  # of the answer itself
-    "maxsim",
+    "whole",  # cosine with the answer as a whole
     "agreement",  # share of the signals that have it first
     "joined",  # BM25 over the joined view, by letter of the query: how much of it was found
     "best",  # the better of BM25's other views, likewise
@@ -69,9 +68,9 @@ def features_of(query: str, signals: Mapping[str, Ranking], fused: Ranking) -> N
         [
             fused[0].score,
             max(fused[0].score - (fused[1].score if len(fused) > 1 else 0.0), 0.0),
-            max(scores[name] for name in DENSE),
+            max(scores["dense.answer"], scores["dense.question"]),
             scores["dense.answer"],
-            scores.get(MAXSIM, 0.0),
+            scores["dense.whole"],
             sum(ranking[0].answer_id == first for ranking in voters) / max(len(voters), 1),
             scores["bm25.joined"] / letters,
             max(scores[name] for name in BM25 if name != "bm25.joined") / letters,

@@ -45,7 +45,7 @@ def explanations(
     index: SearchIndex, query: str, signals: Mapping[str, Ranking], hits: Sequence[Hit]
 ) -> list[Explanation]:
     """Explain the hits of one query by the rankings that they are from."""
-    answer_ids, scores = parts_of(signals, index.weights.floor)
+    answer_ids, scores = parts_of(signals)
     shares = dict(zip(answer_ids, scores * index.weights.vector(), strict=True))
     texts = [text for hit in hits for text in (hit.text, hit.question or "")]
     asked, *found = index.analyzer.tokenize([query, *texts])

@@ -2,43 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from indexes.analyzer import Analyzer, AnalyzerName
+from indexes.analyzer import Analyzer
 from indexes.cache import Cache
 from indexes.collection import Answer, Collection, open_collection, save_collection
-from indexes.dense import DenseIndex, DenseKind, Vectors
+from indexes.dense import DenseIndex
 from indexes.errors import ModelMismatchError
-from indexes.lexical import BM25Engine, BM25Index, Tokens
+from indexes.lexical import BM25Index
 from indexes.metadata import MetadataIndex
 from indexes.store import Generation, write_json
 from indexes.text import same_text_key
-from indexes.views import (
-    BM25_VIEWS,
-    DENSE_VIEWS,
-    View,
-    dense_texts,
-    make_views,
-    owners_of_questions,
-)
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
 from search.confidence import Calibration
-from search.encoders import Encoder, StaticEncoder, open_encoder
-from search.fusion import UNTRAINED, FusionWeights
-from search.maxsim import MaxSim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexConfig:
-    """How a collection is indexed. Saved in the manifest."""
-
-    analyzer: AnalyzerName = "kiwi"
-    bm25: BM25Engine = "bm25s"
-    dense: DenseKind = "exact"
+from search.encoded import EncodedCollection, IndexConfig
+from search.encoders import Encoder, open_encoder, unit_rows
+from search.fusion import FusionWeights
+from search.geometry import AdaptedEncoder, Geometry
 
 
 class Preference(NamedTuple):
@@ -55,16 +40,21 @@ class SearchIndex:
     collection: Collection
     config: IndexConfig
     encoder: Encoder
+    geometry: Geometry
     analyzer: Analyzer
     views: Mapping[str, View]
     weights: FusionWeights
     metadata: MetadataIndex
     trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    maxsim: MaxSim | None = None  # static models only
     calibration: Calibration | None = None  # None until `train` has fitted one
     # What users have preferred, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
+
+    @property
+    def vectors(self) -> AdaptedEncoder:
+        """Return what makes the vectors that dense search compares."""
+        return AdaptedEncoder(self.encoder, self.geometry)
 
 
 def build_index(
@@ -73,6 +63,7 @@ def build_index(
     config: IndexConfig | None = None,
     *,
     cache: Cache | None = None,
+    geometry: Geometry | None = None,
     trained_on: frozenset[str] = frozenset(),
     weights: FusionWeights | None = None,
     calibration: Calibration | None = None,
@@ -84,57 +75,61 @@ def build_index(
         encoder: gives the vectors; answers with the answer prompt, questions with the query's.
         config: analyzer and engines.
         cache: where vectors and tokens of known texts are found and those of new ones kept.
-        trained_on: digests of the questions that the encoder was trained on.
-        weights: of the hybrid; left out, those that suit most collections. Their floor is
-            measured here.
+        geometry: of these vectors; left out, their means.
+        trained_on: digests of the questions that the model was trained on.
+        weights: of the hybrid; left out, the defaults.
         calibration: of the confidence, fitted with these weights.
     """
-    config = config or IndexConfig()
-    analyzer = Analyzer(config.analyzer)
+    encoded = EncodedCollection.of(collection, encoder, config or IndexConfig(), cache)
+    return index_encoded(
+        encoded,
+        geometry=geometry,
+        trained_on=trained_on,
+        weights=weights,
+        calibration=calibration,
+    )
 
-    def tokens(texts: Sequence[str]) -> Tokens:
-        if cache is None:
-            return analyzer.tokenize(texts)
-        return cache.tokens(analyzer.fingerprint, texts, analyzer.tokenize)
 
-    def vectors(view: str, texts: Sequence[str]) -> Vectors:
-        encode = encoder.encode_queries if view == "question" else encoder.encode_answers
-        if cache is None:
-            return encode(texts)
-        return cache.vectors(f"{encoder.fingerprint}.{view}", texts, encode)
+def index_encoded(
+    encoded: EncodedCollection,
+    *,
+    geometry: Geometry | None = None,
+    trained_on: frozenset[str] = frozenset(),
+    weights: FusionWeights | None = None,
+    calibration: Calibration | None = None,
+) -> SearchIndex:
+    """Index a collection whose texts are analysed and encoded; see `build_index`."""
+    collection = encoded.collection
+    geometry = geometry or encoded.geometry()
+    return SearchIndex(
+        collection=collection,
+        config=encoded.config,
+        encoder=encoded.encoder,
+        geometry=geometry,
+        analyzer=Analyzer(encoded.config.analyzer),
+        views=make_views(collection, encoded.bm25(), _build_dense(encoded, geometry)),
+        weights=weights or FusionWeights(),
+        metadata=MetadataIndex(collection.answers),
+        trained_on=trained_on,
+        answers={answer.id: answer for answer in collection.answers},
+        calibration=calibration,
+        preferred=_preferred(collection),
+    )
 
-    texts = {
-        "answer": [answer.text for answer in collection.answers],
-        "question": [question.text for question in collection.questions],
+
+def _build_dense(encoded: EncodedCollection, geometry: Geometry) -> dict[str, DenseIndex]:
+    kind = encoded.config.dense
+    answers = geometry.answers(encoded.answer_vectors)
+    questions = geometry.queries(encoded.question_vectors)
+    found = {
+        "answer": DenseIndex.build(answers, kind),
+        "question": DenseIndex.build(questions, kind),
     }
-    rows = {view: tokens(texts[view]) for view in texts}
-    rows["joined"] = [list(row) for row in rows["answer"]]
-    for owner, row in zip(owners_of_questions(collection), rows["question"], strict=True):
-        rows["joined"][owner] += row
-    bm25 = {view: BM25Index.build(rows[view], config.bm25) for view in BM25_VIEWS}
-    rows_of = {
-        view: vectors(view, encoded) for view, (encoded, _) in dense_texts(collection).items()
-    }
-    dense = {view: DenseIndex.build(found, config.dense) for view, found in rows_of.items()}
-    weights = weights or (FusionWeights() if encoder.trained else UNTRAINED)
-    owners = np.asarray(dense_texts(collection)["answer"][1], np.int64)
-    first = np.unique(owners, return_index=True)[1]  # whole answers come before their sentences
-    weights = replace(weights, floor=_cosine_of_strangers(rows_of["answer"][first]))
-    views = make_views(collection, bm25, dense)
-    return _assemble(collection, config, encoder, views, weights, calibration, trained_on)
-
-
-def _cosine_of_strangers(vectors: Vectors) -> float:
-    """Return the mean cosine of two different answers: near 0 for some models, .8 for others.
-
-    Σ cos over all ordered pairs is |Σ v|², of which n are a vector with itself.
-    """
-    count = len(vectors)
-    if count < 2:
-        return 0.0
-    total = vectors.astype(np.float64).sum(axis=0)
-    mean = (float(total @ total) - count) / (count * (count - 1))
-    return round(min(max(mean, 0.0), 0.95), 6)
+    if not len(questions):
+        return {**found, "whole": found["answer"]}
+    sums = answers.copy()
+    np.add.at(sums, np.asarray(owners_of_questions(encoded.collection), np.int64), questions)
+    return {**found, "whole": DenseIndex.build(unit_rows(sums), kind)}
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
@@ -143,10 +138,12 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
     write_json(folder / "fusion.json", asdict(index.weights))
     if index.calibration is not None:
         index.calibration.save(folder)
+    index.geometry.save(folder)
     write_json(folder / "trained.json", sorted(index.trained_on))
     for name, view in index.views.items():
-        view.bm25.save(folder / f"bm25.{name}")
-        if view.dense is not None:
+        if view.bm25 is not None:
+            view.bm25.save(folder / f"bm25.{name}")
+        if view.dense is not None and name in _saved_dense_views(index.collection):
             view.dense.save(folder / f"dense.{name}.faiss")
     return {
         "counts": {
@@ -158,7 +155,13 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
         "metric": "inner product of unit vectors",
         "analyzer_fingerprint": index.analyzer.fingerprint,
         "model_fingerprint": index.encoder.fingerprint,
+        "vectors_fingerprint": index.geometry.fingerprint(index.encoder.fingerprint),
     }
+
+
+def _saved_dense_views(collection: Collection) -> tuple[str, ...]:
+    """Return the views with vectors of their own: an answer without questions is all there is."""
+    return DENSE_VIEWS if collection.questions else DENSE_VIEWS[:2]
 
 
 def open_index(generation: Generation, encoder: Encoder | None = None) -> SearchIndex:
@@ -175,7 +178,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     manifest, folder = generation.manifest, generation.folder
     config = IndexConfig(**manifest["index"])
     if encoder is None:  # the generation's own, checked file by file already
-        encoder = open_encoder(folder / "model")
+        encoder = open_encoder(folder)
     elif encoder.fingerprint != manifest["model_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its {manifest['dim']}-dimensional vectors are from model "
@@ -197,13 +200,23 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         for view in BM25_VIEWS
     }
     dense = {
-        view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense) for view in DENSE_VIEWS
+        view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense)
+        for view in _saved_dense_views(collection)
     }
-    weights = read_weights(folder)
-    views = make_views(collection, bm25, dense)
-    calibration = Calibration.open(folder)
-    trained_on = read_trained_on(folder)
-    return _assemble(collection, config, encoder, views, weights, calibration, trained_on)
+    return SearchIndex(
+        collection=collection,
+        config=config,
+        encoder=encoder,
+        geometry=Geometry.open(folder),
+        analyzer=analyzer,
+        views=make_views(collection, bm25, {"whole": dense["answer"], **dense}),
+        weights=read_weights(folder),
+        metadata=MetadataIndex(collection.answers),
+        trained_on=read_trained_on(folder),
+        answers={answer.id: answer for answer in collection.answers},
+        calibration=Calibration.open(folder),
+        preferred=_preferred(collection),
+    )
 
 
 def question_digest(question: str) -> str:
@@ -229,30 +242,3 @@ def _preferred(collection: Collection) -> dict[str, dict[str, Preference]]:
             # The same for every typing.
             answers[question.answer_id] = Preference(question.preferred, question.opposed)
     return found
-
-
-def _assemble(
-    collection: Collection,
-    config: IndexConfig,
-    encoder: Encoder,
-    views: Mapping[str, View],
-    weights: FusionWeights,
-    calibration: Calibration | None,
-    trained_on: frozenset[str],
-) -> SearchIndex:
-    return SearchIndex(
-        collection=collection,
-        config=config,
-        encoder=encoder,
-        analyzer=Analyzer(config.analyzer),
-        views=views,
-        weights=weights,
-        metadata=MetadataIndex(collection.answers),
-        calibration=calibration,
-        trained_on=trained_on,
-        answers={answer.id: answer for answer in collection.answers},
-        preferred=_preferred(collection),
-        maxsim=MaxSim(encoder, {answer.id: answer.text for answer in collection.answers})
-        if isinstance(encoder, StaticEncoder)
-        else None,
-    )

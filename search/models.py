@@ -1,4 +1,7 @@
-"""Any model a user names → a plain, safe sentence-transformers folder of the generation's own."""
+"""Any model a user names → a plain, safe sentence-transformers folder of the workspace's own.
+
+A place (a generation, or a run's round) has it as `model`, beside the `encoder` made of it.
+"""
 
 import os
 import shutil
@@ -9,11 +12,11 @@ from typing import Any
 
 from indexes.errors import DamagedError, DotbogiError, UsageError
 from indexes.store import write_json
-from search.encoders import is_static, load_sentence_transformer, prompts_of, read_modules
-from search.scratch import save_scratch_model
+from search.encoders import export_encoder
+from search.encoders.model_folder import first_position, prompts_of, read_modules
+from search.encoders.torch_encoder import load_sentence_transformer
 
 STARTER = "starter"
-SCRATCH = "scratch"
 DEFAULT_MODEL = STARTER
 STARTER_FOLDER = Path(__file__).parent / "starter"
 
@@ -33,7 +36,7 @@ _NO_CODE: Any = {
 class ModelConfig:
     """Which model, and how it reads texts. Saved in the manifest."""
 
-    name: str = DEFAULT_MODEL  # starter, scratch, a folder, or a hub id
+    name: str = DEFAULT_MODEL  # starter, a folder, or a hub id
     max_seq_length: int | None = None  # tokens a text; None leaves the model's own
     query_prompt: str | None = None  # None leaves the model's own
     answer_prompt: str | None = None
@@ -49,9 +52,6 @@ def check_model(config: ModelConfig) -> None:
     """
     if config.max_seq_length is not None and config.max_seq_length < 1:
         raise UsageError(f"--max-seq-length is {config.max_seq_length}; expected 1 or more.")
-    if config.name == SCRATCH:
-        _refuse_length(config)
-        return
     folder = source_folder(config)
     if not folder.is_dir():
         if (
@@ -61,7 +61,7 @@ def check_model(config: ModelConfig) -> None:
         ):
             raise UsageError(
                 f"{config.name}: no such model folder. Expected a folder, a hub id such as "
-                f"klue/roberta-base, {STARTER} or {SCRATCH}."
+                f"klue/roberta-base, or {STARTER}."
             )
         _check_hub(config.name)
         return
@@ -76,8 +76,8 @@ def check_model(config: ModelConfig) -> None:
             f"{folder}: the model has no weights. Expected model.safetensors or pytorch_model.bin "
             "beside its config; download the model again."
         )
-    if is_sentence_transformer and is_static(read_modules(folder)):
-        _refuse_length(config)
+    if is_sentence_transformer:
+        read_modules(folder)
 
 
 def _check_hub(name: str) -> None:
@@ -100,7 +100,7 @@ def _check_hub(name: str) -> None:
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
     raise DotbogiError(
         f"{name}: cannot be had from the hub ({why}). Expected a model folder, a hub id that can "
-        f"be reached from here, {STARTER} or {SCRATCH}."
+        f"be reached from here, or {STARTER}."
     )
 
 
@@ -109,35 +109,43 @@ def source_folder(config: ModelConfig) -> Path:
     return STARTER_FOLDER if config.name == STARTER else Path(config.name).expanduser()
 
 
-def _refuse_length(config: ModelConfig) -> None:
-    if config.max_seq_length is not None:
-        raise UsageError(
-            f"--max-seq-length does not apply to {config.name}: a static-embedding model reads "
-            "texts of any length. Leave it out."
-        )
+def enter_model(config: ModelConfig, place: Path, texts: Sequence[str]) -> None:
+    """Write the named model into `place`/model, and the encoder made of it into `place`/encoder.
+
+    Args:
+        config: the model and how it reads texts.
+        place: a folder that has neither.
+        texts: of the collection, on which the encoder is checked.
+
+    Raises:
+        DotbogiError: the model cannot be loaded, from the folder or from the hub.
+    """
+    save_model(config, place / "model")
+    export_encoder(place / "model", place / "encoder", texts)
 
 
-def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
+def copy_model(source: Path, place: Path) -> None:
+    """Copy model and encoder from one place of a workspace to another."""
+    for name in ("model", "encoder"):
+        shutil.copytree(source / name, place / name)
+
+
+def save_model(config: ModelConfig, folder: Path) -> None:
     """Write the named model into `folder` as a sentence-transformers folder, safetensors only.
 
     A folder without modules.json (plain BERT or RoBERTa) gets mean pooling over its tokens.
 
     Args:
         config: the model and how it reads texts.
-        texts: the collection, from which `scratch` learns its pieces.
         folder: created.
 
     Raises:
         DotbogiError: the model cannot be loaded, from the folder or from the hub.
     """
     folder.mkdir(parents=True)
-    if config.name == SCRATCH:
-        save_scratch_model(texts, folder)
-        write_prompts(config, folder)
-        return
     source = source_folder(config)
-    if source.is_dir() and _is_ready(source):
-        copy_model(source, folder)
+    if source.is_dir() and _is_ready(source, config):
+        _copy_safe_files(source, folder)
         write_prompts(config, folder)
         return
     try:
@@ -148,22 +156,23 @@ def save_model(config: ModelConfig, texts: Sequence[str], folder: Path) -> None:
         raise DotbogiError(
             f"{config.name}: cannot be loaded as a model "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
-            f"model folder, a hub id that can be reached from here, {STARTER} or {SCRATCH}."
+            f"model folder, a hub id that can be reached from here, or {STARTER}."
         ) from error
     _set_length(model, config)
     model.save(str(folder), create_model_card=False)
     write_prompts(config, folder)
 
 
-def _is_ready(source: Path) -> bool:
-    """Return whether the folder is a static model in safetensors, which needs only copying."""
-    if not (source / "modules.json").is_file():
+def _is_ready(source: Path, config: ModelConfig) -> bool:
+    """Return whether the folder need only be copied: torch is not imported for it then."""
+    if config.max_seq_length is not None or not (source / "modules.json").is_file():
         return False
-    modules = read_modules(source)
-    return is_static(modules) and (source / modules[0]["path"] / "model.safetensors").is_file()
+    place = source / read_modules(source)[0]["path"]
+    needed = ("model.safetensors", "tokenizer.json")
+    return all((place / name).is_file() for name in needed)
 
 
-def copy_model(source: Path, folder: Path) -> None:
+def _copy_safe_files(source: Path, folder: Path) -> None:
     """Copy the files of the safe kinds of a model's folder and its modules', and no others."""
     places = {source, *(source / module["path"] for module in read_modules(source))}
     for place in sorted(places):
@@ -239,8 +248,13 @@ def _wordpiece(vocabulary: Path) -> Any:
 def _set_length(model: Any, config: ModelConfig) -> None:
     settings = getattr(getattr(model[0], "auto_model", None), "config", None)
     limit = getattr(settings, "max_position_embeddings", None)
-    if limit is not None and getattr(settings, "model_type", "") == "roberta":
-        limit -= 2  # RoBERTa's positions start behind the padding index
+    if limit is not None and settings is not None:
+        limit -= first_position(settings.to_dict())
+    if limit is None and config.max_seq_length is not None:
+        raise UsageError(
+            f"--max-seq-length does not apply to {config.name}, which reads texts of any length. "
+            "Leave it out."
+        )
     if limit is not None and (config.max_seq_length or 0) > limit:
         raise UsageError(
             f"--max-seq-length is {config.max_seq_length}; {config.name} has {limit} positions."

@@ -12,14 +12,17 @@ from indexes.collection import Collection, open_collection
 from indexes.errors import DamagedError
 from indexes.store import Generation, Workspace
 from search.confidence import Calibration
-from search.encoders import open_encoder
+from search.encoded import EncodedCollection, IndexConfig
+from search.encoders import EncoderFacts, open_encoder
 from search.fusion import FusionWeights
-from search.index import IndexConfig, build_index, read_trained_on, read_weights, save_index
-from search.models import SCRATCH, ModelConfig, check_model, copy_model, save_model
+from search.geometry import Geometry
+from search.index import index_encoded, read_trained_on, read_weights, save_index
+from search.known_questions import fit_on_known_questions
+from search.models import ModelConfig, check_model, copy_model, enter_model
 
 _LIBRARIES = (
-    "bm25s", "faiss-cpu", "faiss-gpu", "kiwipiepy", "numpy", "rank-bm25", "sentence-transformers",
-    "tokenizers", "torch", "transformers",
+    "bm25s", "faiss-cpu", "faiss-gpu", "kiwipiepy", "numpy", "onnxruntime", "rank-bm25",
+    "sentence-transformers", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 
@@ -52,24 +55,21 @@ def index_collection(
             **{**(current.manifest["index"] if current else {}), **(changes or {})}
         )
         kept = None if model else current
-        if kept and kept.manifest["training"] is None and kept.manifest["model"]["name"] == SCRATCH:
-            model, kept = ModelConfig(**kept.manifest["model"]), None  # its pieces follow the texts
         model = model or ModelConfig()
-        training, named = (
-            (kept.manifest["training"], kept.manifest["model"]) if kept else (None, asdict(model))
-        )
-        fits = kept is not None and _still_fits(kept, collection, config)
+        trained = kept is not None and kept.manifest["training"] is not None
+        # What a run has fitted stays while the table grows; without a run it is fitted here.
+        fits = kept is not None and trained and _still_fits(kept, collection, config)
 
-        def write_model(folder: Path) -> None:
+        def write_model(place: Path) -> None:
             if kept:
-                copy_model(kept.folder / "model", folder)
+                copy_model(kept.folder, place)
             else:
-                save_model(model, all_texts(collection), folder)
+                enter_model(model, place, all_texts(collection))
 
         facts = {
-            "model": named,
+            "model": kept.manifest["model"] if kept else asdict(model),
             "source": dict(source),
-            "training": training,  # the run and round that the model is from
+            "training": kept.manifest["training"] if kept else None,  # the model's run and round
             # The run, round and collection that weights and confidence are from.
             "fitted": kept.manifest["fitted"] if kept and fits else None,
             "run": None,  # the run that published it
@@ -80,6 +80,7 @@ def index_collection(
             write_model,
             config,
             facts,
+            geometry=Geometry.open(kept.folder) if kept and trained else None,
             trained_on=read_trained_on(kept.folder) if kept else frozenset(),
             weights=read_weights(kept.folder) if kept and fits else None,
             calibration=Calibration.open(kept.folder) if kept and fits else None,
@@ -115,26 +116,45 @@ def publish_index(
     config: IndexConfig,
     facts: Mapping[str, Any],
     *,
+    geometry: Geometry | None = None,
     trained_on: frozenset[str] = frozenset(),
     weights: FusionWeights | None = None,
     calibration: Calibration | None = None,
     progress: bool = False,
 ) -> Generation:
-    """Build, save and publish one generation; the caller holds the writer's lock."""
+    """Build, save and publish one generation; the caller holds the writer's lock.
+
+    Args:
+        workspace: its staging folder and cache are used.
+        collection: what is searched.
+        write_model: fills `model` and `encoder` of the folder that it gets.
+        config: analyzer and engines.
+        facts: for the manifest.
+        geometry: what training learned; left out, the collection's means.
+        trained_on: digests of the questions that the model was trained on.
+        weights: of the hybrid; left out, fitted on the known questions.
+        calibration: of the confidence, fitted with these weights.
+        progress: show a bar while many texts are encoded.
+    """
     cache = Cache(workspace.cache_folder)
     with workspace.staging() as staged:
-        write_model(staged / "model")
-        encoder = open_encoder(staged / "model", progress=progress)
-        index = build_index(
-            collection,
-            encoder,
-            config,
-            cache=cache,
+        write_model(staged)
+        encoder = open_encoder(staged, progress=progress)
+        encoded = EncodedCollection.of(collection, encoder, config, cache)
+        index = index_encoded(
+            encoded,
+            geometry=geometry,
             trained_on=trained_on,
-            weights=weights,
+            weights=weights or fit_on_known_questions(encoded, geometry, trained_on=trained_on),
             calibration=calibration,
         )
-        manifest = {**facts, **save_index(index, staged), "libraries": library_versions()}
+        manifest = {
+            **facts,
+            **save_index(index, staged),
+            "encoder": asdict(EncoderFacts.open(staged / "encoder")),
+            "weights": index.weights.source,
+            "libraries": library_versions(),
+        }
         generation = workspace.publish(staged, manifest)
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
     return generation

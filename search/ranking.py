@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from indexes.errors import UsageError
 from indexes.hits import Candidate, Evidence, Hit, Ranking
 from indexes.metadata import Allowed, Where
@@ -12,7 +10,6 @@ from indexes.text import clean, is_valid_unicode, same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
 from search.fusion import fuse
 from search.index import Preference, SearchIndex
-from search.maxsim import MAXSIM, MaxSim
 
 CANDIDATES = 100  # answers a signal puts forward
 _BATCH = 512  # queries searched together; bounds the memory
@@ -90,26 +87,13 @@ def _rankings(
     index: SearchIndex, cleaned: Sequence[str], n: int, allowed: Allowed | None
 ) -> list[dict[str, Ranking]]:
     tokens = index.analyzer.tokenize_queries(cleaned)
-    vectors = index.encoder.encode_queries(cleaned)
-    vectors[np.asarray([not query for query in cleaned])] = 0  # a prompt alone is not a query
+    vectors = index.vectors.encode_queries(cleaned)
     views = index.views
     found = {f"bm25.{name}": views[name].search_bm25(tokens, n, allowed) for name in BM25_VIEWS}
     found |= {
         f"dense.{name}": views[name].search_dense(vectors, n, allowed) for name in DENSE_VIEWS
     }
-    signals = [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
-    if index.maxsim is not None:
-        for query, of_query in zip(cleaned, signals, strict=True):
-            of_query[MAXSIM] = _maxsim(index.maxsim, query, of_query)
-    return signals
-
-
-def _maxsim(maxsim: MaxSim, query: str, signals: Mapping[str, Ranking]) -> Ranking:
-    """Order every answer that the other signals found."""
-    found = sorted({c.answer_id for ranking in signals.values() for c in ranking})
-    scores = maxsim.scores(query, found).round(9).tolist()
-    ranking = [Candidate(a, score) for a, score in zip(found, scores, strict=True)]
-    return sorted(ranking, key=lambda candidate: (-candidate.score, candidate.answer_id))
+    return [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
 
 
 def hits_of(

@@ -173,7 +173,10 @@ class Searcher:
     def encode(
         self, texts: Sequence[str], kind: Literal["query", "answer"] = "query"
     ) -> NDArray[np.float32]:
-        """Return texts × dim unit rows by the model of the open generation; zeros for no words.
+        """Return texts × dim unit rows as dense search compares them; zeros for an empty text.
+
+        That is after centring, and after what training learned: whoever ranks by their products
+        ranks as dense search does.
 
         Args:
             texts: cleaned as the collection's were.
@@ -182,10 +185,8 @@ class Searcher:
         if kind not in ("query", "answer"):
             raise UsageError(f'kind is {kind!r}; expected "query" or "answer".')
         cleaned = clean_texts(texts)
-        encoder = self._now().index.encoder
-        vectors = (encoder.encode_queries if kind == "query" else encoder.encode_answers)(cleaned)
-        vectors[np.asarray([not text for text in cleaned], bool)] = 0  # a prompt is not a text
-        return vectors
+        vectors = self._now().index.vectors
+        return (vectors.encode_queries if kind == "query" else vectors.encode_answers)(cleaned)
 
     def reload(self) -> bool:
         """Move to the published generation if it is another one; return whether it was.

@@ -12,7 +12,8 @@ from cli import main
 from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.dense import Vectors
 from search.encoders import unit_rows
-from search.scratch import save_scratch_model
+from search.models import STARTER_FOLDER
+from tests.tiny_model import write_tiny_model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -63,7 +64,6 @@ class LetterEncoder:
 
     dim = 64
     fingerprint = "letters"
-    trained = True
 
     def __init__(self) -> None:
         self.encoded: list[str] = []
@@ -98,11 +98,27 @@ def encoder() -> LetterEncoder:
     return LetterEncoder()
 
 
-@pytest.fixture
-def scratch_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "scratch-model"
-    save_scratch_model([*ANSWERS.values(), *(text for text, _ in QUESTIONS)], folder)
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence-transformers folder of a small random BERT."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_tiny_model(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tiny_starter(tiny_model: Path) -> Iterator[None]:
+    """Let the tiny model stand for the starter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.models.STARTER_FOLDER", tiny_model)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _real_starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give tests marked `starter` the bundled model after all."""
+    if request.node.get_closest_marker("starter"):
+        monkeypatch.setattr("search.models.STARTER_FOLDER", STARTER_FOLDER)
 
 
 @pytest.fixture

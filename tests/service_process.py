@@ -18,7 +18,7 @@ from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.store import Generation
 from search.confidence import FEATURES, Calibration
 from search.index import IndexConfig
-from search.models import ModelConfig, save_model
+from search.models import ModelConfig, enter_model
 from search.publish import publish_index
 from tests.conftest import ANSWERS, QUESTIONS
 
@@ -45,7 +45,7 @@ def publish(workspace: Path, *, edition: str = "", calibrated: bool = True) -> G
         return publish_index(
             place,
             Collection(answers, questions),
-            lambda folder: save_model(model, [], folder),
+            lambda place: enter_model(model, place, []),
             IndexConfig(analyzer="bigram"),
             {"model": {"name": "starter"}, "source": {}, "training": None, "fitted": None},
             calibration=CALIBRATION if calibrated else None,

@@ -1,6 +1,18 @@
+from collections import Counter
+
 import pytest
 
 from indexes.analyzer import Analyzer
+from indexes.lexical import BM25Index
+
+
+def found(name: str, query: str, texts: list[str]) -> list[int]:
+    """Return the rows of the texts that BM25 finds, best first."""
+    analyzer = Analyzer(name)  # type: ignore[arg-type]
+    index = BM25Index.build(analyzer.tokenize(texts))
+    rows, scores = index.scores(analyzer.tokenize_queries([query])[0])
+    best: list[int] = rows[(-scores).argsort(kind="stable")].tolist()
+    return best
 
 
 def test_endings_of_one_verb_share_its_lemma() -> None:
@@ -24,12 +36,41 @@ def test_particles_and_endings_are_no_tokens() -> None:
 
 
 @pytest.mark.parametrize("name", ["kiwi", "bigram"])
-def test_latin_words_are_stemmed_and_stop_words_dropped(name: str) -> None:
-    assert Analyzer(name).tokenize(["the Running dogs"])[0] == ["run", "dog"]  # type: ignore[arg-type]
+def test_latin_words_are_stemmed_and_stop_words_have_no_stem(name: str) -> None:
+    tokens = Analyzer(name).tokenize(["the Running dogs"])[0]  # type: ignore[arg-type]
+    assert [token for token in tokens if "/" in token] == ["run/S", "dog/S"]
+    assert "the" in tokens
 
 
-def test_mixed_words_keep_their_whole_and_their_parts() -> None:
-    assert Analyzer("bigram").tokenize(["5G 요금제"])[0] == ["5g", "5", "g", "요금", "금제"]
+@pytest.mark.parametrize("name", ["kiwi", "bigram"])
+@pytest.mark.parametrize(("query", "row"), [("it", 1), ("it is", 1), ("To be, or to be", 2)])
+def test_a_query_of_stop_words_alone_finds_its_text(name: str, query: str, row: int) -> None:
+    texts = ["환불 규정", "Who is it?", "To be, or not to be: that is the question"]
+    assert found(name, query, texts)[0] == row
+
+
+@pytest.mark.parametrize("name", ["kiwi", "bigram"])
+def test_a_stop_word_does_not_outweigh_the_word_beside_it(name: str) -> None:
+    assert found(name, "the router", ["the the the", "a router"])[0] == 1
+
+
+@pytest.mark.parametrize("name", ["kiwi", "bigram"])
+@pytest.mark.parametrize(("query", "row"), [("samsng", 1), ("blutooth 연결", 2), ("kubernets", 3)])
+def test_a_latin_word_with_a_typo_finds_its_answer(name: str, query: str, row: int) -> None:
+    texts = ["프린터 설치", "Samsung 기기", "Bluetooth 켜기", "Kubernetes 배포"]
+    assert found(name, query, texts)[0] == row
+
+
+@pytest.mark.parametrize("text", ["5G 요금제", "5g로 요금제"])
+def test_mixed_words_keep_their_whole_and_their_parts(text: str) -> None:
+    # A particle that sticks to 5g leaves it what it is.
+    tokens = Analyzer("bigram").tokenize([text])[0]
+    assert {"5g/S", "5/S", "g/S", "요금", "금제"} <= set(tokens)
+
+
+def test_a_run_of_one_letter_is_one_ngram() -> None:
+    # ㅋㅋ would outweigh every other word of a query otherwise.
+    assert Analyzer("bigram").tokenize(["ㅋㅋㅋㅋㅋㅋ", "zzzzz"]) == [["ㅋㅋ"], ["zzzzz/S", "zzz"]]
 
 
 def test_decomposed_hangul_gives_the_same_tokens() -> None:
@@ -53,8 +94,17 @@ def test_every_analyzer_has_its_own_fingerprint() -> None:
     assert len({Analyzer(name).fingerprint for name in names}) == 3
 
 
-def test_a_lemma_of_a_query_counts_twice() -> None:
-    text = ["밥을 먹었어 5G"]
-    once, query = Analyzer().tokenize(text)[0], Analyzer().tokenize_queries(text)[0]
-    assert sorted(query) == sorted(once + [token for token in once if "/" in token])
+@pytest.mark.parametrize("word", ["먹/V", "밥/N", "5g/S", "window/S", "2024/S"])
+def test_a_word_or_number_of_a_query_counts_twice(word: str) -> None:
+    text = ["밥을 먹었어 5G Windows 2024"]
+    assert Analyzer().tokenize(text)[0].count(word) == 1
+    assert Analyzer().tokenize_queries(text)[0].count(word) == 2
+
+
+def test_a_query_has_the_tokens_of_a_text() -> None:
+    # Those of words are there twice, unless there is no Kiwi.
+    text = ["the 밥을 먹었어 5G Windows 2024"]
+    once = Counter(Analyzer().tokenize(text)[0])
+    query = Counter(Analyzer().tokenize_queries(text)[0])
+    assert query == {token: n * (1 + ("/" in token)) for token, n in once.items()}
     assert Analyzer("bigram").tokenize_queries(text) == Analyzer("bigram").tokenize(text)

@@ -28,10 +28,10 @@ from search import IndexConfig, ModelConfig, Searcher, index_collection
 from search.confidence import FEATURES, Calibration
 from search.explain import explain
 from search.index import build_index
-from search.models import save_model
+from search.models import enter_model
 from search.publish import publish_index
-from search.scratch import save_scratch_model
 from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
+from tests.tiny_model import write_tiny_model
 
 ROOT = Path(__file__).parent.parent
 QUERIES = ["배가 고파요", "환불 언제", "wifi setting", "비밀번호를 바꾸고 싶어요", "xyz", ""]
@@ -46,9 +46,9 @@ def numbered(number: int) -> Collection:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, scratch_folder: Path) -> Workspace:
+def workspace(tmp_path: Path, tiny_model: Path) -> Workspace:
     place = Workspace(tmp_path / "w")
-    index_collection(place, numbered(1), {}, model=ModelConfig(name=str(scratch_folder)))
+    index_collection(place, numbered(1), {}, model=ModelConfig(name=str(tiny_model)))
     return place
 
 
@@ -89,7 +89,7 @@ def test_reload_loads_the_same_model_once_and_another_one_anew(
     index_collection(workspace, numbered(2), {})
     searcher.reload()
     assert searcher.index.encoder is encoder
-    save_scratch_model(list(ANSWERS.values()), tmp_path / "other", seed=1)
+    write_tiny_model(tmp_path / "other", seed=1)
     index_collection(workspace, numbered(3), {}, model=ModelConfig(name=str(tmp_path / "other")))
     searcher.reload()
     assert searcher.index.encoder is not encoder
@@ -102,7 +102,7 @@ def test_reload_keeps_to_an_encoder_that_was_given(workspace: Workspace, tmp_pat
     index_collection(workspace, numbered(2), {})
     assert searcher.reload()
     assert searcher.index.encoder is given
-    save_scratch_model(list(ANSWERS.values()), tmp_path / "other", seed=1)
+    write_tiny_model(tmp_path / "other", seed=1)
     index_collection(workspace, numbered(3), {}, model=ModelConfig(name=str(tmp_path / "other")))
     with pytest.raises(ModelMismatchError):
         searcher.reload()
@@ -151,7 +151,7 @@ def test_a_watching_searcher_moves_by_itself_until_it_is_closed(workspace: Works
 @pytest.mark.usefixtures("quick")
 def test_a_dropped_searcher_ends_its_thread(workspace: Workspace) -> None:
     searcher = Searcher.open(workspace.folder, watch=True)
-    index = weakref.ref(searcher.index.maxsim)
+    index = weakref.ref(searcher.index.metadata)
     del searcher
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "dotbogi-watch"])
     gc.collect()
@@ -281,7 +281,7 @@ def test_asearch_leaves_the_event_loop_free(collection: Collection) -> None:
 
 def test_encode_gives_the_vectors_of_the_index(workspace: Workspace) -> None:
     searcher = Searcher.open(workspace.folder)
-    encoder = searcher.index.encoder
+    encoder = searcher.index.vectors
     rows = searcher.encode([" 배고프다 ", "", "환불"])
     assert rows.shape == (3, encoder.dim)
     np.testing.assert_array_equal(rows[[0, 2]], encoder.encode_queries(["배고프다", "환불"]))
@@ -359,7 +359,7 @@ def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
     collection = replace(collection, questions=collection.questions[::4])
     calibration = Calibration(
         coefficients=dict.fromkeys(FEATURES, 0.0) | {"score": 40.0},
-        intercept=-26.0,
+        intercept=-30.0,
         threshold=0.5,
         queries=100,
     )
@@ -367,7 +367,7 @@ def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
         publish_index(
             place,
             collection,
-            lambda folder: save_model(ModelConfig(), [], folder),
+            lambda place: enter_model(ModelConfig(), place, []),
             IndexConfig(),
             {"model": None, "source": {}, "training": None, "fitted": None},
             calibration=calibration if calibrated else None,

@@ -82,7 +82,7 @@ def test_features_are_the_written_out_ones() -> None:
         "bm25.answer": [Candidate("a", 2.0)],
         "dense.question": [Candidate("a", 0.8)],
         "dense.answer": [Candidate("a", 0.5)],
-        "maxsim.answer": [Candidate("a", 0.7)],
+        "dense.whole": [Candidate("a", 0.7)],
     }
     values = dict(
         zip(
@@ -97,7 +97,7 @@ def test_features_are_the_written_out_ones() -> None:
             "margin": 0.2,
             "cosine": 0.8,
             "answer_cosine": 0.5,
-            "maxsim": 0.7,
+            "whole": 0.7,
             "agreement": 4 / 5,
             "joined": 4 / 3,
             "best": 2 / 3,

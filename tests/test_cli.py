@@ -82,7 +82,7 @@ def test_query_where_keeps_to_the_metadata_asked_for(tmp_path: Path) -> None:
         "며칠이나 걸려요,사흘 걸립니다,환불,ko\n며칠 걸립니까,나흘 걸립니다,수리,en\n",
         encoding="utf-8",
     )
-    run("index", table, "-w", w, "--model", "scratch")
+    run("index", table, "-w", w, "--model", "starter")
 
     def texts(*where: str) -> set[str]:
         options = [word for each in where for word in ("--where", each)]
@@ -151,14 +151,14 @@ def test_without_a_table_a_workspace_keeps_its_own_collection(
     again = json.loads(run("index", "-w", w, "--dense", "hnsw", "--json").stdout)
     assert again["counts"] == {"answers": 8, "questions": 9}
     assert again["index"] == {"analyzer": "kiwi", "bm25": "rank-bm25", "dense": "hnsw"}
-    other = json.loads(run("index", "-w", w, "--model", "scratch", "--json").stdout)
+    other = json.loads(run("index", "-w", w, "--model", "starter", "--json").stdout)
     assert other["index"] == again["index"]
     assert json.loads(run("evaluate", "-w", w, "--json").stdout)["queries"] == 9
 
 
 def test_a_blank_query_finds_nothing_whatever_the_prompt(tmp_path: Path, pairs_csv: Path) -> None:
     w = tmp_path / "w"
-    run("index", pairs_csv, "-w", w, "--model", "scratch", "--query-prompt", "query: ")
+    run("index", pairs_csv, "-w", w, "--model", "starter", "--query-prompt", "query: ")
     assert run("query", "  ", "-w", w).output == "no answer found\n"
     assert "맛있는 걸" in run("query", "배고프다", "-w", w).output
 
@@ -193,10 +193,10 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
         "two bounds": (["train", "--bound", "0.9", "--no-bound"], 2, "one of them at most"),
-        "an objective that a static model cannot run": (
-            ["train", "--objective", "cached-mnr"],
+        "an objective that an adapter cannot run": (
+            ["train", "--fit", "adapter", "--objective", "cached-mnr"],
             2,
-            "Use --objective mnr; any --batch-size",
+            "--objective cached-mnr needs --fit full",
         ),
         "a guide that is not there": (
             ["train", "--objective", "gist", "--guide", folder / "gone"],
@@ -223,7 +223,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
     "no such file", "no usable columns", "an empty table", "blank answers", "undecodable bytes",
     "no weights", "training on one row", "resuming nothing", "a model option without a model",
     "a bad quota", "two bounds", "columns without a table", "a temperature of zero",
-    "an objective that a static model cannot run", "a guide that is not there",
+    "an objective that an adapter cannot run", "a guide that is not there",
     "a setting of another objective", "scores without a table", "scores that are not there",
     "a round of scored pairs",
 ])  # fmt: skip
@@ -252,20 +252,6 @@ def test_a_query_before_the_first_index_says_what_to_run(tmp_path: Path) -> None
     assert result.stderr.count("\n") == 1
     assert "nothing is indexed here yet" in result.stderr
     assert not (tmp_path / "w").exists()
-
-
-def test_a_query_with_another_model_is_refused(
-    tmp_path: Path, pairs_csv: Path, scratch_folder: Path
-) -> None:
-    from search.scratch import save_scratch_model
-
-    w, other = tmp_path / "w", tmp_path / "other"
-    save_scratch_model(["전혀 다른 글"], other)
-    assert run("index", pairs_csv, "-w", w, "--model", scratch_folder).exit_code == 0
-    assert run("query", "배고프다", "-w", w, "--model", scratch_folder).exit_code == 0
-    refused = run("query", "배고프다", "-w", w, "--model", other)
-    assert refused.exit_code == 1
-    assert "Rebuild: dotbogi index" in refused.stderr
 
 
 @pytest.mark.slow

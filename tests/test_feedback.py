@@ -218,7 +218,7 @@ def workspace(tmp_path: Path) -> Path:
     pairs = tmp_path / "pairs.csv"
     lines = [f"질문 {n} 배송 언제,답변 {n // 2} 배송" for n in range(80)]
     pairs.write_text("\n".join(["question,answer", *lines]) + "\n", encoding="utf-8")
-    assert run("index", pairs, "-w", tmp_path / "w", "--model", "scratch").exit_code == 0
+    assert run("index", pairs, "-w", tmp_path / "w", "--model", "starter").exit_code == 0
     return tmp_path / "w"
 
 
@@ -257,7 +257,9 @@ def test_what_users_say_is_trained_on_and_a_marked_answer_comes_first(workspace:
         next(q for q in (f"왜 이리 늦죠 {n}" for n in range(100)) if split_of(q, 42) == "test"),
     )
     marked = [found(workspace, text)[4] for text in (query, held_out)]
-    wrong = found(workspace, query)[0]
+    questions = open_collection(Workspace(workspace).current().folder).questions
+    trained = {q.answer_id for q in questions if split_of(q.text, 42) == "train"}
+    wrong = next(a for a in found(workspace, query) if a in trained and a not in marked)
     say(
         workspace,
         ("c", query, marked[0], "right"),
@@ -304,7 +306,7 @@ def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
     query = trained_query("물건이 안 오네")
     marked = found(workspace, query)[4]
     say(workspace, ("c", query, marked, "right"))
-    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "starter")
     assert "no round was better: the model stays, with what users said" in result.stdout
     place = Workspace(workspace)
     now = place.current()
@@ -316,10 +318,10 @@ def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
     report = (workspace / "rounds/run-0002/report.md").read_text()
     assert f"what users said published as generation {now.name}" in report
 
-    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "starter")
     assert "CURRENT stays as it was" in result.stdout  # nobody has said anything new
     assert run("feedback", "erase", "-w", workspace, "--client", "c").exit_code == 0
-    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "starter")
     questions = open_collection(place.current().folder).questions
     assert query not in {question.text for question in questions}
     assert events(workspace, 4)["started"]["feedback"]["withdrawn"] == 1
@@ -404,7 +406,7 @@ def test_a_table_lacks_what_users_asked_and_keeps_it(workspace: Path) -> None:
     train(workspace, "--with-feedback", "--learning-rate", 1e-9)
     table = workspace.parent / "pairs.csv"
     train(workspace, table, "--epochs", 5)
-    train(workspace, table, "--model", "scratch", "--epochs", 5)
+    train(workspace, table, "--model", "starter", "--epochs", 5)
     questions = open_collection(Workspace(workspace).current().folder).questions
     assert [q.origin for q in questions if q.text == query] == ["feedback"]
     assert found(workspace, query)[0] == marked
@@ -418,7 +420,7 @@ def test_a_table_keeps_what_users_prefer_among_its_own_pairs(workspace: Path) ->
     assert found(workspace, query)[:2] == [own, other]
     table, place = workspace.parent / "pairs.csv", Workspace(workspace)
     before = place.current_name()
-    for options in ((), ("--model", "scratch")):
+    for options in ((), ("--model", "starter")):
         train(workspace, table, "--learning-rate", 1e-9, *options)
         assert found(workspace, query)[:2] == [own, other]
     lines = table.read_text(encoding="utf-8").splitlines()
@@ -447,7 +449,7 @@ def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(workspace: P
     train(workspace)
     query = trained_query("물건이 안 오네")
     say(workspace, ("c", query, found(workspace, query)[4], "right"))
-    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "scratch")
+    train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "starter")
     place = Workspace(workspace)
     name = place.current_name()
     ledger = workspace / "rounds" / "run-0002" / "ledger.jsonl"

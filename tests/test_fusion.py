@@ -3,7 +3,6 @@ import pytest
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
 from search.fusion import METHODS, PARTS, FusionWeights, fuse, parts_of
-from search.maxsim import MAXSIM
 
 EMPTY = {name: [] for name in SIGNALS}
 SIGNALS_OF_A_QUERY = EMPTY | {
@@ -11,7 +10,7 @@ SIGNALS_OF_A_QUERY = EMPTY | {
     "bm25.answer": [Candidate("a", 2.0)],
     "bm25.question": [Candidate("b", 4.0, "bm25's")],
     "dense.question": [Candidate("b", 0.9, "dense's"), Candidate("c", 0.6), Candidate("d", 0.3)],
-    MAXSIM: [Candidate("c", 0.7), Candidate("a", 0.1)],
+    "dense.whole": [Candidate("c", 0.7), Candidate("a", 0.1)],
 }
 
 
@@ -20,21 +19,22 @@ def only(**weights: float) -> FusionWeights:
 
 
 def test_the_hybrid_equals_the_written_out_sum() -> None:
-    weights = only(bm25_joined=2, bm25_best=1, dense_best=1, maxsim=3, floor=0.2)
+    weights = only(bm25_joined=2, bm25_best=1, dense_best=1, dense_whole=3)
     fused = {c.answer_id: c.score for c in fuse(SIGNALS_OF_A_QUERY, weights=weights)}
     assert fused == pytest.approx(
         {
-            # not in the dense list: as its last
-            "a": (2 * 8 / 8 + 2 / 4 + (0.3 - 0.2) / 0.8 + 3 * 0.1) / 7,
-            "b": (2 * 2 / 8 + 4 / 4 + (0.9 - 0.2) / 0.8 + 0) / 7,
-            "c": (0 + 0 + (0.6 - 0.2) / 0.8 + 3 * 0.7) / 7,
-            "d": (0 + 0 + (0.3 - 0.2) / 0.8 + 0) / 7,
+            # an answer that a dense list lacks counts as its last
+            "a": (2 * 8 / 8 + 2 / 4 + 0.3 + 3 * 0.1) / 7,
+            "b": (2 * 2 / 8 + 4 / 4 + 0.9 + 3 * 0.1) / 7,
+            "c": (0 + 0 + 0.6 + 3 * 0.7) / 7,
+            "d": (0 + 0 + 0.3 + 3 * 0.1) / 7,
         }
     )
 
 
 def test_each_part_is_its_signal_or_the_better_of_two() -> None:
-    ids, parts = parts_of(SIGNALS_OF_A_QUERY, floor=0)
+    signals = SIGNALS_OF_A_QUERY | {"dense.answer": [Candidate("b", 0.85), Candidate("c", 0.2)]}
+    ids, parts = parts_of(signals)
     of_b = dict(zip(PARTS, parts[ids.index("b")], strict=True))
     assert of_b == pytest.approx(
         {
@@ -42,10 +42,10 @@ def test_each_part_is_its_signal_or_the_better_of_two() -> None:
             "bm25_question": 1,
             "bm25_joined": 2 / 8,
             "bm25_best": 1,
-            "dense_answer": 0,
+            "dense_answer": 0.85,
             "dense_question": 0.9,
-            "dense_best": 0.9,
-            "maxsim": 0,
+            "dense_best": 0.85 + 0.1,  # an answer lies further from a query than a question does
+            "dense_whole": 0.1,
         }
     )
 
@@ -85,7 +85,7 @@ def test_scores_stay_between_0_and_1() -> None:
         "bm25.answer": [Candidate("a", 2.0), Candidate("b", -1.0)],
         "dense.answer": [Candidate("a", 1.0), Candidate("b", -0.2)],
     }
-    ids, parts = parts_of(signals, floor=0.5)
+    ids, parts = parts_of(signals)
     assert ids == ["a", "b"]
     assert parts.min() == 0
     assert parts.max() == 1

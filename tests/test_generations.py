@@ -16,10 +16,9 @@ import search.watch
 from indexes.store import Workspace
 from search import ModelConfig, Searcher, index_collection
 from search.index import open_index
-from search.scratch import save_scratch_model
-from tests.conftest import ANSWERS
 from tests.service_process import serving
 from tests.test_backend import QUERIES, ROOT, numbered, wait_until
+from tests.tiny_model import write_tiny_model
 
 THREADS, CLIENTS = 8, 32
 PUBLISH = """
@@ -78,12 +77,12 @@ class Crowd:
 
 @pytest.mark.slow
 def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
-    tmp_path: Path, scratch_folder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search.watch, "EVERY", 0.02)  # the service looks once a second
     place, other = Workspace(tmp_path / "w"), tmp_path / "other"
-    save_scratch_model(list(ANSWERS.values()), other, seed=1)
-    index_collection(place, numbered(1), {}, model=ModelConfig(name=str(scratch_folder)))
+    write_tiny_model(other, seed=1)
+    index_collection(place, numbered(1), {}, model=ModelConfig(name=str(tiny_model)))
     library, clients = Crowd(), Crowd()
     indexes: dict[str | None, weakref.ref[object]] = {}
     early: dict[int, float] = {}
@@ -105,13 +104,13 @@ def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
 
         library.start(THREADS, search_here)
         clients.start(CLIENTS, search_there)
-        models = (str(scratch_folder), str(other))
+        models = (str(tiny_model), str(other))
         publisher = subprocess.Popen(
             [sys.executable, "-c", PUBLISH, str(place.folder), *models], cwd=ROOT
         )
         processes = (os.getpid(), service.process.pid)
         while publisher.poll() is None:
-            indexes.setdefault(searcher.generation, weakref.ref(searcher.index.maxsim))
+            indexes.setdefault(searcher.generation, weakref.ref(searcher.index.metadata))
             if not early and (place.current_name() or "") >= "000010":
                 early = {process: resident(process) for process in processes}
             time.sleep(0.02)

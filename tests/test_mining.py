@@ -13,7 +13,7 @@ from indexes.errors import UsageError
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import same_text_key
 from search.encoders import Encoder, open_encoder
-from search.models import STARTER_FOLDER
+from search.models import ModelConfig, enter_model
 from tests.conftest import LetterEncoder
 from training.edits import Editor
 from training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas, train_side
@@ -33,8 +33,10 @@ def sample() -> Collection:
 
 
 @pytest.fixture(scope="module")
-def starter() -> Encoder:
-    return open_encoder(STARTER_FOLDER)
+def starter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    place = tmp_path_factory.mktemp("place")
+    enter_model(ModelConfig(name=str(tiny_model)), place, ["배고프다"])
+    return open_encoder(place)
 
 
 def assert_clean(collection: Collection, mined: Mined, encoder: Encoder) -> None:
@@ -242,7 +244,7 @@ def test_flag_embedding_has_a_line_a_question_with_all_its_right_answers(tmp_pat
 
 
 def test_n_tuples_load_with_datasets_and_train_a_step_of_mnr(
-    tmp_path: Path, scratch_folder: Path
+    tmp_path: Path, tiny_model: Path
 ) -> None:
     from datasets import load_dataset
     from sentence_transformers import (
@@ -263,7 +265,7 @@ def test_n_tuples_load_with_datasets_and_train_a_step_of_mnr(
     )
     assert data.column_names == ["anchor", "positive", "negative_1", "negative_2"]
     assert len(data) == 4
-    model = SentenceTransformer(str(scratch_folder))
+    model = SentenceTransformer(str(tiny_model))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(tmp_path / "out"), max_steps=1, report_to="none", use_cpu=True,
         disable_tqdm=True, save_strategy="no",

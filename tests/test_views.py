@@ -10,8 +10,8 @@ from tests.conftest import LetterEncoder
 def test_an_answer_counts_with_its_best_question(
     collection: Collection, encoder: LetterEncoder
 ) -> None:
-    view = build_index(collection, encoder).views["question"]
-    query = encoder.encode_queries(["배가 너무 고픈데"])
+    index = build_index(collection, encoder)
+    view, query = index.views["question"], index.vectors.encode_queries(["배가 너무 고픈데"])
     best = view.search_dense(query, 3)[0][0]
     assert (best.answer_id, best.question) == ("a1", "배가 너무 고픈데")
     assert best.score == pytest.approx(1)
@@ -75,11 +75,3 @@ def test_a_collection_without_questions_has_an_empty_question_view(
     index = build_index(Collection(collection.answers, []), encoder)
     assert index.views["question"].search_dense(encoder.encode_queries(["배고프다"]), 5) == [[]]
     assert index.views["question"].search_bm25([["배고프/V"]], 5) == [[]]
-
-
-def test_an_answer_is_found_by_each_of_its_sentences(encoder: LetterEncoder) -> None:
-    answers = [Answer("a", "가나다라. 배고프다! 마바사아"), Answer("b", "배고파요 자차카타")]
-    view = build_index(Collection(answers, []), encoder).views["answer"]
-    ranking = view.search_dense(encoder.encode_queries(["배고프다!"]), 5)[0]
-    assert [candidate.answer_id for candidate in ranking] == ["a", "b"]
-    assert ranking[0].score == pytest.approx(1)

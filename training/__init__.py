@@ -1,7 +1,8 @@
 """How the encoder gets better from the collection's own questions and answers."""
 
+from search.known_questions import Query, queries_of
 from training.config import LoopConfig
-from training.evaluation import Evaluation, Query, evaluate, queries_of
+from training.evaluation import Evaluation, evaluate
 from training.loop import resume_loop, run_loop, run_similarity
 from training.negatives import MiningConfig, mine
 from training.rounds import LoopResult

@@ -47,10 +47,3 @@ def column_prompts(
     part = next(iter(data.values())) if isinstance(data, DatasetDict) else data
     first, *others = (name for name in part.column_names if name != LABEL)
     return {first: query, **dict.fromkeys(others, query if config.objective in SCORED else answer)}
-
-
-def texts_read(data: Dataset | DatasetDict, prompts: Mapping[str, str]) -> set[str]:
-    """Return all texts of a fit as the model reads them."""
-    if isinstance(data, DatasetDict):
-        return set().union(*(texts_read(part, prompts) for part in data.values()))
-    return {prompt + text for name, prompt in prompts.items() for text in data[name]}

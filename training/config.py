@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search.index import IndexConfig
+from search.encoded import IndexConfig
 from search.models import ModelConfig
+from training.fit import FitKind
 from training.negatives import MiningConfig
 
 
@@ -19,7 +20,8 @@ class LoopConfig:
     keep_negatives: bool = False  # train on those of earlier rounds as well
     seed: int = 42  # of the split, the mining and the fits
     mining: MiningConfig = field(default_factory=MiningConfig)
-    fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the model's defaults
+    kind: FitKind = "adapter"  # what a round learns
+    fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the fit's defaults
     model: ModelConfig = field(default_factory=ModelConfig)  # what `base` was made from
     source: Mapping[str, Any] = field(default_factory=dict)  # where the table came from
     index: IndexConfig = field(default_factory=IndexConfig)

@@ -13,18 +13,18 @@ import numpy as np
 
 from indexes.cache import Cache
 from indexes.collection import Collection, KnownQuestion
-from indexes.dense import DenseIndex, Vectors
+from indexes.dense import Vectors
 from indexes.errors import DotbogiError
 from indexes.hits import Qrels, Ranking, Run
-from indexes.lexical import BM25Index
 from indexes.text import clean, same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, dense_texts, make_views
-from search.fusion import METHODS, best_of
+from search.fusion import METHODS, FusionWeights
+from search.geometry import Geometry
 from search.index import SearchIndex, build_index, question_digest
+from search.known_questions import Query, queries_of
 from search.searcher import Searcher
+from search.weights import fit_weights
 from training.calibration import fit_calibration
 from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
-from training.weights import fit_weights
 
 METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
 DEPTH = 100  # answers a query in a run file
@@ -34,15 +34,6 @@ KNOWN_SHARE = 0.2  # known questions, cut short, for each query that weights are
 Encode = Callable[[Sequence[str]], Vectors]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One question to measure with: its text, and the answers that are right."""
-
-    id: str
-    text: str
-    grades: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +66,6 @@ class Evaluation:
         }
 
 
-def queries_of(questions: Sequence[KnownQuestion]) -> list[Query]:
-    """Return one query for each normalised question; all its answers are right."""
-    grades: dict[str, dict[str, int]] = {}
-    texts: dict[str, str] = {}
-    for question in questions:
-        key = same_text_key(question.text)
-        texts.setdefault(key, question.text)
-        grades.setdefault(key, {})[question.answer_id] = 1
-    return [Query(f"q{i}", texts[key], grades[key]) for i, key in enumerate(texts)]
-
-
 def evaluate(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
     """Search every query and score what comes back."""
     return _scored(queries, *_search(searcher, queries))
@@ -109,7 +89,8 @@ def evaluate_fitted(
     weights = fit_weights(
         [*signals, *searcher.rankings([query.text for query in known], DEPTH)],
         [query.grades for query in [*queries, *known]],
-        prior=index.weights,
+        prior=FusionWeights(),
+        source=f"{len(queries)} development questions",
     )
     calibration = fit_calibration(
         [clean(query.text) for query in queries],
@@ -229,7 +210,12 @@ def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Eva
                 kept = [q for q in index.collection.questions if same_text_key(q.text) not in keys]
                 rest = replace(index.collection, questions=kept)
                 built = build_index(
-                    rest, index.encoder, index.config, cache=cache, weights=index.weights
+                    rest,
+                    index.encoder,
+                    index.config,
+                    cache=cache,
+                    geometry=index.geometry,
+                    weights=index.weights,
                 )
                 place = Searcher(replace(built, calibration=index.calibration))
             of_fold, sure = _search(place, members)
@@ -245,24 +231,21 @@ def dense_mrr(train: Collection, queries: Sequence[Query]) -> Callable[[Encode, 
 
     Used inside a fit, where the weights change with every step: only vectors are made anew.
     """
-    texts = {view: texts for view, (texts, _) in dense_texts(train).items()}
+    answers = [answer.text for answer in train.answers]
+    questions = [question.text for question in train.questions]
+    places = {answer.id: place for place, answer in enumerate(train.answers)}
+    owners = np.asarray([places[question.answer_id] for question in train.questions], np.int64)
+    asked = [query.text for query in queries]
 
     def score(encode_queries: Encode, encode_answers: Encode) -> float:
-        vectors = {
-            "answer": encode_answers(texts["answer"]),
-            "question": encode_queries(texts["question"]),
-        }
-        views = make_views(
-            train,
-            dict.fromkeys(BM25_VIEWS, BM25Index.build([])),
-            {name: DenseIndex.build(rows) for name, rows in vectors.items()},
-        )
-        asked = encode_queries([query.text for query in queries])
-        found = [views[name].search_dense(asked, 10) for name in DENSE_VIEWS]
-        rankings = [best_of(both) for both in zip(*found, strict=True)]
-        return float(
-            np.mean(_score(queries, [[c.answer_id for c in r] for r in rankings])["MRR@10"])
-        )
+        found = encode_queries([*questions, *asked]), encode_answers(answers)
+        geometry = Geometry(found[0].mean(axis=0), found[1].mean(axis=0))
+        known, wanted = np.split(geometry.queries(found[0]), [len(questions)])
+        cosines = wanted @ geometry.answers(found[1]).T
+        np.maximum.at(cosines.T, owners, known @ wanted.T)
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :10]
+        rankings = [[train.answers[place].id for place in row] for row in best]
+        return float(np.mean(_score(queries, rankings)["MRR@10"]))
 
     return score
 

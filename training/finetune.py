@@ -4,8 +4,8 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,19 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 from indexes.dense import Vectors
-from indexes.errors import UsageError
 from indexes.store import write_json
-from search.encoders import load_sentence_transformer, open_encoder, unit_rows
-from search.static import compress
-from training.columns import column_prompts, make_dataset, stored_prompts, texts_read
+from search.encoders import open_encoder, unit_rows
+from search.encoders.torch_encoder import load_sentence_transformer
+from training.columns import column_prompts, make_dataset
 from training.fit import TrainConfig, TrainingRow
 from training.guided import GuideVectors
 from training.objectives import GUIDED, SCORED, make_loss
 from training.sampler import LABEL, NoSharedAnswerSampler
-from training.static_rows import UsedRows, token_dropout
 
 MRR, SPEARMAN = "dev_mrr@10", "dev_spearman"
 
@@ -64,7 +61,7 @@ def finetune(
         folder: keeps checkpoints while training.
         evaluate: gives dev MRR@10 (`cosine`: Spearman) from (encode queries, encode answers).
             None keeps the last weights, and no checkpoints on the way.
-        guide: folder of the model that guides; None lets `base` guide.
+        guide: place of the model that guides; None lets `base` guide.
         progress: show a bar.
 
     Returns:
@@ -74,67 +71,41 @@ def finetune(
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
     data = make_dataset(rows, config)
-    guide_vectors = _guide_vectors(guide or base, data, config)
+    guide_vectors = _guide_vectors(guide or base.parent, data, config)
     model = load_sentence_transformer(base)
     model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
     prompts = column_prompts(model, data, config)
     checkpoints = folder.resolve() / "checkpoints"
-    with _used_rows(model, data, prompts, config.token_dropout) as static:
-        trainer = _Trainer(
-            model=model,
-            args=_arguments(config, checkpoints, prompts, evaluate is not None, progress),
-            train_dataset=data,
-            loss=make_loss(model, config, guide_vectors),
-            evaluator=_DevEvaluator(evaluate, static, _metric(config)) if evaluate else None,
-            callbacks=_callbacks(config, folder),
-        )
-        if not progress:
-            trainer.remove_callback(PrinterCallback)
-        checkpoint = _last_complete_checkpoint(checkpoints)
-        if checkpoint:
-            logger.info("resuming from %s", checkpoint)
-        with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(config, checkpoints, prompts, evaluate is not None, progress),
+        train_dataset=data,
+        loss=make_loss(model, config, guide_vectors),
+        evaluator=_DevEvaluator(evaluate, _metric(config)) if evaluate else None,
+        callbacks=_callbacks(config, folder),
+    )
+    if not progress:
+        trainer.remove_callback(PrinterCallback)
+    checkpoint = _last_complete_checkpoint(checkpoints)
+    if checkpoint:
+        logger.info("resuming from %s", checkpoint)
+    with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     log = [
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
         for entry in trainer.state.log_history
     ]
-    _save(model, static is not None, log, folder)
+    _save(model, log, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return log
 
 
-def _save(
-    model: SentenceTransformer, static: bool, log: Sequence[Mapping[str, float]], folder: Path
-) -> None:
+def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder: Path) -> None:
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
-    if static:
-        compress(staged)
     write_json(folder / "log.json", log)
     staged.rename(folder / "model")
-
-
-@contextmanager
-def _used_rows(
-    model: SentenceTransformer,
-    data: Dataset | DatasetDict,
-    prompts: Mapping[str, str],
-    dropout: float,
-) -> Iterator[UsedRows | None]:
-    """Fit a static model's used rows alone, with token dropout; None for any other model."""
-    if not isinstance(model[0], StaticEmbedding):
-        if dropout:
-            raise UsageError("token dropout is for static-embedding models; leave it out.")
-        yield None
-        return
-    rows = UsedRows(model, texts_read(data, prompts))
-    hook = model[0].register_forward_pre_hook(token_dropout(dropout)) if dropout else None
-    yield rows
-    if hook:
-        hook.remove()
-    rows.put_back()
 
 
 class _Trainer(SentenceTransformerTrainer):
@@ -149,11 +120,9 @@ class _Trainer(SentenceTransformerTrainer):
 class _DevEvaluator(SentenceEvaluator):
     """The dev figure of the model in training, called by the trainer after each epoch."""
 
-    def __init__(
-        self, evaluate: Callable[[Encode, Encode], float], static: UsedRows | None, metric: str
-    ) -> None:
+    def __init__(self, evaluate: Callable[[Encode, Encode], float], metric: str) -> None:
         super().__init__()
-        self._evaluate, self._static = evaluate, static
+        self._evaluate = evaluate
         self.primary_metric = metric
 
     def __call__(
@@ -165,19 +134,10 @@ class _DevEvaluator(SentenceEvaluator):
     ) -> dict[str, float]:
         del output_path, epoch, steps
 
-        if self._static:
-            query, answer = stored_prompts(model)
-            ours = self._static.encode
-            score = self._evaluate(
-                lambda texts: ours([query + text for text in texts]),
-                lambda texts: ours([answer + text for text in texts]),
-            )
-        else:
+        def encoder(encode: Any) -> Encode:
+            return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
 
-            def encoder(encode: Any) -> Encode:
-                return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
-
-            score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
+        score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
         return {self.primary_metric: score}
 
 

@@ -14,15 +14,10 @@ from indexes.collection import Collection, open_collection, save_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
 from indexes.text import same_text_key
-from search.index import IndexConfig, question_digest, read_trained_on
-from search.models import (
-    SCRATCH,
-    ModelConfig,
-    check_model,
-    copy_model,
-    save_model,
-    source_folder,
-)
+from search.encoded import IndexConfig
+from search.geometry import Geometry
+from search.index import question_digest, read_trained_on
+from search.models import ModelConfig, check_model, copy_model, enter_model
 from search.publish import all_texts
 from training.config import LoopConfig
 from training.decisions import (
@@ -35,7 +30,7 @@ from training.decisions import (
 from training.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
 from training.ledger import Ledger, clear_models, published_by, run_names
 from training.negatives import MiningConfig
-from training.objectives import SCORED, check_objective, model_kind
+from training.objectives import SCORED, check_objective
 from training.report import write_report
 from training.rounds import LoopResult, Run
 from training.scored import ScoredSplit, open_pairs, save_pairs
@@ -69,7 +64,7 @@ def run_loop(
         DotbogiError: there are too few questions to split.
         LockedError: another process is writing to the workspace.
     """
-    _check_models(workspace, config.fit, model)
+    _check_models(config, model)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
         indexed = open_collection(current.folder) if current else None
@@ -101,10 +96,10 @@ def run_loop(
             )
             if voted:
                 save_feedback(voted, split, staged)
-            save_base(published, all_texts(split.only(["train"])), config.model, staged / "base")
-            check_objective(config.fit, model_kind(staged / "base", config.model.name))
+            texts = all_texts(split)
+            save_base(published, texts, config.model, staged / "base")
             if guide := config.fit.get("guide"):
-                save_model(ModelConfig(name=guide), [], staged / "guide")
+                enter_model(ModelConfig(name=guide), staged / "guide", texts)
             write_json(staged / "trained.json", sorted(before))
         return _finish(Run(workspace, folder, split, config, progress))
 
@@ -154,9 +149,14 @@ def run_similarity(
         model: as in `run_loop`.
         progress: show bars.
     """
-    _check_models(workspace, config.fit, model)
+    _check_models(config, model)
     with workspace.writing():
         current = workspace.current() if workspace.current_name() else None
+        if current is None and config.kind == "adapter":
+            raise UsageError(
+                f"{workspace.folder}: an adapter is published with a collection, and none is "
+                "indexed here. Run dotbogi index TABLE first, or train the whole model: --fit full"
+            )
         published = current if model is None else None
         if published:
             model = ModelConfig(**published.manifest["model"])
@@ -176,7 +176,6 @@ def run_similarity(
             write_json(staged / "config.json", asdict(config))
             texts = [text for pair in split.only("train") for text in (pair.first, pair.second)]
             save_base(published, texts, config.model, staged / "base")
-            check_objective(config.fit, model_kind(staged / "base", config.model.name))
             write_json(staged / "trained.json", sorted(before))
         return SimilarityRun(workspace, folder, split.pairs, config, progress).go()
 
@@ -197,7 +196,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult |
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = _config_from(stored, folder)
         _check_not_overtaken(workspace, config, folder.name)
-        check_objective(config.fit, None)
+        check_objective(config.fit, config.kind)
         logger.info("resuming %s", folder.name)
         if config.fit.get("objective") in SCORED:
             return SimilarityRun(workspace, folder, open_pairs(folder), config, progress).go()
@@ -235,26 +234,12 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
             workspace.rounds_folder.rmdir()
 
 
-def _check_models(workspace: Workspace, fit: Mapping[str, Any], model: ModelConfig | None) -> None:
-    """Refuse, before anything is written, models that are not there or cannot run the fit.
-
-    Of a model that has to be fetched first, the kind is known when its copy is here.
-    """
+def _check_models(config: LoopConfig, model: ModelConfig | None) -> None:
+    """Refuse, before anything is written, models that are not there and a fit that cannot run."""
+    check_objective(config.fit, config.kind)
     if model:
         check_model(model)
-    name = workspace.current_name()
-    if name and model is None:
-        folder, called = workspace.generations_folder / name / "model", ""
-    else:
-        model = model or ModelConfig()
-        folder, called = source_folder(model), model.name
-    here = folder.is_dir() or called == SCRATCH
-    check_objective(fit, model_kind(folder, called) if here else None)
-    if guide := fit.get("guide"):
-        if guide == SCRATCH:
-            raise UsageError(
-                "--guide scratch: an untrained model cannot guide. Use --guide starter"
-            )
+    if guide := config.fit.get("guide"):
         check_model(ModelConfig(name=guide))
 
 
@@ -310,18 +295,16 @@ def _check_unseen(
 
 
 def save_base(
-    published: Generation | None, texts: Sequence[str], model: ModelConfig, folder: Path
+    published: Generation | None, texts: Sequence[str], model: ModelConfig, place: Path
 ) -> None:
-    """Write the model that the run starts from.
-
-    An untrained scratch model is made again from train-side texts: the published one has its
-    pieces from all texts, also those of dev and test questions.
-    """
-    untrained = published is None or published.manifest["training"] is None
-    if published is None or (untrained and model.name == SCRATCH):
-        save_model(model, texts, folder)
-    else:
-        copy_model(published.folder / "model", folder)
+    """Fill the place of the model that a run starts from: a published one, or one that enters."""
+    place.mkdir()
+    if published is None:
+        enter_model(model, place, texts)
+        return
+    copy_model(published.folder, place)
+    if published.manifest["training"]:
+        Geometry.open(published.folder).save(place)
 
 
 def _config_from(stored: Mapping[str, Any], folder: Path) -> LoopConfig:

@@ -1,14 +1,11 @@
-"""What a fit can be trained for: which models can, what each needs, and the loss it becomes."""
+"""What a fit can be trained for: what each objective needs, and the loss it becomes."""
 
 import importlib.util
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from indexes.errors import UsageError
-from search.encoders import is_static, is_untrained, read_modules
-from search.models import SCRATCH
-from training.fit import ModelKind, TrainConfig
+from training.fit import FitKind, TrainConfig
 
 if TYPE_CHECKING:
     from training.guided import GuideVectors
@@ -20,16 +17,16 @@ SCORED = ("cosine",)
 _BELONGS_TO = {"guide": GUIDED, "guide_margin": GUIDED, "mini_batch_size": CACHED}
 
 
-def check_objective(fit: Mapping[str, Any], kind: ModelKind | None) -> None:
+def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
     """Refuse, before any work, a fit that cannot run.
 
     Args:
         fit: the settings that differ from the defaults.
-        kind: of the model; None where it is not known yet.
+        kind: what is learned.
 
     Raises:
-        UsageError: the model cannot run the objective, a setting belongs to another objective, or
-            a package is missing.
+        UsageError: a setting belongs to another objective or kind of fit, or a package is
+            missing.
     """
     objective = fit.get("objective", "mnr")
     for name, objectives in _BELONGS_TO.items():
@@ -40,34 +37,31 @@ def check_objective(fit: Mapping[str, Any], kind: ModelKind | None) -> None:
             )
     if fit.get("symmetric") and objective in SCORED:
         raise UsageError(f"--symmetric does not apply to --objective {objective}: leave it out.")
+    if kind == "adapter":
+        for name in (*_BELONGS_TO, "symmetric", "report_to"):
+            if fit.get(name) is not None:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} needs --fit full: an adapter has no such setting.")
+        if objective not in ("mnr", *SCORED):
+            raise UsageError(
+                f"--objective {objective} needs --fit full: an adapter learns by mnr or cosine."
+            )
     reporter = fit.get("report_to")
     if reporter and importlib.util.find_spec(reporter) is None:
         raise UsageError(f"--report-to {reporter}: not installed. Run: pip install {reporter}")
-    if kind in ("static", "scratch") and objective in CACHED:
-        raise UsageError(
-            f"--objective {objective}: a static model keeps a batch as one run of tokens, which "
-            "cannot be cut into mini-batches, and has no activations that would fill the memory. "
-            f"Use --objective {objective.removeprefix('cached-')}; any --batch-size fits."
-        )
-    if kind == "scratch" and objective in GUIDED and not fit.get("guide"):
-        raise UsageError(
-            f"--objective {objective}: a scratch model knows too little to guide itself. "
-            "Name a guide: --guide starter"
-        )
 
 
-def model_kind(folder: Path, name: str) -> ModelKind:
-    """Return the kind of the model in a folder; one without modules.json is a transformer.
+def default_kind(fit: Mapping[str, Any]) -> FitKind:
+    """Return what is learned if nobody says so: all weights on a GPU, or where only that fits.
 
     Args:
-        folder: of the model; need not be there for `scratch`, which is made later.
-        name: as `--model` has it.
+        fit: the settings that differ from the defaults.
     """
-    if not (folder / "modules.json").is_file():
-        return "scratch" if name == SCRATCH else "transformer"
-    if not is_static(read_modules(folder)):
-        return "transformer"
-    return "scratch" if is_untrained(folder) else "static"
+    if fit.get("objective", "mnr") in (*CACHED, *GUIDED):
+        return "full"
+    import torch
+
+    return "full" if torch.cuda.is_available() else "adapter"
 
 
 def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> Any:

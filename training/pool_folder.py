@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from indexes.analyzer import Analyzer
+from indexes.cache import Cache
 from indexes.collection import Collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, digest, write_json
-from search.encoders import open_encoder
-from search.index import IndexConfig
+from search.encoded import IndexConfig
 from search.models import ModelConfig, check_model
 from search.publish import all_texts
 from training.decisions import Decision, apply_decisions, read_decisions, review_counts
@@ -20,6 +20,7 @@ from training.loop import save_base
 from training.negatives import Mined, MiningConfig, mine, train_side
 from training.negatives.exports import save_flag_embedding, save_n_tuples
 from training.negatives.files import save_negatives
+from training.places import adapted_encoder, encode_with
 from training.review import LISTED, list_suspects, save_review
 from training.split import split_collection
 
@@ -130,9 +131,11 @@ def _mine(
     else:
         named, published = model or ModelConfig(), None
     with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary) / "model"
-        save_base(published, all_texts(split.only(["train"])), named, base)
-        encoder = open_encoder(base, progress=progress)
+        base = Path(temporary) / "base"
+        save_base(published, all_texts(split), named, base)
+        cache = Cache(Path(temporary) / "cache")
+        encoded = encode_with(base, train_side(split), index, cache, progress=progress)
+        encoder = adapted_encoder(Path(temporary), 0, encoded)
         analyzer = Analyzer(index.analyzer)
         return mine(split, encoder, analyzer, config, rejected=rejected), encoder.fingerprint
 

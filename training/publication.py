@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from indexes.store import Generation, Workspace
 from indexes.text import same_text_key
 from search.confidence import Calibration
 from search.fusion import FusionWeights
+from search.geometry import Geometry
 from search.index import question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
@@ -34,12 +35,15 @@ class Publication:
     rejected: Sequence[Pair]  # in a review
     progress: bool
 
-    def publish(self, best: Mapping[str, Any], model: Path) -> str | None:
+    def publish(
+        self, best: Mapping[str, Any], place: Path, geometry: Callable[[], Geometry]
+    ) -> str | None:
         """Publish once; return the generation's name, or None if CURRENT stays.
 
         Args:
             best: the `evaluated` event of the kept round, or of round 0.
-            model: the folder of its model.
+            place: the folder of its model and encoder.
+            geometry: gives what the round learned.
         """
         done = self.ledger.get("published") or self._published_before_a_cut()
         if done:
@@ -47,7 +51,7 @@ class Publication:
         current = self.workspace.current() if self.workspace.current_name() else None
         what = self._what(best, current)
         if what == "the model":
-            return self._publish_model(model, best, current)
+            return self._publish_model(place, geometry(), best, current)
         return self._publish_again(current) if what == "the collection" and current else None
 
     def _what(
@@ -70,7 +74,7 @@ class Publication:
             )
             return None
         voted = _from_feedback(published) != _from_feedback(self.collection)
-        if current.manifest["model_fingerprint"] == best["fingerprint"]:
+        if is_same_model(best, current.manifest):
             fitted = (current.manifest["fitted"] or {}).get("texts")
             return "the model" if voted or fitted != self.collection.digest() else None
         return "the collection" if voted else None
@@ -88,7 +92,7 @@ class Publication:
         return replace(published, questions=kept)
 
     def _publish_model(
-        self, model: Path, best: Mapping[str, Any], current: Generation | None
+        self, place: Path, geometry: Geometry, best: Mapping[str, Any], current: Generation | None
     ) -> str:
         this = {
             "run": self.folder.name,
@@ -98,12 +102,14 @@ class Publication:
         }
         before = current.manifest["training"] if current else None
         return self._publish(
-            model,
+            place,
             {
                 "model": asdict(self.config.model),
                 "training": this if best["round"] else before,
                 "fitted": {**this, "texts": self.collection.digest()},
             },
+            # Of an untrained model the means are those of the whole collection.
+            geometry=geometry if best["round"] or before else None,
             trained_on=self._trained_on(best["round"]),
             weights=FusionWeights(**best["weights"]),
             calibration=calibration_of(best),
@@ -112,19 +118,20 @@ class Publication:
     def _publish_again(self, current: Generation) -> str:
         """Publish the run's collection with what is published beside it now."""
         return self._publish(
-            current.folder / "model",
+            current.folder,
             {name: current.manifest[name] for name in ("model", "training", "fitted")},
+            geometry=Geometry.open(current.folder) if current.manifest["training"] else None,
             trained_on=read_trained_on(current.folder),
             weights=read_weights(current.folder),
             calibration=Calibration.open(current.folder),
         )
 
-    def _publish(self, model: Path, facts: Mapping[str, Any], **fitted: Any) -> str:
+    def _publish(self, place: Path, facts: Mapping[str, Any], **fitted: Any) -> str:
         started = time.monotonic()
         generation = publish_index(
             self.workspace,
             self.collection,
-            lambda folder: copy_model(model, folder),
+            lambda folder: copy_model(place, folder),
             self.config.index,
             {**facts, "source": dict(self.config.source), "run": self.folder.name},
             **fitted,
@@ -142,6 +149,17 @@ class Publication:
         before = read_trained(self.folder)
         train = self.collection.only(["train"]).questions
         return before | {question_digest(q.text) for q in train} if number else before
+
+
+def is_same_model(evaluated: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Tell whether an `evaluated` event is of the model that a generation has.
+
+    The means of an untrained model are no part of the question: they follow the collection.
+    """
+    if manifest["training"] is None:
+        same = evaluated["model_fingerprint"] == manifest["model_fingerprint"]
+        return bool(evaluated["round"] == 0 and same)
+    return bool(manifest["vectors_fingerprint"] == evaluated["fingerprint"])
 
 
 def calibration_of(entry: Mapping[str, Any]) -> Calibration | None:

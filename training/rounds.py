@@ -2,31 +2,38 @@
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from indexes.analyzer import Analyzer
+from indexes.cache import Cache
 from indexes.collection import Collection
 from indexes.store import Workspace, digest
-from search.encoders import Encoder, open_encoder
+from indexes.views import owners_of_questions
+from search.encoded import EncodedCollection
+from search.encoders import export_encoder
 from search.fusion import METHODS, FusionWeights
-from search.index import build_index, question_digest, read_trained_on
-from search.publish import library_versions
+from search.geometry import Geometry
+from search.index import index_encoded, question_digest, read_trained_on
+from search.known_questions import Query, queries_of
+from search.publish import all_texts, library_versions
 from search.searcher import Searcher
+from training.adapter import adapter_config, learn_adapter
 from training.bootstrap import paired_bootstrap
 from training.config import LoopConfig
 from training.decisions import REVIEW_FILE
 from training.evaluation import (
     Evaluation,
-    Query,
     dense_mrr,
     evaluate,
     evaluate_fitted,
     known_from_training,
-    queries_of,
     write_trec,
 )
 from training.feedback import read_feedback
@@ -34,12 +41,12 @@ from training.fit import fit_config
 from training.ledger import Ledger, clear_models, read_trained
 from training.negatives import Negative, describe_yields, mine
 from training.negatives.files import open_negatives, save_negatives
-from training.objectives import model_kind
 from training.outcomes import save_outcomes
-from training.publication import Publication, calibration_of
+from training.places import adapted_encoder, encode_with, round_geometry, round_place
+from training.publication import Publication, calibration_of, is_same_model
 from training.reliability import ConfidenceQuality
 from training.review import LISTED, last_review, save_review
-from training.rows import training_rows
+from training.rows import hard_negatives, training_rows
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
@@ -83,6 +90,7 @@ class Run:
             (folder / REVIEW_FILE).read_text(encoding="utf-8")
         )
         self.feedback = read_feedback(folder)
+        self._encoded_at: dict[Path, EncodedCollection] = {}
 
     def _unseen(self, queries: list[Query]) -> list[Query]:
         """Leave out what the starting model has trained on."""
@@ -119,9 +127,7 @@ class Run:
         drops = 0
         ended_early = None
         for number in range(1, self.config.rounds + 1):
-            # An untrained model has no opinion on negatives; even a dropped one has.
-            miner = best if best["trained"] else rounds[-1]
-            done = self._round(number, miner, incumbent, best["round"])
+            done = self._round(number, best["round"], incumbent)
             rounds.append(done)
             if done["kept"]:
                 best, incumbent, drops = done, done, 0
@@ -147,8 +153,8 @@ class Run:
         known = self.ledger.get("evaluated", 0)
         if known:
             return known
-        encoder = open_encoder(self.folder / "base", progress=self.progress)
-        found, facts = self._measure(encoder, "dev-0.parquet")
+        encoded, geometry = self._state(0)
+        found, facts = self._measure(encoded, geometry, "dev-0.parquet")
         entry = self.ledger.add("evaluated", 0, kept=True, **facts)
         _log_metrics("round 0, before training", found)
         return entry
@@ -161,14 +167,16 @@ class Run:
         if known or begun or name is None:  # decided before a cut
             return known or round_zero
         generation = self.workspace.current()
-        if generation.manifest["model_fingerprint"] == round_zero["fingerprint"]:
+        if is_same_model(round_zero, generation.manifest):
             return round_zero
         trained = read_trained_on(generation.folder)
-        encoder = open_encoder(generation.folder / "model", progress=self.progress)
-        if not encoder.trained or any(question_digest(q.text) in trained for q in self.dev):
+        if any(question_digest(q.text) in trained for q in self.dev):
             logger.info("generation %s knows development questions: it is no match", name)
             return round_zero
-        found, facts = self._measure(encoder, "dev-incumbent.parquet")
+        encoded = self._encoded(generation.folder)
+        # The means of untrained models are over all questions: here as in round 0.
+        geometry = Geometry.open(generation.folder) if trained else encoded.geometry()
+        found, facts = self._measure(encoded, geometry, "dev-incumbent.parquet")
         if found.mean(GATE_METHOD, GATE_METRIC) <= _headline(round_zero):
             return round_zero
         _log_metrics(f"published generation {name}", found)
@@ -177,17 +185,16 @@ class Run:
     def _round(
         self,
         number: int,
-        miner: Mapping[str, Any],
-        incumbent: Mapping[str, Any],
         last_kept: int,
+        incumbent: Mapping[str, Any],
     ) -> Mapping[str, Any]:
         known = self.ledger.get("evaluated", number)
         if known:
             return known
-        negatives = self._mine(number, miner)
+        negatives = self._mine(number, last_kept)
         self._fit(number, negatives, last_kept if self.config.start_from == "last" else 0)
-        encoder = open_encoder(self._model_folder(number), progress=self.progress)
-        found, facts = self._measure(encoder, f"dev-{number}.parquet")
+        encoded, geometry = self._state(number)
+        found, facts = self._measure(encoded, geometry, f"dev-{number}.parquet")
         interval = paired_bootstrap(
             found.scores[GATE_METHOD][GATE_METRIC], incumbent["gate_scores"], seed=self.config.seed
         )
@@ -200,7 +207,7 @@ class Run:
         )  # fmt: skip
         return entry
 
-    def _mine(self, number: int, miner: Mapping[str, Any]) -> list[Negative]:
+    def _mine(self, number: int, miner: int) -> list[Negative]:
         """Return the negatives of a round: the new ones, and the earlier ones if they are kept."""
         path = self.folder / f"negatives-{number}.parquet"
         earlier: list[Negative] = []
@@ -210,10 +217,9 @@ class Run:
         if self.ledger.get("mined", number):
             return open_negatives(path) + earlier
         started = time.monotonic()
-        encoder = open_encoder(self._model_folder(miner["round"]), progress=self.progress)
         mined = mine(
             self.collection,
-            encoder,
+            adapted_encoder(self.folder, miner, self._encoded(round_place(self.folder, miner))),
             Analyzer(self.config.index.analyzer),
             replace(self.config.mining, seed=self.config.seed + number),
             rejected=map(tuple, self.review["rejected"]),
@@ -245,36 +251,66 @@ class Run:
         return mined["yields"].get(source, {}).get("kept", 0) if mined else 0
 
     def _fit(self, number: int, negatives: Sequence[Negative], start: int) -> None:
-        """Train the round's model from that of round `start`."""
+        """Learn the round's adapter, or train its model from that of round `start`."""
         if self.ledger.get("trained", number):
             return
+        started = time.monotonic()
+        fit = self._fit_adapter if self.config.kind == "adapter" else self._fit_model
+        facts = fit(number, negatives, start)
+        seconds = _seconds_since(started)
+        self.ledger.add("trained", number, kind=self.config.kind, **facts, seconds=seconds)
+        logger.info("round %d: trained on %d pairs in %.0f s", number, facts["rows"], seconds)
+
+    def _fit_adapter(
+        self, number: int, negatives: Sequence[Negative], start: int
+    ) -> dict[str, Any]:
+        """Learn maps on the base's vectors; an adapter always starts from the base."""
+        del start
+        encoded = self._encoded(self.folder / "base")
+        means = encoded.geometry()
+        settings = adapter_config(self.config.fit, self.config.seed)
+        kept, rows = hard_negatives(self.train, negatives)
+        owners = np.asarray(owners_of_questions(self.train), np.int64)
+        adapter, log = learn_adapter(
+            means.queries(encoded.question_vectors)[kept],
+            owners[kept],
+            means.answers(encoded.answer_vectors),
+            config=settings,
+            negatives=rows,
+        )
+        place = self.folder / f"round-{number}"
+        place.mkdir(exist_ok=True)
+        replace(means, adapter=adapter).save(place)
+        facts = {"fit": asdict(settings), "rows": len(kept), "negatives": rows.shape[1]}
+        return {**facts, "log": log}
+
+    def _fit_model(self, number: int, negatives: Sequence[Negative], start: int) -> dict[str, Any]:
         from training.finetune import finetune  # imports torch: seconds
 
-        started = time.monotonic()
-        base = self._model_folder(start)
-        settings = fit_config(model_kind(base, ""), self.config.fit)
+        settings = fit_config(self.config.fit)
         rows = training_rows(self.collection, negatives)
+        place = self.folder / f"round-{number}"
         log = finetune(
-            base,
+            round_place(self.folder, start) / "model",
             rows,
             settings,
-            self.folder / f"round-{number}",
+            place,
             evaluate=dense_mrr(self.train, self.dev),
             guide=self.folder / "guide" if settings.guide else None,
             progress=self.progress,
         )
-        seconds = _seconds_since(started)
-        self.ledger.add(
-            "trained",
-            number,
-            start=start,
-            fit=asdict(settings),
-            rows=len(rows),
-            negatives=len(rows[0].negatives),
-            log=log,
-            seconds=seconds,
-        )
-        logger.info("round %d: trained on %d pairs in %.0f s", number, len(rows), seconds)
+        if not (place / "encoder").is_dir():
+            staged = place / ".encoder"
+            shutil.rmtree(staged, ignore_errors=True)
+            export_encoder(place / "model", staged, all_texts(self.train))
+            staged.rename(place / "encoder")
+        return {
+            "start": start,
+            "fit": asdict(settings),
+            "rows": len(rows),
+            "negatives": len(rows[0].negatives),
+            "log": log,
+        }
 
     def _final_test(self, base: Mapping[str, Any], best: Mapping[str, Any]) -> Mapping[str, Any]:
         """Look at the test split, once: the kept model beside the base."""
@@ -321,7 +357,8 @@ class Run:
             rejected=[(question, answer_id) for question, answer_id in self.review["rejected"]],
             progress=self.progress,
         )
-        return publication.publish(best, self._model_folder(best["round"]))
+        place = round_place(self.folder, best["round"])
+        return publication.publish(best, place, lambda: self._state(best["round"])[1])
 
     def _end(self, ended_early: str | None) -> None:
         """Leave a list to review, close the ledger, and clear the working models."""
@@ -331,19 +368,35 @@ class Run:
         self.ledger.add("ended", early=ended_early)
         clear_models(self.folder)
 
-    def _measure(self, encoder: Encoder, file: str) -> tuple[Evaluation, dict[str, Any]]:
+    def _encoded(self, place: Path) -> EncodedCollection:
+        """Return the train side as a place's encoder reads it; the cache has it after the first."""
+        if place not in self._encoded_at:
+            cache = Cache(self.workspace.cache_folder)
+            self._encoded_at[place] = encode_with(
+                place, self.train, self.config.index, cache, progress=self.progress
+            )
+        return self._encoded_at[place]
+
+    def _state(self, number: int) -> tuple[EncodedCollection, Geometry]:
+        """Return the train side as a round's model reads it, and what the round learned."""
+        encoded = self._encoded(round_place(self.folder, number))
+        return encoded, round_geometry(self.folder, number, encoded)
+
+    def _measure(
+        self, encoded: EncodedCollection, geometry: Geometry, file: str
+    ) -> tuple[Evaluation, dict[str, Any]]:
         """Fit the hybrid's weights on the development split, and measure there.
 
         What became of every query goes into `file`. Also returns what the ledger keeps;
         `gate_scores` are per query, for the gate.
         """
         started = time.monotonic()
-        index = build_index(self.train, encoder, self.config.index)
+        index = index_encoded(encoded, geometry=geometry)
         found, fitted = evaluate_fitted(index, self.dev, seed=self.config.seed)
         save_outcomes(found, self.folder / file)
         return found, {
-            "fingerprint": encoder.fingerprint,
-            "trained": encoder.trained,
+            "fingerprint": geometry.fingerprint(encoded.encoder.fingerprint),
+            "model_fingerprint": encoded.encoder.fingerprint,
             "weights": asdict(fitted.weights),
             "calibration": asdict(fitted.calibration) if fitted.calibration else None,
             "queries": len(found.queries),
@@ -353,19 +406,12 @@ class Run:
         }
 
     def _test(self, entry: Mapping[str, Any]) -> Evaluation:
-        encoder = open_encoder(self._model_folder(entry["round"]), progress=self.progress)
+        encoded, geometry = self._state(entry["round"])
         weights = FusionWeights(**entry["weights"])
-        index = build_index(
-            self.train,
-            encoder,
-            self.config.index,
-            weights=weights,
-            calibration=calibration_of(entry),
+        index = index_encoded(
+            encoded, geometry=geometry, weights=weights, calibration=calibration_of(entry)
         )
         return evaluate(Searcher(index), self.test)
-
-    def _model_folder(self, number: int) -> Path:
-        return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
 
 
 def _slice(evaluation: Evaluation, marks: Sequence[bool]) -> dict[str, Any]:

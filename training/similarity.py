@@ -3,22 +3,27 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from indexes.cache import Cache
 from indexes.collection import Split, open_collection
 from indexes.dense import Vectors
 from indexes.store import Workspace
-from search.encoders import open_encoder
-from search.index import IndexConfig, question_digest, read_trained_on, read_weights
+from search.encoded import IndexConfig
+from search.encoders import CachedEncoder, export_encoder, open_encoder
+from search.geometry import AdaptedEncoder, Geometry
+from search.index import question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
+from training.adapter import adapter_config, learn_similarity
 from training.bootstrap import Interval
 from training.config import LoopConfig
 from training.fit import TrainingRow, fit_config
 from training.ledger import Ledger, clear_models, published_by, read_trained
-from training.objectives import model_kind
+from training.places import round_place
+from training.publication import is_same_model
 from training.scored import ScoredPair
 from training.spearman import paired_bootstrap_of_spearman, spearman
 
@@ -52,6 +57,7 @@ class SimilarityRun:
     ) -> None:
         self.workspace, self.folder, self.config = workspace, folder, config
         self.progress, self.ledger = progress, Ledger(folder)
+        self._encoders: dict[int, AdaptedEncoder] = {}
         trained = read_trained(folder)
         self._pairs: dict[Split, list[ScoredPair]] = {
             "train": [pair for pair in pairs if pair.split == "train"]
@@ -76,7 +82,7 @@ class SimilarityRun:
         return SimilarityResult(self.folder.name, counts, [base, tuned], test, generation, model)
 
     def _evaluate(self, number: int, incumbent: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        cosines, facts = self._measure(self._model_folder(number), "dev")
+        cosines, facts = self._measure(self._encoder(number), "dev")
         kept = incumbent is None
         if incumbent is not None:
             interval = self._interval("dev", cosines, incumbent["gate_scores"])
@@ -95,13 +101,15 @@ class SimilarityRun:
         if self.workspace.current_name() is None:
             return base
         generation = self.workspace.current()
-        if generation.manifest["model_fingerprint"] == base["fingerprint"]:
+        if is_same_model(base, generation.manifest):
             return base
         trained = read_trained_on(generation.folder)
         if any(is_seen(pair, trained) for pair in self._pairs["dev"]):
             logger.info("generation %s has trained on development pairs: no match", generation.name)
             return base
-        cosines, facts = self._measure(generation.folder / "model", "dev")
+        encoder = open_encoder(generation.folder, progress=self.progress)
+        adapted = AdaptedEncoder(encoder, Geometry.open(generation.folder))
+        cosines, facts = self._measure(adapted, "dev")
         if facts["spearman"] <= base["spearman"]:
             return base
         logger.info("published %s: dev Spearman %.3f", generation.name, facts["spearman"])
@@ -110,31 +118,47 @@ class SimilarityRun:
     def _fit(self) -> None:
         if self.ledger.get("trained", 1):
             return
+        started = time.monotonic()
+        facts = self._fit_adapter() if self.config.kind == "adapter" else self._fit_model()
+        seconds = round(time.monotonic() - started, 1)
+        self.ledger.add("trained", 1, kind=self.config.kind, **facts, seconds=seconds)
+        logger.info("trained on %d scored pairs in %.0f s", facts["rows"], seconds)
+
+    def _fit_adapter(self) -> dict[str, Any]:
+        """Learn one map; both texts of a pair are read as queries."""
+        base, pairs = self._encoder(0), self._pairs["train"]
+        settings = adapter_config(self.config.fit, self.config.seed)
+        first = base.encode_queries([pair.first for pair in pairs])
+        second = base.encode_queries([pair.second for pair in pairs])
+        adapter = learn_similarity(first, second, _scores(pairs), config=settings)
+        place = self.folder / "round-1"
+        place.mkdir(exist_ok=True)
+        replace(base.geometry, adapter=adapter).save(place)
+        return {"fit": asdict(settings), "rows": len(pairs)}
+
+    def _fit_model(self) -> dict[str, Any]:
         from training.finetune import finetune  # imports torch: seconds
 
-        started = time.monotonic()
-        base = self.folder / "base"
-        settings = fit_config(model_kind(base, ""), self.config.fit)
+        settings = fit_config(self.config.fit)
         rows = [TrainingRow(p.first, p.second, score=p.score) for p in self._pairs["train"]]
-        dev = self._pairs["dev"]
+        dev, place = self._pairs["dev"], self.folder / "round-1"
         log = finetune(
-            base,
+            self.folder / "base" / "model",
             rows,
             settings,
-            self.folder / "round-1",
+            place,
             evaluate=lambda encode, _: spearman(_cosines(encode, dev), _scores(dev)),
             progress=self.progress,
         )
-        seconds = round(time.monotonic() - started, 1)
-        self.ledger.add(
-            "trained", 1, fit=asdict(settings), rows=len(rows), log=log, seconds=seconds
-        )
-        logger.info("trained on %d scored pairs in %.0f s", len(rows), seconds)
+        if not (place / "encoder").is_dir():
+            texts = [pair.first for pair in self._pairs["train"]]
+            export_encoder(place / "model", place / "encoder", texts)
+        return {"fit": asdict(settings), "rows": len(rows), "log": log}
 
     def _final_test(self, kept: bool) -> Mapping[str, Any]:
         """Look at the test pairs, once: the kept model beside the base."""
-        before, base = self._measure(self._model_folder(0), "test")
-        after, best = self._measure(self._model_folder(1), "test") if kept else (before, base)
+        before, base = self._measure(self._encoder(0), "test")
+        after, best = self._measure(self._encoder(1), "test") if kept else (before, base)
         return self.ledger.add(
             "tested",
             kept_round=int(kept),
@@ -143,13 +167,32 @@ class SimilarityRun:
             interval=asdict(self._interval("test", after, before)),
         )
 
-    def _measure(self, model: Path, split: Split) -> tuple[list[float], dict[str, Any]]:
+    def _encoder(self, number: int) -> AdaptedEncoder:
+        """Return what makes a round's vectors; both texts of a pair are read as queries."""
+        if number not in self._encoders:
+            place = round_place(self.folder, number)
+            cache = Cache(self.workspace.cache_folder)
+            encoder = CachedEncoder(open_encoder(place, progress=self.progress), cache)
+            learned = self.folder / (f"round-{number}" if number else "base")
+            if (learned / "geometry.safetensors").is_file():
+                geometry = Geometry.open(learned)
+            else:
+                texts = [t for p in self._pairs["train"] for t in (p.first, p.second)]
+                mean = encoder.encode_queries(texts).mean(axis=0)
+                geometry = Geometry(mean, mean)
+            self._encoders[number] = AdaptedEncoder(encoder, geometry)
+        return self._encoders[number]
+
+    def _measure(self, encoder: AdaptedEncoder, split: Split) -> tuple[list[float], dict[str, Any]]:
         """Return the cosine of each pair of a split, and Spearman against the scores."""
-        encoder = open_encoder(model, progress=self.progress)
         pairs = self._pairs[split]
         cosines = _cosines(encoder.encode_queries, pairs)
         rho = spearman(cosines, _scores(pairs))
-        return cosines, {"fingerprint": encoder.fingerprint, "spearman": rho}
+        return cosines, {
+            "fingerprint": encoder.fingerprint,
+            "model_fingerprint": encoder.encoder.fingerprint,
+            "spearman": rho,
+        }
 
     def _interval(self, split: Split, new: Sequence[float], old: Sequence[float]) -> Interval:
         expected = _scores(self._pairs[split])
@@ -160,7 +203,7 @@ class SimilarityRun:
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
             if not kept.is_dir():
-                self._model_folder(1).rename(kept)
+                (self.folder / "round-1" / "model").rename(kept)
             return None, str(kept)
         entry = self.ledger.get("published")
         name = entry["generation"] if entry else self._published_before_a_cut()
@@ -188,7 +231,7 @@ class SimilarityRun:
         generation = publish_index(
             self.workspace,
             open_collection(current.folder),
-            lambda folder: copy_model(self._model_folder(1), folder),
+            lambda folder: copy_model(round_place(self.folder, 1), folder),
             IndexConfig(**current.manifest["index"]),
             {
                 "model": asdict(self.config.model),
@@ -197,15 +240,13 @@ class SimilarityRun:
                 "fitted": None,
                 "run": self.folder.name,
             },
+            geometry=self._encoder(1).geometry,
             trained_on=before | now,
             # Until the next run on questions; the confidence is not kept.
             weights=read_weights(current.folder) if current.manifest["fitted"] else None,
             progress=self.progress,
         )
         return generation.name
-
-    def _model_folder(self, number: int) -> Path:
-        return self.folder / f"round-{number}" / "model" if number else self.folder / "base"
 
 
 def is_seen(pair: ScoredPair, trained: frozenset[str]) -> bool:

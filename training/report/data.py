@@ -11,7 +11,7 @@ import numpy as np
 
 from indexes.collection import Collection, open_collection
 from indexes.errors import UsageError
-from search.fusion import METHODS
+from search.fusion import METHODS, PARTS
 from training.bootstrap import Interval, mean_intervals
 from training.evaluation import METRICS
 from training.ledger import read_events
@@ -34,6 +34,11 @@ class Round:
     gain: Interval | None  # of the hybrid's MRR@10 over `against`; None for round 0
     against: str
     facts: Event  # `evaluated` of the ledger
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Return what each part of the hybrid counted for."""
+        return {name: self.facts["weights"][name] for name in PARTS}
 
 
 @dataclass(frozen=True, slots=True)

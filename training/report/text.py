@@ -100,7 +100,7 @@ def _start(report: RunReport) -> list[str]:
             f"before on {report.trained_before:,} questions,"
         )
     else:
-        start = f"the {'' if first.facts['trained'] else 'untrained '}model {name}"
+        start = f"the model {name}"
     count = _NUMBERS[tried] if tried < len(_NUMBERS) else f"{tried}"
     said = [
         f"The run started from {start} and tried {count} round{'s' * (tried != 1)} of training."

@@ -22,6 +22,7 @@ def fit_weights(
     grades: Sequence[Mapping[str, int]],
     *,
     prior: FusionWeights,
+    source: str,
 ) -> FusionWeights:
     """Return the weights of the hybrid's parts that put right answers first on these queries.
 
@@ -34,9 +35,10 @@ def fit_weights(
     Args:
         signals: for each query, its ranking by every signal.
         grades: for each query, its right answers.
-        prior: the index's weights before any fit; its floor stays.
+        prior: the weights before any fit.
+        source: of the queries, for a person.
     """
-    lists = _Lists.of(signals, grades, prior.floor)
+    lists = _Lists.of(signals, grades)
     default = prior.vector()
     fitted = lists.fit(default)
     tried = [fitted, default, *np.eye(len(PARTS))]  # the first of equals wins
@@ -44,7 +46,7 @@ def fit_weights(
     if best is default:
         return prior
     shares = (best / best.sum()).round(6).tolist()
-    return FusionWeights(**dict(zip(PARTS, shares, strict=True)), floor=prior.floor)
+    return FusionWeights(**dict(zip(PARTS, shares, strict=True)), source=source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,10 @@ class _Lists:
         cls,
         signals: Sequence[Mapping[str, Ranking]],
         grades: Sequence[Mapping[str, int]],
-        floor: float,
     ) -> "_Lists":
         parts, right = [np.zeros((0, len(PARTS)))], [np.zeros(0, bool)]
         for found, graded in zip(signals, grades, strict=True):
-            answer_ids, scores = parts_of(found, floor)
+            answer_ids, scores = parts_of(found)
             marks = np.asarray([graded.get(answer_id, 0) > 0 for answer_id in answer_ids], bool)
             if marks.any():  # an answer that nothing found is found by no weights
                 parts.append(scores)

@@ -1,0 +1,101 @@
+"""A collection with what analyzer and encoder make of its texts: what an index is built from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from indexes.analyzer import Analyzer, AnalyzerName
+from indexes.cache import Cache
+from indexes.collection import Collection
+from indexes.dense import DenseKind, Vectors
+from indexes.lexical import BM25Engine, BM25Index, Tokens
+from indexes.views import BM25_VIEWS, owners_of_questions
+from search.encoders import CachedEncoder, Encoder
+from search.geometry import Geometry
+
+_STAND_INS = 100  # answers
+_STAND_IN_LETTERS = 100  # of each: a query is short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexConfig:
+    """How a collection is indexed. Saved in the manifest."""
+
+    analyzer: AnalyzerName = "kiwi"
+    bm25: BM25Engine = "bm25s"
+    dense: DenseKind = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCollection:
+    """Tokens and base vectors (rows × dim) of every answer and known question."""
+
+    collection: Collection
+    encoder: Encoder
+    config: IndexConfig
+    answer_tokens: Tokens
+    question_tokens: Tokens
+    answer_vectors: Vectors
+    question_vectors: Vectors
+    stand_ins: Vectors  # of some answers as if they were queries; see Geometry.measure
+    _bm25: dict[str, BM25Index] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, collection: Collection, encoder: Encoder, config: IndexConfig, cache: Cache | None
+    ) -> "EncodedCollection":
+        """Analyse and encode a collection; only texts that the cache does not have."""
+        analyzer = Analyzer(config.analyzer)
+
+        def tokens(texts: Sequence[str]) -> Tokens:
+            if cache is None:
+                return analyzer.tokenize(texts)
+            return cache.tokens(analyzer.fingerprint, texts, analyzer.tokenize)
+
+        source = encoder if cache is None else CachedEncoder(encoder, cache)
+        answers = [answer.text for answer in collection.answers]
+        questions = [question.text for question in collection.questions]
+        drawn = np.random.default_rng(0).permutation(len(answers))[:_STAND_INS]
+        return cls(
+            collection=collection,
+            encoder=encoder,
+            config=config,
+            answer_tokens=tokens(answers),
+            question_tokens=tokens(questions),
+            answer_vectors=source.encode_answers(answers),
+            question_vectors=source.encode_queries(questions),
+            stand_ins=source.encode_queries(
+                [answers[i][:_STAND_IN_LETTERS] for i in sorted(drawn)]
+            ),
+        )
+
+    def with_questions(self, kept: Sequence[bool]) -> "EncodedCollection":
+        """Return it with all answers and only the marked known questions."""
+        rows = np.flatnonzero(np.asarray(kept, bool))
+        questions = [self.collection.questions[row] for row in rows]
+        return replace(
+            self,
+            collection=replace(self.collection, questions=questions),
+            question_tokens=[self.question_tokens[row] for row in rows],
+            question_vectors=self.question_vectors[rows],
+            _bm25={},
+        )
+
+    def geometry(self) -> Geometry:
+        """Return the means of the vectors; no adapter."""
+        return Geometry.measure(self.question_vectors, self.answer_vectors, self.stand_ins)
+
+    def bm25(self) -> Mapping[str, BM25Index]:
+        """Return the lexical index of each view, built at the first call."""
+        if not self._bm25:
+            joined = [list(row) for row in self.answer_tokens]
+            owners = owners_of_questions(self.collection)
+            for owner, row in zip(owners, self.question_tokens, strict=True):
+                joined[owner] += row
+            rows = {
+                "answer": self.answer_tokens, "question": self.question_tokens, "joined": joined,
+            }  # fmt: skip
+            for view in BM25_VIEWS:
+                self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
+        return self._bm25

@@ -1,0 +1,26 @@
+"""An encoder that looks into a workspace's cache first."""
+
+from collections.abc import Sequence
+
+from indexes.cache import Cache
+from indexes.dense import Vectors
+from search.encoders.encoder import Encoder
+
+
+class CachedEncoder:
+    """Encodes only texts that the cache does not have, and keeps what it encodes."""
+
+    def __init__(self, encoder: Encoder, cache: Cache) -> None:
+        self._encoder, self._cache = encoder, cache
+        self.dim, self.fingerprint = encoder.dim, encoder.fingerprint
+        self.count_tokens = encoder.count_tokens
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the query prompt."""
+        name = f"{self.fingerprint}.query"
+        return self._cache.vectors(name, texts, self._encoder.encode_queries)
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the answer prompt."""
+        name = f"{self.fingerprint}.answer"
+        return self._cache.vectors(name, texts, self._encoder.encode_answers)

@@ -1,0 +1,36 @@
+"""What an encoder is: texts → unit vectors."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from indexes.dense import Vectors
+
+
+class Encoder(Protocol):
+    """Turns texts into base vectors; equal fingerprints mean equal vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest over weights, tokenizer, prompts, pooling, normalisation and precision."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the query prompt."""
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the answer prompt."""
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+
+
+def unit_rows(vectors: Vectors) -> Vectors:
+    """Scale every row to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Vectors = np.divide(vectors, lengths, out=vectors.copy(), where=lengths > 0)
+    return scaled

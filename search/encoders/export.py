@@ -1,0 +1,164 @@
+"""A model that enters a workspace → the encoder that searches there, checked on its own texts."""
+
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.dense import Vectors
+from search.encoders.encoder import Encoder, unit_rows
+from search.encoders.model_folder import (
+    fingerprint_of_folder,
+    first_position,
+    prompts_of,
+    read_modules,
+    read_settings,
+)
+from search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
+from search.encoders.torch_encoder import TorchEncoder, load_sentence_transformer
+
+LEAST_OVERLAP = 0.85  # of the ten nearest; below, int8 is not trusted with this model
+_CHECKED_TEXTS = 128
+_CHECKED_LETTERS = 100  # of each text
+_NEAREST = 10
+
+logger = logging.getLogger(__name__)
+
+
+def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFacts:
+    """Write the encoder of a sentence-transformers folder: graph, tokenizer and facts.
+
+    int8 where it agrees with float32 on texts of the collection, else float32; where no graph
+    describes the model, facts alone, and sentence-transformers encodes.
+
+    Args:
+        model: a sentence-transformers folder.
+        folder: where to write; created.
+        texts: of the collection; some of them are encoded in both precisions and compared.
+    """
+    from search.encoders.graph import GRAPH_VERSION, NotExportableError, build_graph, save_graph
+
+    folder.mkdir(parents=True)
+    try:
+        int8 = build_graph(model, "int8")
+    except NotExportableError as reason:
+        logger.info("this model runs on torch, slowly: no ONNX graph for %s", reason)
+        facts = _facts_by_torch(model, str(reason))
+        facts.save(folder)
+        return facts
+    facts = _facts(model, f"int8, graph {GRAPH_VERSION}")
+    tokenizer = folder / "tokenizer.json"
+    shutil.copyfile(model / read_modules(model)[0]["path"] / "tokenizer.json", tokenizer)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        float32 = Path(place) / "model.onnx"
+        save_graph(build_graph(model, "float32"), float32)
+        facts = _checked(
+            facts,
+            OnnxEncoder(int8.SerializeToString(), tokenizer, facts),
+            OnnxEncoder(float32, tokenizer, facts),
+            texts,
+        )
+        if facts.precision == "int8":
+            save_graph(int8, folder / "model.onnx")
+        else:
+            for path in Path(place).iterdir():
+                shutil.move(path, folder / path.name)
+            fingerprint = fingerprint_of_folder(model, f"float32, graph {GRAPH_VERSION}")
+            facts = replace(facts, fingerprint=fingerprint)
+    facts.save(folder)
+    return facts
+
+
+def open_encoder(place: Path, *, progress: bool = False) -> Encoder:
+    """Open the encoder of a place: a generation, or a run's round.
+
+    Args:
+        place: has the folders `encoder`, which `export_encoder` wrote, and `model`.
+        progress: show a bar while many texts are encoded.
+    """
+    facts = EncoderFacts.open(place / "encoder")
+    if facts.precision == "torch":
+        return TorchEncoder(place / "model", facts, progress=progress)
+    return OnnxEncoder.open(place / "encoder", progress=progress)
+
+
+def _facts(model: Path, precision: str) -> EncoderFacts:
+    place = model / read_modules(model)[0]["path"]
+    config = read_settings(place / "config.json")
+    query_prompt, answer_prompt = prompts_of(model)
+    return EncoderFacts(
+        fingerprint=fingerprint_of_folder(model, precision),
+        dim=config["hidden_size"],
+        max_tokens=_max_tokens(place, config),
+        query_prompt=query_prompt,
+        answer_prompt=answer_prompt,
+        precision=precision.split(",")[0],
+    )
+
+
+def _max_tokens(place: Path, config: Mapping[str, Any]) -> int:
+    """Return the smallest of the limits that a transformer's files state."""
+    limits = [config["max_position_embeddings"] - first_position(config)]
+    for name, key in (
+        ("sentence_bert_config", "max_seq_length"),
+        ("tokenizer_config", "model_max_length"),
+    ):
+        path = place / f"{name}.json"
+        limit = read_settings(path).get(key) if path.is_file() else None
+        limits += [int(limit)] if limit else []
+    return int(min(limits))
+
+
+def _facts_by_torch(model: Path, why: str) -> EncoderFacts:
+    loaded = load_sentence_transformer(model)
+    query_prompt, answer_prompt = prompts_of(model)
+    return EncoderFacts(
+        fingerprint=fingerprint_of_folder(model, "torch"),
+        dim=loaded.get_embedding_dimension(),
+        max_tokens=int(min(loaded.max_seq_length or sys.maxsize, sys.maxsize)),
+        query_prompt=query_prompt,
+        answer_prompt=answer_prompt,
+        precision="torch",
+        why=why,
+    )
+
+
+def _checked(
+    facts: EncoderFacts, int8: OnnxEncoder, float32: OnnxEncoder, texts: Sequence[str]
+) -> EncoderFacts:
+    """Return the facts with int8's agreement, and with float32 in its place where that is weak."""
+    rng = np.random.default_rng(0)
+    chosen = [texts[i] for i in sorted(rng.permutation(len(texts))[:_CHECKED_TEXTS])]
+    short = [text[:_CHECKED_LETTERS] for text in chosen]
+    ours, exact = int8.encode_answers(short), float32.encode_answers(short)
+    cosine = float((ours * exact).sum(axis=1).mean()) if short else 1.0
+    overlap = _overlap_of_nearest(ours, exact)
+    facts = replace(facts, cosine=round(cosine, 6), overlap=round(overlap, 4))
+    if overlap >= LEAST_OVERLAP:
+        return facts
+    why = f"int8 keeps {overlap:.0%} of the ten nearest texts; expected {LEAST_OVERLAP:.0%}"
+    logger.info("%s: the model runs in float32", why)
+    return replace(facts, precision="float32", why=why)
+
+
+def _overlap_of_nearest(ours: Vectors, exact: Vectors) -> float:
+    """Return the mean share of a text's ten nearest others that both have, centred vectors."""
+    count = min(_NEAREST, len(exact) // 4)
+    if not count:
+        return 1.0
+
+    def nearest(vectors: Vectors) -> NDArray[np.int64]:
+        centred = unit_rows(vectors - vectors.mean(axis=0))
+        cosines = centred @ centred.T
+        np.fill_diagonal(cosines, -2)
+        return np.argsort(-cosines, axis=1)[:, :count]
+
+    pairs = zip(nearest(ours), nearest(exact), strict=True)
+    return float(np.mean([len(set(a) & set(b)) / count for a, b in pairs]))

@@ -1,0 +1,177 @@
+"""The encoder that search runs: an exported transformer on onnxruntime, without torch."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexes.dense import Vectors
+from indexes.errors import DamagedError
+from indexes.store import write_json
+from search.encoders.runtime import load_onnxruntime
+
+_TOKENS_AT_ONCE = 512  # of a batch with its padding; what fits a core's cache
+_TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
+_BAR_FROM = 256  # texts; fewer are encoded before a bar could be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderFacts:
+    """What an exported encoder is; encoder.json, beside its graph and tokenizer."""
+
+    fingerprint: str
+    dim: int
+    max_tokens: int  # of a text with its prompt; the rest is not read
+    query_prompt: str
+    answer_prompt: str
+    precision: str  # int8 or float32; torch: there is no graph
+    why: str = ""  # not int8
+    # int8 against float32 on texts of the collection; None where there is no int8.
+    cosine: float | None = None  # mean
+    overlap: float | None = None  # mean share of the ten nearest texts that stay
+
+    def save(self, folder: Path) -> None:
+        """Write encoder.json."""
+        write_json(folder / "encoder.json", asdict(self))
+
+    @classmethod
+    def open(cls, folder: Path) -> "EncoderFacts":
+        """Read what `save` wrote."""
+        try:
+            return cls(**json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DamagedError(f"{folder / 'encoder.json'}: cannot be read.") from error
+
+
+class OnnxEncoder:
+    """Texts → unit vectors by an ONNX graph; safe to use from many threads.
+
+    Every call runs on the thread that makes it; many texts are spread over all cores.
+    """
+
+    def __init__(
+        self, graph: Path | bytes, tokenizer: Path, facts: EncoderFacts, *, progress: bool = False
+    ) -> None:
+        """Open a graph.
+
+        Args:
+            graph: its file, or what is in one.
+            tokenizer: a tokenizer.json.
+            facts: how it reads texts.
+            progress: show a bar while many texts are encoded.
+        """
+        from tokenizers import Tokenizer
+
+        onnxruntime = load_onnxruntime()
+        options = onnxruntime.SessionOptions()
+        # Threads of its own would be left behind by a fork, and fight with those that call.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph if isinstance(graph, bytes) else str(graph),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # onnxruntime has a class for each of its status codes
+            raise DamagedError(f"{graph!r:.200}: onnxruntime cannot read it.") from error
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        except Exception as error:  # tokenizers raises no narrower class
+            raise DamagedError(f"{tokenizer}: cannot be read.") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(facts.max_tokens)
+        self.facts, self._progress = facts, progress
+
+    @classmethod
+    def open(cls, folder: Path, *, progress: bool = False) -> "OnnxEncoder":
+        """Open an encoder folder that `export_encoder` wrote."""
+        facts = EncoderFacts.open(folder)
+        return cls(folder / "model.onnx", folder / "tokenizer.json", facts, progress=progress)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.facts.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest over weights, tokenizer, prompts, pooling, normalisation and precision."""
+        return self.facts.fingerprint
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the query prompt."""
+        return self._encode(self.facts.query_prompt, texts)
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the answer prompt."""
+        return self._encode(self.facts.answer_prompt, texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        return sum(len(encoding.ids) for encoding in encodings)
+
+    def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        if len(texts) == 1:  # a query: no thread, no bar
+            vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
+            return vectors
+        with ThreadPoolExecutor(_cores()) as pool, self._bar(len(texts)) as bar:
+            for start in range(0, len(texts), _TEXTS_AT_ONCE):
+                part = [prompt + text for text in texts[start : start + _TEXTS_AT_ONCE]]
+                tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+                batches = list(_batches(tokens))
+                runs = pool.map(self._run, ([tokens[i] for i in rows] for rows in batches))
+                for rows, found in zip(batches, runs, strict=True):
+                    vectors[[start + i for i in rows]] = found
+                    bar.update(len(rows), current_item=bar.pos + len(rows))
+        return vectors
+
+    def _bar(self, total: int) -> Any:
+        import click
+
+        started = time.monotonic()
+
+        def speed(done: int | None) -> str:
+            return f"{done / (time.monotonic() - started):.0f} texts/s" if done else ""
+
+        hidden = not self._progress or total < _BAR_FROM
+        return click.progressbar(
+            length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
+        )
+
+    def _run(self, tokens: Sequence[Sequence[int]]) -> Any:
+        longest = max(map(len, tokens))
+        ids = np.zeros((len(tokens), longest), np.int64)
+        mask = np.zeros((len(tokens), longest), np.int64)
+        for row, of_text in enumerate(tokens):
+            ids[row, : len(of_text)] = of_text
+            mask[row, : len(of_text)] = 1
+        return self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the places of texts of about the same length, so that there is little padding."""
+    batch: list[int] = []
+    for place in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
+        if batch and (len(batch) + 1) * len(tokens[place]) > _TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; OMP_NUM_THREADS asks for fewer."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return min(int(asked), available) if asked.isdecimal() and int(asked) else available

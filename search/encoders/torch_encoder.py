@@ -1,0 +1,60 @@
+"""The encoder for models that no graph describes: sentence-transformers itself."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexes.dense import Vectors
+from search.encoders.encoder import unit_rows
+from search.encoders.onnx_encoder import EncoderFacts
+
+
+class TorchEncoder:
+    """Texts → unit vectors by sentence-transformers."""
+
+    def __init__(self, model: Path, facts: EncoderFacts, *, progress: bool = False) -> None:
+        self.model = load_sentence_transformer(model)
+        self.facts, self._progress = facts, progress
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.facts.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest over weights, tokenizer, prompts, pooling and normalisation."""
+        return self.facts.fingerprint
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the query prompt."""
+        return self._encode(self.model.encode_query, texts)
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the answer prompt."""
+        return self._encode(self.model.encode_document, texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+        # By the fast tokenizer as it is set: the library's own call would set it anew, which must
+        # not happen while another thread encodes.
+        tokenizer = self.model.tokenizer
+        backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
+        return sum(sum(each.attention_mask) for each in backend.encode_batch(list(texts)))
+
+    def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
+        if not len(texts):
+            return np.zeros((0, self.dim), np.float32)  # the library gives shape (0,)
+        vectors = encode(
+            list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
+        )
+        return unit_rows(np.asarray(vectors, np.float32))
+
+
+def load_sentence_transformer(source: str | Path) -> Any:
+    """Load a model with sentence-transformers: a folder or a hub id, no code of the model's own."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(source), trust_remote_code=False)

@@ -1,0 +1,133 @@
+"""What is done to base vectors before they are compared: centring, and what training learned."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.dense import Vectors
+from indexes.errors import DamagedError
+from search.encoders import Encoder, unit_rows
+
+# Known questions as which the stand-ins for them count, in the mean of the queries
+# (benchmarks/LOG.md): thirty questions give nearly the mean of thousands.
+STAND_INS = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapter:
+    """Residual maps of queries and of answers: x → x + x W, normalised; dim × dim each."""
+
+    query: NDArray[np.float32]
+    answer: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """The means of a collection's queries and answers, and the adapter that training learned.
+
+    Encoders put all texts near one direction, queries and answers near two. Without their means
+    vectors spread out, cosines of strangers lie around 0, and the ranking is better: +.01 to +.05
+    MRR@10 of dense search on six development sets (benchmarks/LOG.md). See Mu and Viswanath,
+    All-but-the-Top, ICLR 2018.
+    """
+
+    query_mean: Vectors  # dim
+    answer_mean: Vectors  # dim
+    adapter: Adapter | None = None
+
+    @classmethod
+    def measure(cls, queries: Vectors, answers: Vectors, stand_ins: Vectors) -> "Geometry":
+        """Return the means of base vectors.
+
+        Args:
+            queries: of the known questions, rows × dim; may be none.
+            answers: of the answers.
+            stand_ins: of some answers' texts as if they were queries. They say nearly what
+                queries would where there are none, and steady the mean of a few.
+        """
+        total = queries.sum(axis=0) + STAND_INS * stand_ins.mean(axis=0)
+        query_mean = total / (len(queries) + STAND_INS)
+        return cls(query_mean.astype(np.float32), answers.mean(axis=0).astype(np.float32))
+
+    def queries(self, base: Vectors) -> Vectors:
+        """Return base vectors of queries or known questions as search compares them."""
+        centred = unit_rows(base - self.query_mean)
+        return unit_rows(centred + centred @ self.adapter.query) if self.adapter else centred
+
+    def answers(self, base: Vectors) -> Vectors:
+        """Return base vectors of answers as search compares them."""
+        centred = unit_rows(base - self.answer_mean)
+        return unit_rows(centred + centred @ self.adapter.answer) if self.adapter else centred
+
+    def fingerprint(self, encoder: str) -> str:
+        """Digest of what decides the vectors of an encoder with this fingerprint."""
+        hasher = hashlib.sha256(encoder.encode())
+        for name, array in self._arrays().items():
+            hasher.update(f"{name} {array.shape}".encode() + array.tobytes())
+        return hasher.hexdigest()[:16]
+
+    def save(self, folder: Path) -> None:
+        """Write geometry.safetensors into a staged generation."""
+        from safetensors.numpy import save_file
+
+        save_file(self._arrays(), folder / "geometry.safetensors")
+
+    @classmethod
+    def open(cls, folder: Path) -> "Geometry":
+        """Read what `save` wrote."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = folder / "geometry.safetensors"
+        try:
+            arrays = load_file(path)
+            means = arrays.pop("query_mean"), arrays.pop("answer_mean")
+            names = [field.name for field in fields(Adapter)]
+            return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
+        except (OSError, KeyError, SafetensorError) as error:
+            raise DamagedError(f"{path}: cannot be read.") from error
+
+    def _arrays(self) -> Mapping[str, NDArray[np.float32]]:
+        arrays = {"query_mean": self.query_mean, "answer_mean": self.answer_mean}
+        if self.adapter:
+            arrays |= {"query": self.adapter.query, "answer": self.adapter.answer}
+        return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedEncoder:
+    """Texts → the vectors that dense search compares: an encoder's, after the geometry."""
+
+    encoder: Encoder
+    geometry: Geometry
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.encoder.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest over the encoder and the geometry."""
+        return self.geometry.fingerprint(self.encoder.fingerprint)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of cleaned queries; an empty text is zeros."""
+        return _but_empty(texts, self.geometry.queries(self.encoder.encode_queries(texts)))
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of cleaned answers; an empty text is zeros."""
+        return _but_empty(texts, self.geometry.answers(self.encoder.encode_answers(texts)))
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Return how many tokens the model reads of the texts, without a prompt."""
+        return self.encoder.count_tokens(texts)
+
+
+def _but_empty(texts: Sequence[str], vectors: Vectors) -> Vectors:
+    vectors[np.asarray([not text for text in texts], bool)] = 0  # a prompt alone is no text
+    return vectors

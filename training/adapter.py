@@ -1,0 +1,283 @@
+"""What is learned without a GPU: residual maps on the frozen, centred vectors of the base.
+
+The base has encoded every text once; a fit multiplies matrices, and takes seconds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.dense import Vectors
+from search.geometry import Adapter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEWEST_PAIRS = 60  # below, an adapter did harm on a development set (benchmarks/LOG.md)
+_LEAST_STEPS, _MOST_STEPS = 100, 250
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterConfig:
+    """One fit of an adapter. Saved in the ledger. The defaults are from benchmarks/LOG.md."""
+
+    epochs: int = 10  # but at least 100 steps, and at most 250
+    batch_size: int = 256  # pairs a step; in-batch negatives = batch_size - 1
+    learning_rate: float = 1e-3  # peak of Adam, after linear warm-up
+    temperature: float = 0.05  # logits = cosine / temperature
+    warmup_share: float = 0.1  # of all steps
+    penalty: float = 30.0  # on the maps' squared elements, divided by the number of pairs
+    dropout: float = 0.1  # of the inputs
+    seed: int = 42
+
+
+def adapter_config(fit: Mapping[str, Any], seed: int) -> AdapterConfig:
+    """Return the settings of an adapter: the defaults, with what the user changed."""
+    changed = {name: value for name, value in fit.items() if name != "objective"}
+    return AdapterConfig(**{"seed": seed, **changed})
+
+
+def learn_adapter(
+    questions: Vectors,
+    owners: Rows,
+    answers: Vectors,
+    *,
+    config: AdapterConfig,
+    negatives: Rows | None = None,
+) -> tuple[Adapter, list[dict[str, float]]]:
+    """Return the maps under which known questions find what they belong to, and the log.
+
+    Three MultipleNegativesRanking losses (Henderson et al. 2017) over the batch: a question has
+    to find its answer; its answer as a whole, that is the sum with the answer's other known
+    questions; and another question of its answer. Pairs of one answer are neither right nor
+    wrong for each other. The maps start at zero, which is the base itself, and a penalty that
+    fades with the number of pairs draws them back to it.
+
+    Args:
+        questions: pairs × dim, centred. Fewer than 60 leave the maps at zero.
+        owners: the row in `answers` of each pair's answer.
+        answers: answers × dim, centred.
+        config: settings of the fit.
+        negatives: pairs × n rows of `answers` that are wrong for each pair.
+
+    Returns:
+        The adapter, and the epoch, loss and learning rate after each pass over the pairs.
+    """
+    dim = questions.shape[1]
+    if len(questions) < FEWEST_PAIRS or len(np.unique(owners)) < 2:
+        nothing = np.zeros((dim, dim), np.float32)
+        return Adapter(query=nothing, answer=nothing), []
+    fit = _Fit(questions, owners, answers, negatives, config)
+    with _one_thread():
+        losses = [fit.step(rows) for rows in _batches(len(questions), config, fit.rng)]
+    query, answer = (matrix.detach().numpy().copy() for matrix in fit.maps)
+    return Adapter(query=query, answer=answer), _log(losses, len(questions), config)
+
+
+def _log(losses: Sequence[float], pairs: int, config: AdapterConfig) -> list[dict[str, float]]:
+    """Return the mean loss of each pass over the pairs, and the learning rate after it."""
+    pass_ = max(1, round(pairs / config.batch_size))
+    ends = range(pass_, len(losses) + 1, pass_)
+    return [
+        {
+            "epoch": float(number),
+            "loss": float(np.mean(losses[end - pass_ : end])),
+            "learning_rate": config.learning_rate * _share_of_rate(end, len(losses), config),
+        }
+        for number, end in enumerate(ends, 1)
+    ]
+
+
+def _share_of_rate(step: int, steps: int, config: AdapterConfig) -> float:
+    """Return the learning rate of a step, from 0, as a share of its peak."""
+    warmup = max(1.0, config.warmup_share * steps)
+    return min(1.0, (step + 1) / warmup) * (1 - step / steps)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on this thread: equal runs are equal, and a busy core holds up no other.
+
+    Beside a busy neighbour two threads took minutes for what one does in seconds.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Fit:
+    """The maps while they are learned."""
+
+    def __init__(
+        self,
+        questions: Vectors,
+        owners: Rows,
+        answers: Vectors,
+        negatives: Rows | None,
+        config: AdapterConfig,
+    ) -> None:
+        import torch
+
+        self.config, self.rng = config, np.random.default_rng(config.seed)
+        self._draw = torch.Generator().manual_seed(config.seed)
+        self._questions, self._answers = torch.from_numpy(questions), torch.from_numpy(answers)
+        self._owners, self._siblings = torch.from_numpy(owners), _Siblings(owners, len(answers))
+        self._negatives = None if negatives is None else torch.from_numpy(negatives)
+        self._sums = torch.zeros_like(self._answers).index_add_(0, self._owners, self._questions)
+        shape = questions.shape[1], questions.shape[1]
+        self.maps = [torch.zeros(shape, requires_grad=True) for _ in ("query", "answer")]
+        self._optimizer = torch.optim.Adam(self.maps, config.learning_rate)
+        steps = _count_steps(len(questions), config)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: _share_of_rate(step, steps, config)
+        )
+
+    def step(self, rows: Rows) -> float:
+        """Move the maps by the loss of some pairs; return it."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._schedule.step()
+        return float(loss.detach())
+
+    def _loss(self, rows: Rows) -> "Tensor":
+        import torch
+        from torch.nn.functional import normalize
+
+        query_map, answer_map = self.maps
+        batch = torch.from_numpy(rows)
+        own = self._owners[batch]
+        asked = self._dropped(self._questions[batch])
+        query = normalize(asked + asked @ query_map, dim=1)
+        targets = own
+        if self._negatives is not None:
+            targets = torch.cat([own, torch.unique(self._negatives[batch])])
+        found = self._dropped(self._answers[targets])
+        found = found + found @ answer_map
+        others = self._sums[targets].clone()
+        others[: len(batch)] -= self._questions[batch]  # or a question would be its own target
+        whole = found + others + others @ query_map
+        penalty = self.config.penalty / len(self._questions)
+        loss = penalty * ((query_map**2).sum() + (answer_map**2).sum())
+        loss = loss + self._ranking(query, normalize(found, dim=1), own, targets)
+        loss = loss + self._ranking(query, normalize(whole, dim=1), own, targets)
+        paired = np.flatnonzero(self._siblings.counts[own.numpy()] > 1)
+        if len(paired) > 1:
+            other = torch.from_numpy(self._siblings.draw(rows[paired], self.rng))
+            sibling = self._dropped(self._questions[other])
+            sibling = normalize(sibling + sibling @ query_map, dim=1)
+            chosen = torch.from_numpy(paired)
+            share = len(paired) / len(rows)
+            owners = own[chosen], self._owners[other]
+            loss = loss + share * self._ranking(query[chosen], sibling, *owners)
+        return loss
+
+    def _dropped(self, vectors: "Tensor") -> "Tensor":
+        import torch
+
+        kept = torch.rand(vectors.shape, generator=self._draw) >= self.config.dropout
+        return vectors * kept / (1 - self.config.dropout)
+
+    def _ranking(
+        self, query: "Tensor", targets: "Tensor", owners: "Tensor", target_owners: "Tensor"
+    ) -> "Tensor":
+        """Return the mean −log share of each query's own target, which has the query's place."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        place = torch.arange(len(query))
+        same = owners[:, None] == target_owners[None, :]
+        same[place, place] = False
+        logits = query @ targets.T / self.config.temperature
+        return cross_entropy(logits.masked_fill(same, -torch.inf), place)
+
+
+class _Siblings:
+    """Draws, for a question, another known question of the same answer."""
+
+    def __init__(self, owners: Rows, answers: int) -> None:
+        self._owners = owners
+        self._order = np.argsort(owners, kind="stable")
+        self._starts = np.searchsorted(owners[self._order], np.arange(answers))
+        self.counts = np.bincount(owners, minlength=answers)
+        self._places = np.empty(len(owners), np.int64)
+        self._places[self._order] = np.arange(len(owners)) - self._starts[owners[self._order]]
+
+    def draw(self, rows: Rows, rng: np.random.Generator) -> Rows:
+        """Return another question for each of these, which all have one."""
+        owners = self._owners[rows]
+        places = (self._places[rows] + rng.integers(1, self.counts[owners])) % self.counts[owners]
+        found: Rows = self._order[self._starts[owners] + places]
+        return found
+
+
+def _count_steps(pairs: int, config: AdapterConfig) -> int:
+    """Return the steps of a fit: a small table needs more passes, a large one fewer."""
+    return min(max(config.epochs * -(-pairs // config.batch_size), _LEAST_STEPS), _MOST_STEPS)
+
+
+def _batches(pairs: int, config: AdapterConfig, rng: np.random.Generator) -> Iterator[Rows]:
+    """Yield the rows of each step, epoch after epoch; what is left below half a batch waits."""
+    order, start = rng.permutation(pairs), 0
+    for _ in range(_count_steps(pairs, config)):
+        if start >= pairs or (start and pairs - start < min(config.batch_size, pairs) // 2):
+            order, start = rng.permutation(pairs), 0
+        yield order[start : start + config.batch_size]
+        start += config.batch_size
+
+
+def learn_similarity(
+    first: Vectors, second: Vectors, scores: Sequence[float], *, config: AdapterConfig
+) -> Adapter:
+    """Return one map for all texts, under which cosines order pairs as people scored them.
+
+    CoSENT (Su 2022): for every two pairs of a batch, the one with the higher score has to have
+    the higher cosine.
+
+    Args:
+        first: pairs × dim, centred.
+        second: the other text of each pair.
+        scores: of each pair; only their order counts.
+        config: settings of the fit.
+    """
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(config.seed)
+    sides = torch.from_numpy(first), torch.from_numpy(second)
+    wanted = torch.tensor(scores)
+    matrix = torch.zeros(first.shape[1], first.shape[1], requires_grad=True)
+    optimizer = torch.optim.AdamW([matrix], config.learning_rate, weight_decay=0.01)
+    draw = torch.Generator().manual_seed(config.seed)
+    with _one_thread():
+        for _ in range(config.epochs):
+            for batch in torch.split(
+                torch.randperm(len(wanted), generator=draw), config.batch_size
+            ):
+                one, other = (
+                    functional.normalize(
+                        side[batch] + functional.dropout(side[batch], config.dropout) @ matrix,
+                        dim=1,
+                    )
+                    for side in sides
+                )
+                cosines = (one * other).sum(dim=1) / (4 * config.temperature)
+                gaps = (cosines[None, :] - cosines[:, None])[wanted[batch][:, None] > wanted[batch]]
+                loss = torch.logsumexp(torch.cat([torch.zeros(1), gaps]), dim=0)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+    learned = matrix.detach().numpy()
+    return Adapter(query=learned, answer=learned)
