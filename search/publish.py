@@ -58,7 +58,8 @@ def index_collection(
         model = model or ModelConfig()
         trained = kept is not None and kept.manifest["training"] is not None
         # What a run has fitted stays while the table grows; without a run it is fitted here.
-        fits = kept is not None and trained and _still_fits(kept, collection, config)
+        fitted = kept is not None and kept.manifest["fitted"] is not None
+        fits = kept is not None and fitted and _still_fits(kept, collection, config)
 
         def write_model(place: Path) -> None:
             if kept:

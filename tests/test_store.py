@@ -286,7 +286,7 @@ def test_what_was_fitted_goes_on_with_an_update_and_not_with_another_table(
     with place.writing():
         publish_index(
             place, collection, lambda staged: copy_model(first.folder, staged), IndexConfig(),
-            {"model": asdict(model), "source": {}, "training": {"run": "run-0001"},
+            {"model": asdict(model), "source": {}, "training": None,
              "fitted": {"run": "run-0001"},
              "run": "run-0001"},
             calibration=calibration,
