@@ -66,13 +66,13 @@ def _sets(
     sample: Collection, data: Path | None, corpora: Path | None
 ) -> Iterator[tuple[str, Collection, list[Query]]]:
     """Yield name, collection with its known questions, and the queries."""
-    yield "sample", *_apart(sample, one_of_each(sample))
+    yield "sample", *apart(sample, one_of_each(sample))
     if data:
         welfare = collection_of("welfare_qa", data)
-        yield "welfare", *_apart(welfare, welfare.questions)
+        yield "welfare", *apart(welfare, welfare.questions)
         chatbot = collection_of("chatbot", data)
         fifth = random.Random(0).sample(chatbot.questions, len(chatbot.questions) // 5)
-        yield "chatbot", *_apart(chatbot, fifth)
+        yield "chatbot", *apart(chatbot, fifth)
         banking = collection_of("banking77", data)
         with (data / "banking77" / "test.csv").open(encoding="utf-8", newline="") as file:
             rows = [(clean(row["text"]), row["category"]) for row in csv.DictReader(file)]
@@ -92,9 +92,7 @@ def one_of_each(collection: Collection) -> list[KnownQuestion]:
     return [rng.choice(questions) for questions in of_answer.values()]
 
 
-def _apart(
-    collection: Collection, asked: Sequence[KnownQuestion]
-) -> tuple[Collection, list[Query]]:
+def apart(collection: Collection, asked: Sequence[KnownQuestion]) -> tuple[Collection, list[Query]]:
     """Return the collection without the questions that are asked, and these as queries."""
     keys = {same_text_key(question.text) for question in asked}
     known = [q for q in collection.questions if same_text_key(q.text) not in keys]

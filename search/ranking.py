@@ -1,5 +1,6 @@
 """How one index answers: cleaned queries → the signals' rankings → hits."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -108,7 +109,8 @@ def hits_of(
     confidence = confidence_of(index, query, signals, ranked)
     if confidence is not None and min_confidence is not None and confidence < min_confidence:
         return []
-    hits = [_hit(index, candidate, signals) for candidate in ranked[:k]]
+    evidence = _evidence(signals)
+    hits = [_hit(index, candidate, evidence[candidate.answer_id]) for candidate in ranked[:k]]
     return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
 
 
@@ -135,14 +137,17 @@ def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preferenc
     return index.preferred.get(same_text_key(query), {})
 
 
-def _hit(index: SearchIndex, candidate: Candidate, signals: Mapping[str, Ranking]) -> Hit:
+def _evidence(signals: Mapping[str, Ranking]) -> Mapping[str, Mapping[str, Evidence]]:
+    """Return, by answer id, where each signal that found it placed it."""
+    found: dict[str, dict[str, Evidence]] = defaultdict(dict)
+    for signal, ranking in signals.items():
+        for rank, candidate in enumerate(ranking, 1):
+            found[candidate.answer_id][signal] = Evidence(rank, candidate.score)
+    return found
+
+
+def _hit(index: SearchIndex, candidate: Candidate, evidence: Mapping[str, Evidence]) -> Hit:
     answer = index.answers[candidate.answer_id]
-    evidence = {
-        signal: Evidence(rank, found.score)
-        for signal, ranking in signals.items()
-        for rank, found in enumerate(ranking, 1)
-        if found.answer_id == candidate.answer_id
-    }
     return Hit(
         answer_id=answer.id,
         text=answer.text,
