@@ -79,7 +79,7 @@ _model = _options(
 _mining = _options(
     click.option(
         "--negatives", metavar="QUOTAS",
-        help="A pair's, of bm25, model, edit, random; default bm25:1,model:1.",
+        help="A pair's, of bm25, model, random; default bm25:1,model:1.",
     ),
     click.option(
         "--window", type=click.IntRange(min=1),
@@ -279,7 +279,7 @@ def train(
     """
     from indexes import UsageError, Workspace
     from training import resume_loop
-    from training.lines import run_lines
+    from training.report.lines import run_lines
 
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
@@ -341,11 +341,11 @@ def mine(
 
     \b
     dotbogi mine --out pool
-    dotbogi mine --out pool --negatives bm25:2,model:4,edit:1,random:1 --sampling near
+    dotbogi mine --out pool --negatives bm25:2,model:4,random:1 --sampling near
     """
     from indexes import Workspace
-    from training.lines import review_lines, yield_lines
-    from training.pool_folder import mine_to_folder
+    from training.negatives.pool_folder import mine_to_folder
+    from training.report.lines import review_lines, yield_lines
 
     config, model = _mining_config(options), _model_config(options)
     place = Workspace(workspace)
@@ -391,7 +391,7 @@ def review(
     dotbogi review --import suspects.csv
     """
     from indexes import UsageError, Workspace
-    from training.review import import_review, last_review, save_review
+    from training.judgements.review import import_review, last_review, save_review
 
     place = Workspace(workspace)
     if filled:
@@ -508,9 +508,9 @@ def evaluate(
     from indexes import UsageError, Workspace
     from search import Searcher
     from search.fusion import METHODS
-    from training.evaluation import evaluate_table, write_trec
-    from training.lines import metrics_table, threshold_lines
-    from training.reliability import at_thresholds
+    from training.measure.evaluation import evaluate_table, write_trec
+    from training.measure.reliability import at_thresholds
+    from training.report.lines import metrics_table, threshold_lines
 
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; expected a folder to write into.")
@@ -723,7 +723,7 @@ def feedback_list(workspace: str, as_json: bool) -> None:
     \b
     dotbogi feedback list
     """
-    from training.feedback import describe_feedback
+    from training.judgements.feedback import describe_feedback
 
     found = describe_feedback(Path(workspace))
     if as_json:
@@ -991,7 +991,7 @@ def _train_on_scores(
     """Return what was read, as lines, and the result of a run on scored pairs."""
     from indexes import UsageError
     from training import run_similarity
-    from training.scored import ScoredColumns, read_scored_table, split_scored
+    from training.scored.pairs import ScoredColumns, read_scored_table, split_scored
 
     why = "does not apply to --objective cosine"
     _refuse(
@@ -1029,8 +1029,8 @@ def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
     from training import LoopConfig
-    from training.feedback import VOTES_PER_CLIENT
-    from training.objectives import default_kind
+    from training.fit.objectives import default_kind
+    from training.judgements.feedback import VOTES_PER_CLIENT
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}

@@ -30,12 +30,12 @@ from indexes.text import same_text_key
 from search import Searcher, index_collection
 from search.feedback import Feedback, FeedbackStore, Verdict
 from search.known_questions import Query, queries_of
-from training.bootstrap import paired_bootstrap
 from training.config import LoopConfig
-from training.feedback import VOTES_PER_CLIENT
+from training.judgements.feedback import VOTES_PER_CLIENT
 from training.loop import run_loop
-from training.outcomes import open_outcomes
-from training.rounds import LoopResult
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.outcomes import open_outcomes
+from training.run import LoopResult
 from training.split import split_of
 
 QUERIES, USERS, SHOWN, NOISE = 2000, 200, 5, 0.1

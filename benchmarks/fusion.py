@@ -36,11 +36,11 @@ from search.known_questions import queries_of
 from search.models import ModelConfig, enter_model
 from search.publish import all_texts
 from search.searcher import Searcher
-from training.adapter import AdapterConfig, learn_adapter
-from training.bootstrap import paired_bootstrap
-from training.evaluation import evaluate_fitted
-from training.metrics import reciprocal_rank_at
-from training.reliability import ConfidenceQuality
+from training.fit.adapter import AdapterConfig, learn_adapter
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.evaluation import evaluate_fitted
+from training.measure.metrics import reciprocal_rank_at
+from training.measure.reliability import ConfidenceQuality
 from training.split import split_collection
 
 RESULTS = Path(__file__).parent / "results"

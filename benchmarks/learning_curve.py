@@ -34,8 +34,8 @@ from search.known_questions import Query, fit_on_known_questions, queries_of
 from search.models import ModelConfig, enter_model
 from search.publish import all_texts
 from search.searcher import Searcher
-from training.adapter import FEWEST_PAIRS, AdapterConfig, learn_adapter
-from training.evaluation import evaluate, evaluate_fitted
+from training.fit.adapter import FEWEST_PAIRS, AdapterConfig, learn_adapter
+from training.measure.evaluation import evaluate, evaluate_fitted
 from training.split import split_collection
 
 SETS = ("chatbot", "welfare_qa")

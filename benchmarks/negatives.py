@@ -1,10 +1,9 @@
 """What mined negatives are worth: one round from the starter with each recipe, on three sets.
 
 Every fit is an adapter on the starter's vectors, with the defaults of `dotbogi train`, on the split
-of seed 42; the seeds are those of mining and fit. Edits are no answers of the collection, and an
-adapter does not learn from them. The hybrid's weights are fitted on development queries. The gain
-over in-batch negatives alone is paired by test query, each query's reciprocal rank being its mean
-over the seeds.
+of seed 42; the seeds are those of mining and fit. The hybrid's weights are fitted on development
+queries. The gain over in-batch negatives alone is paired by test query, each query's reciprocal
+rank being its mean over the seeds.
 
     OMP_NUM_THREADS=1 python benchmarks/negatives.py DATA [--set chatbot]
 
@@ -36,11 +35,11 @@ from search.known_questions import queries_of
 from search.models import ModelConfig, enter_model
 from search.publish import all_texts
 from search.searcher import Searcher
-from training.adapter import AdapterConfig, learn_adapter
-from training.bootstrap import paired_bootstrap
-from training.evaluation import evaluate, evaluate_fitted
+from training.fit.adapter import AdapterConfig, learn_adapter
+from training.fit.rows import hard_negatives
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.evaluation import evaluate, evaluate_fitted
 from training.negatives import MiningConfig, Negative, mine, parse_quotas
-from training.rows import hard_negatives
 from training.split import split_collection
 
 RECIPES = (

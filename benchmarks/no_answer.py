@@ -32,7 +32,7 @@ from search.known_questions import queries_of
 from search.searcher import Searcher
 from training.config import LoopConfig
 from training.loop import run_loop
-from training.reliability import expected_calibration_error, roc_auc
+from training.measure.reliability import expected_calibration_error, roc_auc
 from training.split import split_collection
 
 SMALL_TALK = {

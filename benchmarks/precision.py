@@ -26,8 +26,8 @@ from search.fusion import fuse
 from search.index import index_encoded
 from search.models import ModelConfig, enter_model
 from search.ranking import find_rankings
-from training.bootstrap import paired_bootstrap
-from training.metrics import reciprocal_rank_at
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.metrics import reciprocal_rank_at
 
 SETS = ("chatbot", "welfare_qa")
 

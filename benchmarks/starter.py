@@ -35,8 +35,8 @@ from search.index import index_encoded
 from search.known_questions import Query, fit_on_known_questions, queries_of
 from search.models import ModelConfig, check_model, enter_model
 from search.searcher import Searcher
-from training.bootstrap import paired_bootstrap
-from training.metrics import recall_at, reciprocal_rank_at
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.metrics import recall_at, reciprocal_rank_at
 
 CACHE = Path("build/benchmark-cache")
 TITLES = ("ms_windows_ko", "ms_intune_ko", "ms_learn_ko", "android_strings_ko")

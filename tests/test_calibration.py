@@ -12,8 +12,8 @@ from search.confidence import FEATURES, Calibration, features_of
 from search.fusion import FusionWeights, fuse
 from search.index import build_index
 from search.searcher import Searcher
-from training.calibration import fit_calibration, threshold_at
-from training.reliability import ConfidenceQuality, expected_calibration_error, roc_auc
+from training.measure.calibration import fit_calibration, threshold_at
+from training.measure.reliability import ConfidenceQuality, expected_calibration_error, roc_auc
 
 EMPTY = {name: [] for name in SIGNALS}
 

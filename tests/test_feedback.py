@@ -22,8 +22,8 @@ from search.feedback import FeedbackStore
 from search.index import open_index
 from tests.conftest import ANSWERS, QUESTIONS, run
 from tests.feedback_writers import feedback
-from training.decisions import Decision, apply_decisions, save_decisions
-from training.feedback import Poll, apply_feedback, count_votes, feedback_counts
+from training.judgements.decisions import Decision, apply_decisions, save_decisions
+from training.judgements.feedback import Poll, apply_feedback, count_votes, feedback_counts
 from training.negatives.files import open_negatives
 from training.split import split_collection, split_of
 

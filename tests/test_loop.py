@@ -19,10 +19,10 @@ from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
 from training import LoopConfig, MiningConfig, resume_loop, run_loop
-from training.evaluation import evaluate_table
 from training.ledger import Ledger
+from training.measure.evaluation import evaluate_table
 from training.negatives.files import open_negatives
-from training.rounds import Run
+from training.run import Run
 
 ROOT = Path(__file__).parent.parent
 FAST = {"epochs": 3, "batch_size": 64}

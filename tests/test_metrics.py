@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.hits import Candidate
-from training.bootstrap import paired_bootstrap
-from training.evaluation import METRICS, Evaluation, Query, _scored, write_trec
-from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.evaluation import METRICS, Evaluation, Query, _scored, write_trec
+from training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 THEIRS = {
     "recall@1": ir_measures.R @ 1,

@@ -15,7 +15,6 @@ from indexes.text import same_text_key
 from search.encoders import Encoder, open_encoder
 from search.models import ModelConfig, enter_model
 from tests.conftest import LetterEncoder
-from training.edits import Editor
 from training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas, train_side
 from training.negatives.exports import save_flag_embedding, save_n_tuples
 from training.negatives.files import open_negatives, save_negatives
@@ -60,7 +59,7 @@ def assert_clean(collection: Collection, mined: Mined, encoder: Encoder) -> None
         assert key not in right[same_text_key(negative.question)]
         assert key not in held_out_texts - usable_texts
         assert negative.cosine == pytest.approx(cosine, abs=1e-5)
-        assert (negative.answer_id == "") == (negative.source == "edit")
+        assert negative.answer_id
         if negative.answer_id:
             assert texts[negative.answer_id] == key
         if negative.source in ("bm25", "model"):
@@ -82,11 +81,11 @@ def assert_clean(collection: Collection, mined: Mined, encoder: Encoder) -> None
     "settings",
     [
         {"quotas": {"bm25": 2, "model": 2, "random": 1}},
-        {"quotas": {"bm25": 1, "model": 2, "edit": 2}, "sampling": "near", "window": 20},
+        {"quotas": {"bm25": 1, "model": 2, "random": 2}, "sampling": "near", "window": 20},
         {"quotas": {"bm25": 1, "model": 3}, "sampling": "random", "bound_absolute": 0.1},
-        {"quotas": {"model": 2, "edit": 1}, "bound": None},
+        {"quotas": {"model": 2, "random": 1}, "bound": None},
     ],
-    ids=["defaults", "near and edit", "random and absolute", "no bound"],
+    ids=["defaults", "near and random", "random and absolute", "no bound"],
 )
 def test_no_mined_negative_is_right_held_out_or_over_the_bound(
     sample: Collection, starter: Encoder, settings: dict[str, Any]
@@ -175,27 +174,6 @@ def test_negatives_of_earlier_rounds_are_not_mined_again() -> None:
     second = mined_by_hand(quotas={"random": 1}, earlier=first.all())
     for pair, row in second.rows.items():
         assert {n.text for n in row}.isdisjoint(n.text for n in first.rows[pair])
-
-
-def test_an_edit_is_a_negative_only_where_it_equals_no_right_or_held_out_answer(
-    starter: Encoder,
-) -> None:
-    positive = "내일 도착해요."
-    edits = {edit.text for edit in Editor([positive], seed=0).edits(positive)}
-    tense, *others = sorted(edits)
-    assert others
-
-    def mined(*more: KnownQuestion) -> set[str]:
-        answers = [Answer("a", positive), Answer("b", tense), *(Answer(t, t) for t in "가나다라")]
-        questions = [KnownQuestion("언제 와요", "a", "train"), *more]
-        questions += [KnownQuestion(f"{text}?", text, "train") for text in "가나다라"]
-        config = MiningConfig(quotas={"edit": 9}, seed=0)
-        rows = mine(Collection(answers, questions), starter, Analyzer(), config).rows
-        return {n.text for n in rows["언제 와요", "a"] if n.source == "edit"}
-
-    assert mined() == edits  # the answer without a question is usable
-    assert mined(KnownQuestion("언제 와요!", "b", "train")) == {*others}  # right, by another typing
-    assert mined(KnownQuestion("오나요", "b", "dev")) == {*others}
 
 
 def test_near_weights_are_those_of_simans() -> None:

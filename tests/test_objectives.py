@@ -20,10 +20,10 @@ from search.encoders.torch_encoder import load_sentence_transformer
 from search.models import enter_model
 from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
 from training import LoopConfig, MiningConfig, run_loop
-from training.finetune import finetune
-from training.fit import OBJECTIVES, TrainConfig, TrainingRow
-from training.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
-from training.objectives import check_objective
+from training.fit.config import OBJECTIVES, TrainConfig, TrainingRow
+from training.fit.full import finetune
+from training.fit.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
+from training.fit.objectives import check_objective
 
 QUESTION_TEXTS = [text for text, _ in QUESTIONS]
 RIGHT = [ANSWERS[answer_id] for _, answer_id in QUESTIONS]

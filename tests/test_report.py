@@ -19,9 +19,9 @@ from search import ModelConfig
 from search.fusion import METHODS
 from tests.test_loop import STILL, secret_language
 from training import LoopConfig, MiningConfig, run_loop
-from training.bootstrap import mean_intervals, paired_bootstrap
-from training.evaluation import METRICS
 from training.ledger import read_events
+from training.measure.bootstrap import mean_intervals, paired_bootstrap
+from training.measure.evaluation import METRICS
 from training.report import report_on, write_report
 from training.report.data import read_run
 from training.report.markdown import code

@@ -9,16 +9,16 @@ import pytest
 from indexes.collection import Answer, Collection, KnownQuestion, open_collection
 from indexes.errors import DamagedError
 from tests.conftest import ANSWERS, QUESTIONS, run
-from training.decisions import (
+from training.judgements.decisions import (
     Decision,
     apply_decisions,
     read_decisions,
     review_counts,
     save_decisions,
 )
+from training.judgements.review import Suspect, list_suspects, save_review
 from training.negatives import Negative
 from training.negatives.files import open_negatives
-from training.review import Suspect, list_suspects, save_review
 from training.split import split_collection
 
 
@@ -94,7 +94,7 @@ def test_a_damaged_line_of_decisions_is_named(tmp_path: Path) -> None:
 def negative(question: str, answer_id: str, cosine: float, **changes: Any) -> Negative:
     facts: dict[str, Any] = {
         "question": question, "positive_id": "a1", "answer_id": answer_id,
-        "text": ANSWERS[answer_id], "source": "model", "kind": "", "rank": 1, "score": cosine,
+        "text": ANSWERS[answer_id], "source": "model", "rank": 1, "score": cosine,
         "cosine": cosine, "positive_cosine": 0.5, "bound": 0.4,
     }  # fmt: skip
     return Negative(**{**facts, **changes})
@@ -276,7 +276,7 @@ def test_a_review_before_any_run_says_what_to_run(tmp_path: Path, pairs_csv: Pat
 
 
 def test_cells_that_a_spreadsheet_would_compute_survive_both_ways(tmp_path: Path) -> None:
-    from training.review import _restored
+    from training.judgements.review import _restored
 
     texts = ["=1+1", "'=1+1", "''@x", "-3도", "+82", "@이름", "\t탭", "'인용'", "보통"]
     save_review([Suspect(t, t, "a", t, 0.5, 0.4, "model") for t in texts], tmp_path / "r.csv")

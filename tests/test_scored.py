@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-import training.finetune
+import training.fit.full
 from cli import main
 from indexes.collection import Answer, Collection
 from indexes.errors import DotbogiError, UsageError
@@ -20,7 +20,8 @@ from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
 from training import LoopConfig, SimilarityResult, resume_loop, run_similarity
-from training.scored import (
+from training.measure.spearman import paired_bootstrap_of_spearman, spearman
+from training.scored.pairs import (
     ScoredColumns,
     ScoredPair,
     open_pairs,
@@ -28,7 +29,6 @@ from training.scored import (
     save_pairs,
     split_scored,
 )
-from training.spearman import paired_bootstrap_of_spearman, spearman
 
 
 def test_a_scored_tsv_keeps_its_quotes_and_scales_its_scores(tmp_path: Path) -> None:
@@ -244,15 +244,15 @@ def test_a_run_on_shuffled_scores_is_dropped(tmp_path: Path, collection: Collect
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Workspace(tmp_path / "w")
-    finetune = training.finetune.finetune
+    finetune = training.fit.full.finetune
 
     def cut(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.finetune, "finetune", cut)
+    monkeypatch.setattr(training.fit.full, "finetune", cut)
     with pytest.raises(KeyboardInterrupt):
         run(place, meanings())
-    monkeypatch.setattr(training.finetune, "finetune", finetune)
+    monkeypatch.setattr(training.fit.full, "finetune", finetune)
     result = resume_loop(place)
     assert isinstance(result, SimilarityResult)
     assert result.dev[1]["kept"]

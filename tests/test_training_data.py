@@ -7,7 +7,7 @@ from datasets import Dataset
 from indexes.collection import Collection, KnownQuestion, build_collection
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import same_text_key
-from training.sampler import NoSharedAnswerSampler
+from training.fit.sampler import NoSharedAnswerSampler
 from training.split import split_collection
 
 

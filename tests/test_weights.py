@@ -8,7 +8,7 @@ from indexes.hits import Candidate
 from indexes.views import SIGNALS
 from search.fusion import PARTS, FusionWeights, fuse
 from search.weights import _Lists, fit_weights
-from training.metrics import reciprocal_rank_at
+from training.measure.metrics import reciprocal_rank_at
 
 EMPTY = {name: [] for name in SIGNALS}
 

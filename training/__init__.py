@@ -2,11 +2,11 @@
 
 from search.known_questions import Query, queries_of
 from training.config import LoopConfig
-from training.evaluation import Evaluation, evaluate
 from training.loop import resume_loop, run_loop, run_similarity
+from training.measure.evaluation import Evaluation, evaluate
 from training.negatives import MiningConfig, mine
-from training.rounds import LoopResult
-from training.similarity import SimilarityResult
+from training.run import LoopResult
+from training.scored.run import SimilarityResult
 
 __all__ = [
     "Evaluation",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from search.encoded import IndexConfig
 from search.models import ModelConfig
-from training.fit import FitKind
+from training.fit.config import FitKind
 from training.negatives import MiningConfig
 
 

@@ -20,21 +20,21 @@ from search.index import question_digest, read_trained_on
 from search.models import ModelConfig, check_model, copy_model, enter_model
 from search.publish import all_texts
 from training.config import LoopConfig
-from training.decisions import (
+from training.fit.objectives import SCORED, check_objective
+from training.judgements.decisions import (
     REVIEW_FILE,
     Applied,
     apply_decisions,
     read_decisions,
     review_counts,
 )
-from training.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
+from training.judgements.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
 from training.ledger import Ledger, clear_models, published_by, run_names
 from training.negatives import MiningConfig
-from training.objectives import SCORED, check_objective
 from training.report import write_report
-from training.rounds import LoopResult, Run
-from training.scored import ScoredSplit, open_pairs, save_pairs
-from training.similarity import SimilarityResult, SimilarityRun, is_seen
+from training.run import LoopResult, Run
+from training.scored.pairs import ScoredSplit, open_pairs, save_pairs
+from training.scored.run import SimilarityResult, SimilarityRun, is_seen
 from training.split import split_collection
 
 MOST_SEEN = 0.1  # of the held-out questions or pairs that a starting model may have trained on

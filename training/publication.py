@@ -17,7 +17,7 @@ from search.index import question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
 from training.config import LoopConfig
-from training.decisions import Pair
+from training.judgements.decisions import Pair
 from training.ledger import Ledger, published_by, read_trained
 
 logger = logging.getLogger(__name__)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexes.analyzer import Analyzer
-from indexes.collection import Answer, Collection
+from indexes.collection import Collection
 from indexes.text import same_text_key
 from search.encoders import Encoder
-from training.decisions import Pair
-from training.negatives.edit_pool import EditPool
+from training.judgements.decisions import Pair
 from training.negatives.negative import (
     SEARCHED,
     SOURCES,
@@ -76,9 +75,8 @@ def mine(
     """
     side = train_side(collection)
     pool = Pool(side, encoder, analyzer, config)
-    edits = EditPool(pool, collection, encoder, config) if config.quotas.get("edit") else None
     wrong: dict[Source, Iterable[Pair]] = {"feedback": voted, "review": rejected}
-    miner = _Miner(pool, edits, config, wrong, earlier)
+    miner = _Miner(pool, config, wrong, earlier)
     for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
@@ -105,12 +103,11 @@ class _Miner:
     def __init__(
         self,
         pool: Pool,
-        edits: EditPool | None,
         config: MiningConfig,
         wrong: Mapping[Source, Iterable[Pair]],
         earlier: Iterable[Negative],
     ) -> None:
-        self._pool, self._edits, self._config = pool, edits, config
+        self._pool, self._config = pool, config
         self.chosen: list[list[Negative]] = [[] for _ in pool.questions]
         self.suspects: list[Negative] = []
         names = ("asked", "kept", "over_bound", "window", "widened")
@@ -135,8 +132,6 @@ class _Miner:
         for source in SEARCHED:
             if self._config.quotas.get(source):
                 self._search(source, block)
-        if self._edits:
-            self._edit(self._edits, block)
         self._fill(block)
 
     def _take_wrong(self, block: Block) -> None:
@@ -171,19 +166,6 @@ class _Miner:
         counted["window"] = max(counted["window"], int(picked.windows.max()))
         counted["widened"] += int((picked.windows > self._config.window).sum())
 
-    def _edit(self, edits: EditPool, block: Block) -> None:
-        """Take edits of the right answer; no bound applies, for they are made to be near it."""
-        for row, number in enumerate(block.numbers):
-            missing = self._total - len(self.chosen[number])
-            quota = min(self._config.quotas["edit"], missing)
-            self.counts["edit"]["asked"] += quota
-            drawn = edits.drawn(block, row, self._earlier_of(number), self._rng)
-            for edit, key, cosine in itertools.islice(drawn, quota):
-                answer, kind = Answer("", edit.text), f"edit.{edit.kind}"
-                self._add(number, self._negative(block, row, answer, cosine, "edit", kind=kind))
-                if key in self._pool.by_key:
-                    block.usable[row, self._pool.by_key[key]] = False
-
     def _earlier_of(self, number: int) -> set[str]:
         question = self._pool.questions[number]
         return self._earlier[question.text, question.answer_id]
@@ -215,23 +197,15 @@ class _Miner:
         self, block: Block, row: int, column: int, source: Source, rank: int = 0,
         score: float | None = None,
     ) -> None:  # fmt: skip
-        self._add(block.numbers[row], self._of(block, row, column, source, rank, score))
+        found = self._of(block, row, column, source, rank, score)
+        self.chosen[block.numbers[row]].append(found)
+        self.counts[source]["kept"] += 1
         block.usable[row, column] = False
-
-    def _add(self, number: int, found: Negative) -> None:
-        self.chosen[number].append(found)
-        self.counts[found.source]["kept"] += 1
 
     def _of(
         self, block: Block, row: int, column: int, source: Source, rank: int, score: float | None
     ) -> Negative:
         answer, cosine = self._pool.candidates[column], float(block.cosines[row, column])
-        return self._negative(block, row, answer, cosine, source, rank=rank, score=score)
-
-    def _negative(
-        self, block: Block, row: int, answer: Answer, cosine: float, source: Source, *,
-        kind: str = "", rank: int = 0, score: float | None = None,
-    ) -> Negative:  # fmt: skip
         question, limit = self._pool.questions[block.numbers[row]], float(block.limits[row])
         return Negative(
             question=question.text,
@@ -239,7 +213,6 @@ class _Miner:
             answer_id=answer.id,
             text=answer.text,
             source=source,
-            kind=kind,
             rank=rank,
             score=cosine if score is None else score,
             cosine=cosine,

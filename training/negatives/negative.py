@@ -9,7 +9,7 @@ from indexes.errors import UsageError
 from indexes.text import same_text_key
 from training.negatives.sampling import Sampling
 
-QuotaSource = Literal["bm25", "model", "edit", "random"]
+QuotaSource = Literal["bm25", "model", "random"]
 # review: a suspect that a person has rejected; feedback: what users have called wrong.
 Source = Literal["review", "feedback", QuotaSource]
 QUOTA_SOURCES: tuple[QuotaSource, ...] = get_args(QuotaSource)
@@ -60,10 +60,9 @@ class Negative:
 
     question: str
     positive_id: str
-    answer_id: str  # empty for an edit
+    answer_id: str
     text: str
     source: Source
-    kind: str  # of an edit, such as edit.tense; else empty
     rank: int  # in its source, from 1; 0 where nothing was ranked
     score: float  # BM25 for bm25, cosine for the others
     cosine: float  # of question and negative

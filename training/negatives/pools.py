@@ -94,11 +94,6 @@ class Pool:
             bounds = limits(positives, self._config.bound, self._config.bound_absolute)
             yield Block(numbers, cosines, usable, positives, bounds)
 
-    def is_usable(self, block: Block, row: int, key: str) -> bool:
-        """Return whether a text may be a negative: it is no answer's, or a usable answer's."""
-        column = self.by_key.get(key)
-        return column is None or bool(block.usable[row, column])
-
     def pick(
         self, source: QuotaSource, block: Block, quotas: Places, rng: np.random.Generator
     ) -> Picked:

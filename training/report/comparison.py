@@ -6,8 +6,8 @@ from itertools import compress
 from statistics import fmean
 
 from indexes.collection import Collection
-from training.bootstrap import Interval, paired_bootstrap
-from training.outcomes import Outcomes
+from training.measure.bootstrap import Interval, paired_bootstrap
+from training.measure.outcomes import Outcomes
 from training.report.slices import length_of, politeness_of
 
 SHOWN = 15  # queries of each kind

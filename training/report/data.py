@@ -12,10 +12,10 @@ import numpy as np
 from indexes.collection import Collection, open_collection
 from indexes.errors import UsageError
 from search.fusion import METHODS, PARTS
-from training.bootstrap import Interval, mean_intervals
-from training.evaluation import METRICS
 from training.ledger import read_events
-from training.outcomes import Outcomes, open_outcomes
+from training.measure.bootstrap import Interval, mean_intervals
+from training.measure.evaluation import METRICS
+from training.measure.outcomes import Outcomes, open_outcomes
 from training.report.comparison import Comparison, compare
 from training.report.feedback import FeedbackReport, read_feedback_report
 from training.report.mined import Mining, read_mining

@@ -9,8 +9,8 @@ from typing import Any
 
 from indexes.collection import Collection
 from indexes.text import same_text_key
-from training.feedback import read_feedback
-from training.outcomes import Outcomes
+from training.judgements.feedback import read_feedback
+from training.measure.outcomes import Outcomes
 
 SHOWN = 10  # conflicts
 

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from indexes.errors import DamagedError
 from indexes.store import Workspace, read_manifest
 from search.fusion import METHODS
-from training.bootstrap import Interval
 from training.ledger import RUN_NAME, read_events, run_names
+from training.measure.bootstrap import Interval
 from training.report.charts import Point, Series, gain_chart, legend, round_chart
 from training.report.templates import open_templates
 from training.report.text import shown_text, signed

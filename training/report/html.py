@@ -6,8 +6,8 @@ from typing import Any
 from markupsafe import Markup
 
 from search.fusion import METHODS
-from training.bootstrap import Interval
-from training.evaluation import METRICS
+from training.measure.bootstrap import Interval
+from training.measure.evaluation import METRICS
 from training.report.charts import (
     Point,
     Series,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from search.fusion import METHODS
-from training.bootstrap import Interval
-from training.evaluation import METRICS
+from training.measure.bootstrap import Interval
+from training.measure.evaluation import METRICS
 from training.report.comparison import FEW, Change, Comparison
 from training.report.data import Figures, RunReport
 from training.report.text import (

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from training.bootstrap import Interval
+from training.measure.bootstrap import Interval
 from training.report.data import Round, RunReport
 from training.report.feedback import FeedbackReport
-from training.rounds import FEW_QUERIES
+from training.run import FEW_QUERIES
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LONGEST = 300  # characters of a text that are shown

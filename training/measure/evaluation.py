@@ -23,8 +23,8 @@ from search.index import SearchIndex, build_index, question_digest
 from search.known_questions import Query, queries_of
 from search.searcher import Searcher
 from search.weights import fit_weights
-from training.calibration import fit_calibration
-from training.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from training.measure.calibration import fit_calibration
+from training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
 DEPTH = 100  # answers a query in a run file

@@ -24,11 +24,16 @@ from search.index import index_encoded, question_digest, read_trained_on
 from search.known_questions import Query, queries_of
 from search.publish import all_texts, library_versions
 from search.searcher import Searcher
-from training.adapter import adapter_config, learn_adapter
-from training.bootstrap import paired_bootstrap
 from training.config import LoopConfig
-from training.decisions import REVIEW_FILE
-from training.evaluation import (
+from training.fit.adapter import adapter_config, learn_adapter
+from training.fit.config import fit_config
+from training.fit.rows import hard_negatives, training_rows
+from training.judgements.decisions import REVIEW_FILE
+from training.judgements.feedback import read_feedback
+from training.judgements.review import LISTED, last_review, save_review
+from training.ledger import Ledger, clear_models, read_trained
+from training.measure.bootstrap import paired_bootstrap
+from training.measure.evaluation import (
     Evaluation,
     dense_mrr,
     evaluate,
@@ -36,17 +41,12 @@ from training.evaluation import (
     known_from_training,
     write_trec,
 )
-from training.feedback import read_feedback
-from training.fit import fit_config
-from training.ledger import Ledger, clear_models, read_trained
+from training.measure.outcomes import save_outcomes
+from training.measure.reliability import ConfidenceQuality
 from training.negatives import Negative, describe_yields, mine
 from training.negatives.files import open_negatives, save_negatives
-from training.outcomes import save_outcomes
 from training.places import adapted_encoder, encode_with, round_geometry, round_place
 from training.publication import Publication, calibration_of, is_same_model
-from training.reliability import ConfidenceQuality
-from training.review import LISTED, last_review, save_review
-from training.rows import hard_negatives, training_rows
 
 FEW_QUERIES = 100
 GATE_METRIC = "MRR@10"
@@ -285,7 +285,7 @@ class Run:
         return {**facts, "log": log}
 
     def _fit_model(self, number: int, negatives: Sequence[Negative], start: int) -> dict[str, Any]:
-        from training.finetune import finetune  # imports torch: seconds
+        from training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self.config.fit)
         rows = training_rows(self.collection, negatives)

@@ -14,7 +14,7 @@ from indexes.errors import DamagedError, UsageError
 from indexes.records import quoted, read_records
 from indexes.store import Workspace
 from indexes.text import same_text_key
-from training.decisions import Decision, Key, in_force, read_decisions, save_decisions
+from training.judgements.decisions import Decision, Key, in_force, read_decisions, save_decisions
 from training.negatives import Negative
 from training.negatives.files import open_negatives
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.collection import Collection
-from training.fit import TrainingRow
+from training.fit.config import TrainingRow
 from training.negatives import Negative, train_side
 
 
@@ -33,14 +33,13 @@ def hard_negatives(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows of the questions to train on, and rows of answers that are wrong for each.
 
-    The second is questions × n, as many for each; edits, which are no answer of the collection,
-    are left out of it. A question without any, where others have some, is left out.
+    The second is questions × n, as many for each. A question without any, where others have some,
+    is left out.
     """
     places = {answer.id: place for place, answer in enumerate(train.answers)}
     mined: dict[tuple[str, str], list[int]] = defaultdict(list)
     for negative in negatives:
-        if negative.answer_id:
-            mined[negative.question, negative.positive_id].append(places[negative.answer_id])
+        mined[negative.question, negative.positive_id].append(places[negative.answer_id])
     of_questions = [mined[q.text, q.answer_id] for q in train.questions]
     most = max(map(len, of_questions), default=0)
     kept = [row for row, found in enumerate(of_questions) if len(found) == most]

@@ -12,7 +12,7 @@ from indexes.collection import Collection, KnownQuestion
 from indexes.store import write_json
 from indexes.text import clean, same_text_key
 from search.feedback import Feedback, FeedbackStore, Verdict
-from training.decisions import Pair, count_by_split
+from training.judgements.decisions import Pair, count_by_split
 
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.bootstrap import SAMPLES, Interval
+from training.measure.bootstrap import SAMPLES, Interval
 
 Counts = NDArray[np.int64]
 Ranks = NDArray[np.float64]

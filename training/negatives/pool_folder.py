@@ -15,13 +15,13 @@ from indexes.store import Generation, Workspace, digest, write_json
 from search.encoded import IndexConfig
 from search.models import ModelConfig, check_model
 from search.publish import all_texts
-from training.decisions import Decision, apply_decisions, read_decisions, review_counts
+from training.judgements.decisions import Decision, apply_decisions, read_decisions, review_counts
+from training.judgements.review import LISTED, list_suspects, save_review
 from training.loop import save_base
 from training.negatives import Mined, MiningConfig, mine, train_side
 from training.negatives.exports import save_flag_embedding, save_n_tuples
 from training.negatives.files import save_negatives
 from training.places import adapted_encoder, encode_with
-from training.review import LISTED, list_suspects, save_review
 from training.split import split_collection
 
 _RECORD = "mining.json"  # settings, yields and the files' digests; the mark of such a folder

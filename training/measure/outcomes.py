@@ -6,7 +6,7 @@ from pathlib import Path
 
 from indexes.errors import DamagedError
 from search.fusion import METHODS
-from training.evaluation import METRICS, Evaluation
+from training.measure.evaluation import METRICS, Evaluation
 
 TOP = 5  # answers kept of each query's ranking
 

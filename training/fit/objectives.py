@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from indexes.errors import UsageError
-from training.fit import FitKind, TrainConfig
+from training.fit.config import FitKind, TrainConfig
 
 if TYPE_CHECKING:
-    from training.guided import GuideVectors
+    from training.fit.guided import GuideVectors
 
 CACHED = ("cached-mnr", "cached-gist")
 GUIDED = ("gist", "cached-gist")
@@ -74,7 +74,7 @@ def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> 
     """
     from sentence_transformers.sentence_transformer import losses
 
-    from training.guided import CachedGuidedLoss, GuidedLoss
+    from training.fit.guided import CachedGuidedLoss, GuidedLoss
 
     scale = 1 / config.temperature
     if config.objective == "cosine":

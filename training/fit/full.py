@@ -25,11 +25,11 @@ from indexes.dense import Vectors
 from indexes.store import write_json
 from search.encoders import open_encoder, unit_rows
 from search.encoders.torch_encoder import load_sentence_transformer
-from training.columns import column_prompts, make_dataset
-from training.fit import TrainConfig, TrainingRow
-from training.guided import GuideVectors
-from training.objectives import GUIDED, SCORED, make_loss
-from training.sampler import LABEL, NoSharedAnswerSampler
+from training.fit.columns import column_prompts, make_dataset
+from training.fit.config import TrainConfig, TrainingRow
+from training.fit.guided import GuideVectors
+from training.fit.objectives import GUIDED, SCORED, make_loss
+from training.fit.sampler import LABEL, NoSharedAnswerSampler
 
 MRR, SPEARMAN = "dev_mrr@10", "dev_spearman"
 

@@ -17,15 +17,15 @@ from search.geometry import AdaptedEncoder, Geometry
 from search.index import question_digest, read_trained_on, read_weights
 from search.models import copy_model
 from search.publish import publish_index
-from training.adapter import adapter_config, learn_similarity
-from training.bootstrap import Interval
 from training.config import LoopConfig
-from training.fit import TrainingRow, fit_config
+from training.fit.adapter import adapter_config, learn_similarity
+from training.fit.config import TrainingRow, fit_config
 from training.ledger import Ledger, clear_models, published_by, read_trained
+from training.measure.bootstrap import Interval
+from training.measure.spearman import paired_bootstrap_of_spearman, spearman
 from training.places import round_place
 from training.publication import is_same_model
-from training.scored import ScoredPair
-from training.spearman import paired_bootstrap_of_spearman, spearman
+from training.scored.pairs import ScoredPair
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -137,7 +137,7 @@ class SimilarityRun:
         return {"fit": asdict(settings), "rows": len(pairs)}
 
     def _fit_model(self) -> dict[str, Any]:
-        from training.finetune import finetune  # imports torch: seconds
+        from training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self.config.fit)
         rows = [TrainingRow(p.first, p.second, score=p.score) for p in self._pairs["train"]]

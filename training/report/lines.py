@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.calibration import FEWEST, FEWEST_OF_EACH
-from training.evaluation import METRICS
-from training.rounds import LoopResult
-from training.similarity import SimilarityResult
+from training.measure.calibration import FEWEST, FEWEST_OF_EACH
+from training.measure.evaluation import METRICS
+from training.run import LoopResult
+from training.scored.run import SimilarityResult
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
 

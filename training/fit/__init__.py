@@ -1,0 +1,1 @@
+"""What a round learns: an adapter on frozen vectors, or all weights."""

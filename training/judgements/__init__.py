@@ -1,0 +1,1 @@
+"""What people say of answers: decisions about suspects, and users' votes."""

@@ -1,0 +1,1 @@
+"""How good it is: metrics, evaluation, intervals, the quality of a confidence."""

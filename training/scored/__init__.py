@@ -1,0 +1,1 @@
+"""Pairs of texts with a score of likeness, and the run on them."""
