@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -46,6 +46,16 @@ def _shown(message: str, exit_code: int) -> click.ClickException:
     shown = click.ClickException(" ".join(message.split("\n")))
     shown.exit_code = exit_code  # type: ignore[misc]
     return shown
+
+
+class _Confidence(click.FloatRange):
+    """A probability, or auto."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
 
 
 _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
@@ -198,10 +208,15 @@ def index(
     help="Each round trains from the base (default) or from the last kept model.",
 )
 @click.option(
-    "--keep-negatives",
-    is_flag=True,
-    default=None,
-    help="A round also trains on the negatives of the rounds before it.",
+    "--folds",
+    type=click.IntRange(1, 20),
+    help="Groups of questions, each measured by what the others taught; default 5, of a full fit "
+    "1: a tenth of the questions.",
+)
+@click.option(
+    "--holdout",
+    type=click.FloatRange(0, 0.5),
+    help="Share of the questions that are kept away, and asked once at the end; default 0.",
 )
 @click.option(
     "--fit",
@@ -235,7 +250,7 @@ def index(
 @click.option(
     "--test-table",
     type=click.Path(path_type=Path),
-    help="For cosine: pairs to test on; none of their texts is trained on.",
+    help="Questions (for cosine: pairs) that are asked once at the end, and never trained on.",
 )
 @click.option(
     "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log the fits there too."
@@ -252,7 +267,7 @@ def index(
     metavar="N",
     help="Of a client only the last N count; default 50.",
 )
-@click.option("--seed", type=int, help="Of split, mining and fits; default 42.")
+@click.option("--seed", type=int, help="Of folds, mining and fits; default 42.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Leave a GPU alone.")
 @click.option("--resume", is_flag=True, help="Go on with the last run after it was cut off.")
 @_as_json
@@ -262,14 +277,15 @@ def train(
     """Fine-tune the model on question-answer pairs, and publish it if it is measurably better.
 
     Without a TABLE: the collection as it was indexed, or else the bundled Korean sample.
-    Every round mines hard negatives, trains, searches the development questions, and is kept only
-    if the gain is real. The test questions are looked at once, at the end. Decisions taken with
+    The questions are divided into five folds. A round learns without each fold in turn and asks
+    its questions, so that every question is measured by what has not seen it; it is kept only if
+    the gain is real, and is then learned once more from all questions. Decisions taken with
     `dotbogi review` are used, and with --with-feedback the votes of users: those are published
     even if no round is better.
 
     \b
     dotbogi train
-    dotbogi train faq.csv --rounds 3
+    dotbogi train faq.csv --holdout 0.2
     dotbogi train --resume
     dotbogi train pairs.parquet --model klue/roberta-base --fit full \\
         --max-seq-length 128 --batch-size 32 --epochs 4
@@ -296,19 +312,18 @@ def train(
         start = _train_on_scores if options["objective"] == "cosine" else _train_on_pairs
         read, result = start(table, place, options, _shows_progress(as_json))
     if as_json:
-        rounds = [{k: v for k, v in e.items() if k != "gate_scores"} for e in result.dev]
-        _print_json({**asdict(result), "dev": rounds})  # a figure a query is in the ledger
+        rounds = [asdict(replace(each, scores=())) for each in result.rounds]
+        _print_json({**asdict(result), "rounds": rounds})  # a figure a query is in the ledger
     else:
         _print_lines(["", *read, *run_lines(result)])
         if result.generation:
-            if not any(entry["kept"] for entry in result.dev[1:]):
-                said = getattr(result, "feedback", None)
-                what = "what users said" if said else "what was fitted for it"
+            if not any(each.kept for each in result.rounds[1:]):
+                what = "what users said" if result.started.feedback else "the new pairs"
                 click.echo(f"no round was better: the model stays, with {what}")
             click.echo(f"published generation {result.generation} in {workspace}")
-        elif model := getattr(result, "model", None):
+        elif result.model:
             click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
-            click.echo(f"dotbogi index TABLE --model {model}")
+            click.echo(f"dotbogi index TABLE --model {result.model}")
         else:
             click.echo("no round was better than what is published: CURRENT stays as it was")
             if table:
@@ -435,7 +450,7 @@ def review(
     "-k", default=5, show_default=True, type=click.IntRange(min=1), help="How many answers."
 )
 @click.option(
-    "--min-confidence", type=click.FloatRange(0, 1), metavar="P",
+    "--min-confidence", type=_Confidence(), metavar="P",
     help="Below this probability of a right first answer: no good answer.",
 )  # fmt: skip
 @click.option(
@@ -445,7 +460,7 @@ def review(
 @click.option("--explain", "explained", is_flag=True, help="What each score is made of.")
 @_as_json
 def query(
-    text: str, workspace: str, k: int, min_confidence: float | None,
+    text: str, workspace: str, k: int, min_confidence: "float | Literal['auto'] | None",
     wanted: tuple[str, ...], explained: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
@@ -453,7 +468,7 @@ def query(
     \b
     dotbogi query "배고프다"
     dotbogi query "환불 언제 돼요" -k 3 --json
-    dotbogi query "호주 수도가 어디야" --min-confidence 0.5
+    dotbogi query "호주 수도가 어디야" --min-confidence auto
     dotbogi query "배가 고파요" --explain
     dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
     """
@@ -508,8 +523,9 @@ def evaluate(
     from indexes import UsageError, Workspace
     from search import Searcher
     from search.fusion import METHODS
-    from training.measure.evaluation import evaluate_table, write_trec
+    from training.measure.evaluation import evaluate_table
     from training.measure.reliability import at_thresholds
+    from training.measure.trec import write_trec
     from training.report.lines import metrics_table, threshold_lines
 
     if out and out.exists() and not out.is_dir():
@@ -519,7 +535,7 @@ def evaluate(
     evaluation, unseen = evaluate_table(searcher, collection)
     if out:
         for method in METHODS:
-            write_trec(evaluation, method, out / method)
+            write_trec(evaluation, method, out / method / "run.trec")
     thresholds = at_thresholds(evaluation.confidence, evaluation.first_is_right(), unseen)
     report = {
         "generation": searcher.generation,
@@ -978,10 +994,16 @@ def _train_on_pairs(
     """Return what was read, as lines, and the result of the loop."""
     from training import run_loop
 
-    _refuse(options, "belongs to --objective cosine", "score_column", "test_table")
+    _refuse(options, "belongs to --objective cosine", "score_column")
     config, model = _loop_config(options), _model_config(options)
     collection, counts, source = _collection(table, place, options)
-    result = run_loop(place, collection, config(source), model=model, progress=progress)
+    held_out = None
+    if options["test_table"]:
+        held_out, _, tested = _collection(options["test_table"], place, options)
+        source = {**source, "test_table": tested["table"]}
+    result = run_loop(
+        place, collection, config(source), model=model, held_out=held_out, progress=progress
+    )
     return _read_lines(counts, source), result
 
 
@@ -996,7 +1018,7 @@ def _train_on_scores(
     why = "does not apply to --objective cosine"
     _refuse(
         options, why, "rounds", "patience", "negatives", "id_column", "window", "bound",
-        "bound_absolute", "sampling", "start_from", "with_feedback",
+        "bound_absolute", "sampling", "start_from", "with_feedback", "folds", "holdout",
     )  # fmt: skip
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
@@ -1036,7 +1058,9 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
         return {name: options[name] for name in names if options[name] is not None}
 
     mining = _mining_config(options)
-    loop = given("rounds", "patience", "seed", "start_from", "keep_negatives", "votes_per_client")
+    loop = given("rounds", "patience", "seed", "start_from", "folds", "holdout", "votes_per_client")
+    if options["negatives"] is not None:
+        loop["hard_from"] = 1
     if options["with_feedback"]:
         loop.setdefault("votes_per_client", VOTES_PER_CLIENT)
     else:
@@ -1046,7 +1070,10 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
     )  # fmt: skip
     kind = options["kind"] or default_kind(fit)
-    return lambda source: LoopConfig(**loop, kind=kind, mining=mining, fit=fit, source=source)
+    own = {"folds": 1, "hard_from": 1} if kind == "full" else {}
+    return lambda source: LoopConfig(
+        **{**own, **loop}, kind=kind, mining=mining, fit=fit, source=source
+    )
 
 
 def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":

@@ -1,15 +1,15 @@
 """Does a month of noisy feedback make search better, and what does one spammer do to it?
 
-chatbot.csv, split as `dotbogi train` does. 2,000 of its train questions are taken out; the rest is
-indexed and trained on. Then 200 users ask the 2,000 questions and see five answers each. A user
+Of chatbot.csv a tenth of the questions is held out, and 2,000 of the others are taken out; the rest
+is indexed and trained on. Then 200 users ask the 2,000 questions and see five answers each. A user
 calls the first right answer that is shown right, and a wrong answer in first place wrong; one vote
 in ten says the opposite. One more client calls a single answer right for every question. Then
 `train --with-feedback`, with the cap on a client's votes and without it.
 
     OMP_NUM_THREADS=1 python benchmarks/feedback.py DATA [--seed 42]
 
-MRR@10 of the hybrid is that on the test questions, none of which anybody asked. Five to fifteen
-minutes on one core. Writes benchmarks/results/feedback.json.
+MRR@10 of the hybrid is that on the questions held out, none of which anybody asked. Writes
+benchmarks/results/feedback.json.
 """
 
 import argparse
@@ -35,10 +35,10 @@ from training.judgements.feedback import VOTES_PER_CLIENT
 from training.loop import run_loop
 from training.measure.bootstrap import paired_bootstrap
 from training.measure.outcomes import open_outcomes
-from training.run import LoopResult
-from training.split import split_of
+from training.rounds import RunResult
+from training.split import hold_out
 
-QUERIES, USERS, SHOWN, NOISE = 2000, 200, 5, 0.1
+QUERIES, USERS, SHOWN, NOISE, HOLDOUT = 2000, 200, 5, 0.1, 0.1
 UNCAPPED = 1_000_000
 RESULT = Path(__file__).parent / "results" / "feedback.json"
 
@@ -51,7 +51,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     start, month = held_out(collection_of("chatbot", arguments.data), rng, arguments.seed)
-    config = LoopConfig(seed=arguments.seed)
+    config = LoopConfig(seed=arguments.seed, holdout=HOLDOUT)
     with tempfile.TemporaryDirectory() as folder:
         place = Workspace(Path(folder) / "before")
         index_collection(place, start, {"table": "chatbot.csv"})
@@ -86,8 +86,8 @@ def held_out(
     collection: Collection, rng: random.Random, seed: int
 ) -> tuple[Collection, list[Query]]:
     """Return the collection without the month's questions, and these."""
-    month = queries_of([q for q in collection.questions if split_of(q.text, seed) == "train"])
-    month = rng.sample(month, QUERIES)
+    train = hold_out(collection, HOLDOUT, seed=seed).only(["train"])
+    month = rng.sample(queries_of(train.questions), QUERIES)
     asked = {same_text_key(query.text) for query in month}
     rest = [q for q in collection.questions if same_text_key(q.text) not in asked]
     return replace(collection, questions=rest), month
@@ -120,23 +120,25 @@ def said(
             )  # fmt: skip
 
 
-def facts(place: Workspace, result: LoopResult, month: Sequence[Query]) -> dict[str, Any]:
-    """Return the figures of one run: on the test questions, and on the month's, asked again."""
+def facts(place: Workspace, result: RunResult, month: Sequence[Query]) -> dict[str, Any]:
+    """Return the figures of one run: on the questions held out, and on the month's."""
     hits = Searcher.open(place.folder).search_many([query.text for query in month], 1)
     pairs = zip(hits, month, strict=True)
     right = sum(any(hit.answer_id in query.grades for hit in first) for first, query in pairs)
+    test = result.test
+    assert test
     return {
-        "test queries": len(open_outcomes(_outcomes(place)).queries),
-        "round 0": result.test["base"]["hybrid"]["MRR@10"],  # the starting model
-        "published": result.test["kept"]["hybrid"]["MRR@10"],
-        "kept round": result.test["kept_round"],
+        "test queries": test.queries,
+        "round 0": test.before["hybrid"]["MRR@10"],  # the starting model
+        "published": test.after["hybrid"]["MRR@10"],
+        "kept round": test.kept_round,
         "right first, asked again": right / len(month),
-        "feedback": result.feedback,
+        "feedback": result.started.feedback,
     }
 
 
 def gain(before: Workspace, after: Workspace, seed: int) -> Any:
-    """Return the gain in MRR@10 of the hybrid a test question, with its interval."""
+    """Return the gain in MRR@10 of the hybrid a held-out question, with its interval."""
     looks = [open_outcomes(_outcomes(place)) for place in (before, after)]
     assert looks[0].queries == looks[1].queries
     assert looks[0].right == looks[1].right
@@ -149,7 +151,7 @@ def _outcomes(place: Workspace) -> Path:
 
 def show(found: dict[str, Any]) -> None:
     """Print the table of docs/feedback.md."""
-    print(f"{found['before']['test queries']} test questions")
+    print(f"{found['before']['test queries']} questions held out")
     for case, row in found.items():
         if case == "month":
             continue

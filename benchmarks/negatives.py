@@ -1,208 +1,288 @@
-"""What mined negatives are worth: one round from the starter with each recipe, on three sets.
+"""What mined negatives are worth: one adapter on the starter with each recipe, out of fold.
 
-Every fit is an adapter on the starter's vectors, with the defaults of `dotbogi train`, on the split
-of seed 42; the seeds are those of mining and fit. The hybrid's weights are fitted on development
-queries. The gain over in-batch negatives alone is paired by test query, each query's reciprocal
-rank being its mean over the seeds.
+    OMP_NUM_THREADS=1 python benchmarks/negatives.py DATA [--set NAME] [--seeds 3] [--rows N]
 
-    OMP_NUM_THREADS=1 python benchmarks/negatives.py DATA [--set chatbot]
+As `dotbogi train` does it: questions are in five folds; without each fold in turn negatives are
+mined by the base and an adapter is learned with its defaults; up to 700 questions of the fold are
+asked, with the hybrid's weights fitted on the other folds. The second round learns from negatives
+that the adapter of in-batch negatives alone has mined. Seeds are those of mining and fit. The gain
+over in-batch negatives alone is paired by question, each question's reciprocal rank being its mean
+over the seeds. Seconds are those of mining and learning, all folds together.
 
-Writes each set's figures into benchmarks/results/negatives-SET.json, and from all of
-adapters that are there docs/negatives_table.md.
+Writes benchmarks/results/negatives-SET.json, and from all that are there docs/negatives_table.md.
+--rows takes that many random rows of a set, over all its answers.
 """
 
 import argparse
 import json
+import os
+import platform
+import random
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from public_data import SETS, collection_of
+from public_data import SETS as PUBLIC
+from public_data import collection_of
 
 from indexes.analyzer import Analyzer
 from indexes.cache import Cache
-from indexes.collection import Collection
+from indexes.collection import Collection, build_collection
+from indexes.tables import SAMPLE_PATH, read_table
+from indexes.text import same_text_key
 from indexes.views import owners_of_questions
 from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import CachedEncoder, open_encoder
-from search.geometry import AdaptedEncoder, Geometry
+from search.geometry import Geometry
 from search.index import index_encoded
-from search.known_questions import queries_of
+from search.known_questions import Fold, Query, ask, folds_of
 from search.models import ModelConfig, enter_model
-from search.publish import all_texts
-from search.searcher import Searcher
 from training.fit.adapter import AdapterConfig, learn_adapter
 from training.fit.rows import hard_negatives
 from training.measure.bootstrap import paired_bootstrap
-from training.measure.evaluation import evaluate, evaluate_fitted
-from training.negatives import MiningConfig, Negative, mine, parse_quotas
-from training.split import split_collection
+from training.measure.crossfit import out_of_fold
+from training.negatives import MiningConfig, mine, parse_quotas
+from training.negatives.known import KnownTexts
+from training.split import held_back
 
+SETS = (*PUBLIC, "sample")
+IN_BATCH = "in batch alone"
+SECOND = "bm25:1,model:1, second round"
 RECIPES = (
-    "",
-    "random:1",
+    IN_BATCH,
+    "random:2",
     "bm25:1",
     "model:1",
     "bm25:1,model:1",
     "bm25:1,model:1,random:1",
+    SECOND,
 )
-SEEDS = (0, 1, 2)
 METHODS = ("dense", "hybrid")
-PARTS = ("dev", "test")
+FOLDS = 5
+ASKED = 700  # questions of a fold
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-CACHE = ROOT / "build" / "benchmarks"  # of vectors and tokens
+CACHE = Cache(ROOT / "build" / "benchmark-cache")  # of vectors and tokens
 
-
-class RememberingAnalyzer(Analyzer):
-    """Analyses each text once in the life of this process."""
-
-    def __init__(self) -> None:
-        super().__init__("kiwi")
-        self._known: dict[tuple[str, int], list[str]] = {}
-
-    def _tokenize(self, texts: Sequence[str], times: int) -> list[list[str]]:
-        new = list(dict.fromkeys(text for text in texts if (text, times) not in self._known))
-        self._known |= zip(((t, times) for t in new), super()._tokenize(new, times), strict=True)
-        return [self._known[text, times] for text in texts]
+Figures = dict[str, Any]
 
 
 def main() -> None:
-    """Measure, print, and write the table."""
+    """Measure, print, and write the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", choices=SETS, action="append", help="only this one")
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--rows", type=int, help="of a set; all if left out")
     arguments = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     for name in arguments.set or SETS:
-        found = measure_set(name, collection_of(name, arguments.data))
-        found = {"fit": "adapter", "recipes": found}
+        collection = open_set(name, arguments.data, arguments.rows)
+        found = measure_set(name, Folds.of(encode(collection)), range(arguments.seeds))
         (RESULTS / f"negatives-{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     kept = {name: RESULTS / f"negatives-{name}.json" for name in SETS}
     read = {name: json.loads(path.read_text()) for name, path in kept.items() if path.is_file()}
-    stored = {n: each["recipes"] for n, each in read.items() if each.get("fit") == "adapter"}
-    (ROOT / "docs/negatives_table.md").write_text(table(stored), encoding="utf-8")
+    stored = {name: found for name, found in read.items() if "machine" in found}
+    (ROOT / "docs/negatives_table.md").write_text(tables(stored), encoding="utf-8")
 
 
-def measure_set(name: str, whole: Collection) -> dict[str, Any]:
+def open_set(name: str, data: Path, rows: int | None) -> Collection:
+    """Return a set, all of it on the train side, with so many of its known questions."""
+    if name == "sample":
+        collection = build_collection(read_table(SAMPLE_PATH))[0]
+    else:
+        collection = collection_of(name, data)
+    questions = [replace(question, split="train") for question in collection.questions]
+    if rows and rows < len(questions):
+        questions = random.Random(0).sample(questions, rows)
+    return replace(collection, questions=questions)
+
+
+def encode(collection: Collection) -> EncodedCollection:
+    """Return a collection as the starter reads it."""
+    with tempfile.TemporaryDirectory() as folder:
+        enter_model(ModelConfig(), Path(folder), [])
+        encoder = CachedEncoder(open_encoder(Path(folder)), CACHE)
+        return EncodedCollection.of(collection, encoder, IndexConfig(), CACHE)
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """A collection in folds, with what mining needs to know of its texts."""
+
+    encoded: EncodedCollection
+    each: list[Fold]
+    asked: list[list[Query]]  # of each fold
+    tokens: Mapping[str, list[str]]  # of each known question as a query
+
+    @classmethod
+    def of(cls, encoded: EncodedCollection) -> "Folds":
+        """Divide a collection and analyse its questions."""
+        texts = [question.text for question in encoded.collection.questions]
+        tokens = dict(zip(texts, Analyzer().tokenize_queries(texts), strict=True))
+        each = list(folds_of(encoded, FOLDS, 0))
+        rng = random.Random(0)
+        asked = [rng.sample(f.queries, min(ASKED, len(f.queries))) for f in each]
+        return cls(encoded, each, asked, tokens)
+
+    def without(self, fold: Fold) -> Collection:
+        """Return the collection with a fold's questions off the train side."""
+        keys = {same_text_key(query.text) for query in fold.queries}
+        whole = self.encoded.collection
+        return held_back(whole, whole, [same_text_key(q.text) not in keys for q in whole.questions])
+
+
+def measure_set(name: str, folds: Folds, seeds: Sequence[int]) -> Figures:
     """Return the figures of one set by recipe."""
-    collection = split_collection(whole, seed=42)
-    encoded = encode(collection.only(["train"]))
-    analyzer = RememberingAnalyzer()
-    found: dict[str, Any] = {}
-    ranks: dict[str, dict[str, list[list[float]]]] = {}
-    for recipe in RECIPES:
-        runs = []
-        for seed in SEEDS:
-            runs.append(measure(collection, encoded, recipe, seed, analyzer))
-            print(name, recipe or "in-batch", seed, runs[-1]["dev"], runs[-1]["test"], flush=True)
-        ranks[recipe] = {m: [one["ranks"][m] for one in runs] for m in METHODS}
-        found[recipe] = {
-            **{part: {m: [one[part][m] for one in runs] for m in METHODS} for part in PARTS},
+    base = ranks(folds, [None] * len(folds.each))
+    print(f"{name}: no adapter, {means(base)}", flush=True)
+    rows: dict[str, list[Figures]] = {recipe: [] for recipe in RECIPES}
+    for seed in seeds:
+        for recipe, of_recipe in measure_seed(folds, seed):
+            rows[recipe].append(of_recipe)
+            print(f"{name}, seed {seed}: {recipe}, {means(of_recipe['ranks'])}", flush=True)
+    averaged = {
+        recipe: {m: np.mean([one["ranks"][m] for one in runs], axis=0) for m in METHODS}
+        for recipe, runs in rows.items()
+    }
+    recipes: Figures = {"no adapter": {m: [float(np.mean(base[m]))] for m in METHODS}}
+    averaged["no adapter"] = {m: np.asarray(base[m]) for m in METHODS}
+    for recipe, runs in rows.items():
+        recipes[recipe] = {
+            **{m: [float(np.mean(one["ranks"][m])) for one in runs] for m in METHODS},
             "seconds": [one["seconds"] for one in runs],
             "yields": [one["yields"] for one in runs],
         }
-        if recipe:
-            found[recipe]["gain"] = {m: _gain(ranks[recipe][m], ranks[""][m]) for m in METHODS}
-    return found
-
-
-def encode(train: Collection) -> EncodedCollection:
-    """Return a collection as the starter reads it."""
-    cache = Cache(CACHE)
-    with tempfile.TemporaryDirectory() as folder:
-        enter_model(ModelConfig(), Path(folder), all_texts(train))
-        encoder = CachedEncoder(open_encoder(Path(folder)), cache)
-        return EncodedCollection.of(train, encoder, IndexConfig(), cache)
-
-
-def _gain(ours: Sequence[list[float]], theirs: Sequence[list[float]]) -> dict[str, float]:
-    return asdict(paired_bootstrap(np.mean(ours, axis=0), np.mean(theirs, axis=0), seed=0))
-
-
-def measure(
-    collection: Collection,
-    encoded: EncodedCollection,
-    recipe: str,
-    seed: int,
-    analyzer: Analyzer,
-) -> dict[str, Any]:
-    """Mine, learn and measure once."""
-    dev = queries_of(collection.only(["dev"]).questions)
-    test = queries_of(collection.only(["test"]).questions)
-    started = time.monotonic()
-    negatives: list[Negative] = []
-    yields: dict[str, Any] = {}
-    if recipe:
-        config = MiningConfig(quotas=parse_quotas(recipe), seed=seed)
-        miner = AdaptedEncoder(encoded.encoder, encoded.geometry())
-        mined = mine(collection, miner, analyzer, config)
-        negatives, yields = list(mined.all()), mined.counts
-    geometry = learned(encoded, negatives, seed)
-    seconds = time.monotonic() - started
-    on_dev, fitted = evaluate_fitted(index_encoded(encoded, geometry=geometry), dev, seed=42)
-    on_test = evaluate(Searcher(fitted), test)
+    for recipe, found in recipes.items():
+        if recipe != IN_BATCH:
+            pairs = {m: (averaged[recipe][m], averaged[IN_BATCH][m]) for m in METHODS}
+            found["gain"] = {m: asdict(paired_bootstrap(*pairs[m], seed=0)) for m in METHODS}
     return {
-        "dev": {method: on_dev.mean(method, "MRR@10") for method in METHODS},
-        "test": {method: on_test.mean(method, "MRR@10") for method in METHODS},
-        "ranks": {method: on_test.scores[method]["MRR@10"] for method in METHODS},
-        "seconds": seconds,
-        "yields": yields,
+        "machine": machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "questions": len(folds.encoded.collection.questions),
+        "answers": len(folds.encoded.collection.answers),
+        "asked": len(base["dense"]),
+        "recipes": recipes,
     }
 
 
-def learned(encoded: EncodedCollection, negatives: Sequence[Negative], seed: int) -> Geometry:
-    """Return the means and the adapter learned from all known questions that have negatives."""
-    means, train = encoded.geometry(), encoded.collection
-    kept, rows = hard_negatives(train, negatives)
-    owners = np.asarray(owners_of_questions(train), np.int64)
+def measure_seed(folds: Folds, seed: int) -> Iterator[tuple[str, Figures]]:
+    """Yield each recipe with its reciprocal ranks, seconds and yields."""
+    first: list[Geometry] = []  # of each fold, learned from in-batch negatives alone
+    for recipe in RECIPES:
+        began = time.monotonic()
+        quotas = "" if recipe == IN_BATCH else recipe.removesuffix(", second round")
+        miners = first if recipe == SECOND else [fold.rest.geometry() for fold in folds.each]
+        learned, yields = [], []
+        for fold, miner in zip(folds.each, miners, strict=True):
+            geometry, counts = learn(folds, fold, miner, quotas, seed)
+            learned.append(geometry)
+            yields.append(counts)
+        seconds = time.monotonic() - began
+        if recipe == IN_BATCH:
+            first = learned
+        yield recipe, {"ranks": ranks(folds, learned), "seconds": seconds, "yields": yields}
+
+
+def learn(
+    folds: Folds, fold: Fold, miner: Geometry, quotas: str, seed: int
+) -> tuple[Geometry, Figures]:
+    """Return the means and the adapter learned without a fold, and what mining gave."""
+    rest = fold.rest
+    means_, train = rest.geometry(), rest.collection
+    negatives = None
+    counts: Figures = {}
+    if quotas:
+        texts = KnownTexts(rest, miner, folds.tokens)
+        config = MiningConfig(quotas=parse_quotas(quotas), seed=seed)
+        mined = mine(folds.without(fold), texts, texts, config)
+        negatives = hard_negatives(train, list(mined.all()))
+        counts = mined.counts
     adapter, _ = learn_adapter(
-        means.queries(encoded.question_vectors)[kept],
-        owners[kept],
-        means.answers(encoded.answer_vectors),
+        means_.queries(rest.question_vectors),
+        np.asarray(owners_of_questions(train), np.int64),
+        means_.answers(rest.answer_vectors),
         config=AdapterConfig(seed=seed),
-        negatives=rows,
+        negatives=negatives,
     )
-    return replace(means, adapter=adapter)
+    return replace(means_, adapter=adapter), counts
 
 
-def table(stored: dict[str, Any]) -> str:
+def ranks(folds: Folds, geometries: Sequence[Geometry | None]) -> dict[str, list[float]]:
+    """Return each asked question's reciprocal rank by method."""
+    asked = [
+        ask(index_encoded(fold.rest, geometry=geometry), queries, seed=0)
+        for fold, queries, geometry in zip(folds.each, folds.asked, geometries, strict=True)
+    ]
+    scores = out_of_fold(asked).evaluation.scores
+    return {method: scores[method]["MRR@10"] for method in METHODS}
+
+
+def means(of_methods: Mapping[str, Sequence[float]]) -> str:
+    """Return MRR@10 in words."""
+    return ", ".join(f"{method} {np.mean(of_methods[method]):.4f}" for method in METHODS)
+
+
+def machine() -> str:
+    """Return the processor and how many of its cores there are."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def tables(stored: Mapping[str, Figures]) -> str:
     """Return a Markdown page: mean ± standard deviation over the seeds."""
     lines = [
         "# Negatives, measured",
         "",
-        "MRR@10 with an adapter on the starter; mean ± standard deviation of three seeds; gains",
-        "over in-batch negatives on test, with 95% paired bootstrap intervals. Made by",
-        "`benchmarks/negatives.py`, which says how. What it means: [negatives.md](negatives.md).",
-        "With a whole model trained: not measured.",
+        "MRR@10 of questions in folds, with an adapter on the starter; mean ± standard deviation",
+        "over the seeds; gains over in-batch negatives alone, with 95% paired bootstrap intervals;",
+        "seconds of mining and learning, five folds together. Made by `benchmarks/negatives.py`,",
+        "which says how. What it means: [negatives.md](negatives.md). Full fits: not measured, no",
+        "GPU was at hand.",
     ]
     for name, of_set in stored.items():
         lines += [
             "",
             f"## {name}",
             "",
-            "| negatives | dev dense | dev hybrid | test dense | test hybrid | gain, dense "
-            "| gain, hybrid | seconds |",
-            "|---|---|---|---|---|---|---|---|",
+            f"{of_set['questions']:,} questions, {of_set['asked']:,} of them asked, and "
+            f"{of_set['answers']:,} answers; {seeds_of(of_set)}; {of_set['machine']}, shared; "
+            f"{of_set['date']}.",
+            "",
+            "| negatives | dense | hybrid | gain, dense | gain, hybrid | seconds |",
+            "|---|---|---|---|---|---|",
         ]
-        for recipe, found in of_set.items():
-            cells = [_spread(found[part][method]) for part in PARTS for method in METHODS]
-            gains = [_interval(found["gain"][m]) if recipe else "" for m in METHODS]
-            seconds = f"{np.mean(found['seconds']):.0f}"
-            row = [recipe or "in-batch alone", *cells, *gains, seconds]
-            lines.append(f"| {' | '.join(row)} |")
+        for recipe, found in of_set["recipes"].items():
+            cells = [spread(found[method]) for method in METHODS]
+            gains = [interval(found["gain"][m]) if "gain" in found else "" for m in METHODS]
+            seconds = f"{np.mean(found['seconds']):.0f}" if "seconds" in found else ""
+            lines.append(f"| {' | '.join([recipe, *cells, *gains, seconds])} |")
     return "\n".join(lines) + "\n"
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+def seeds_of(of_set: Figures) -> str:
+    """Return how many seeds a set was measured with, in words."""
+    count = len(of_set["recipes"][IN_BATCH]["dense"])
+    return f"{count} seeds" if count > 1 else "one seed"
 
 
-def _interval(gain: dict[str, float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Return mean ± standard deviation; of a single value, itself."""
+    mean = f"{np.mean(values):.3f}"
+    return f"{mean} ± {np.std(values):.3f}" if len(values) > 1 else mean
+
+
+def interval(gain: Mapping[str, float]) -> str:
+    """Return a gain with its interval."""
     return f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
 
 

@@ -25,7 +25,7 @@ from search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
 from search.fusion import fuse
 from search.index import index_encoded
 from search.models import ModelConfig, enter_model
-from search.ranking import find_rankings
+from search.ranking import find_candidates
 from training.measure.bootstrap import paired_bootstrap
 from training.measure.metrics import reciprocal_rank_at
 
@@ -67,11 +67,13 @@ def report(name: str, data: Path, precisions: dict[str, Encoder]) -> None:
         source = CachedEncoder(encoder, cache)
         encoded = EncodedCollection.of(collection, source, IndexConfig(), cache)
         vectors.append(np.concatenate([encoded.answer_vectors, encoded.question_vectors]))
-        signals = find_rankings(index_encoded(encoded), [query.text for query in queries])
+        asked = find_candidates(index_encoded(encoded), [query.text for query in queries])
         found[precision] = {
             method: [
-                reciprocal_rank_at(10, [c.answer_id for c in fuse(s, method)], query.grades)
-                for s, query in zip(signals, queries, strict=True)
+                reciprocal_rank_at(
+                    10, [c.answer_id for c in fuse(each, method)], query.grades
+                )
+                for each, query in zip(asked, queries, strict=True)
             ]
             for method in ("dense", "hybrid")
         }

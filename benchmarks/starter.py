@@ -28,13 +28,14 @@ from indexes.cache import Cache
 from indexes.collection import Answer, Collection, KnownQuestion, build_collection
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import clean, same_text_key
+from search.candidates import PARTS
 from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import Encoder, open_encoder
-from search.fusion import PARTS, FusionWeights, fuse
+from search.fusion import FusionWeights, fuse
 from search.index import index_encoded
 from search.known_questions import Query, fit_on_known_questions, queries_of
 from search.models import ModelConfig, check_model, enter_model
-from search.searcher import Searcher
+from search.ranking import find_candidates
 from training.measure.bootstrap import paired_bootstrap
 from training.measure.metrics import recall_at, reciprocal_rank_at
 
@@ -120,17 +121,18 @@ def _titles(path: Path) -> tuple[Collection, list[Query]]:
 def report(name: str, collection: Collection, queries: list[Query], encoder: Encoder) -> None:
     """Print the figures of one set."""
     encoded = EncodedCollection.of(collection, encoder, IndexConfig(), Cache(CACHE))
-    weights = fit_on_known_questions(encoded)
-    searcher = Searcher(index_encoded(encoded, weights=weights))
+    fitted = fit_on_known_questions(encoded)
+    weights = fitted.weights
+    index = index_encoded(encoded, fitted=fitted)
     print(
         f"\n{name}: {len(queries)} queries, {len(collection.answers)} answers, "
         f"{len(collection.questions)} known questions; weights: {weights.source}"
     )
-    signals = searcher.rankings([query.text for query in queries])
+    found = find_candidates(index, [query.text for query in queries])
     alone = {part: _only(part) for part in PARTS}
     figures: dict[str, list[float]] = {}
     for system, of_system in {**alone, "defaults": FusionWeights(), "hybrid": weights}.items():
-        ids = [[c.answer_id for c in fuse(s, weights=of_system)] for s in signals]
+        ids = [[c.answer_id for c in fuse(f, weights=of_system)] for f in found]
         pairs = [(ranking, query.grades) for ranking, query in zip(ids, queries, strict=True)]
         figures[system] = [reciprocal_rank_at(10, *pair) for pair in pairs]
         hits = [np.mean([recall_at(k, *pair) for pair in pairs]) for k in (1, 5)]

@@ -47,7 +47,7 @@ def main() -> None:
         encoded = EncodedCollection.of(
             collection, CachedEncoder(encoder, cache), IndexConfig(), cache
         )
-        index = index_encoded(encoded, weights=fit_on_known_questions(encoded))
+        index = index_encoded(encoded, fitted=fit_on_known_questions(encoded))
         searcher = Searcher(index)
         asked = random.Random(0).sample(collection.questions, QUERIES)
         for question in asked[:WARM_UP]:

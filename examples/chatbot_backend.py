@@ -34,19 +34,14 @@ class Turn:
 class Chat:
     """A conversation with one user."""
 
-    def __init__(self, url: str, key: str, min_confidence: float | None) -> None:
+    def __init__(self, url: str, key: str, min_confidence: float | str) -> None:
         self.url, self.key, self.min_confidence = url, key, min_confidence
         self.client = uuid.uuid4().hex  # not the user's name: feedback is erased by this id
 
     def ask(self, query: str) -> Turn:
         """Return the best answer, or FALLBACK below the confidence asked for."""
-        body: dict[str, Any] = {"query": query, "k": 3}
-        if self.min_confidence is not None:
-            body["min_confidence"] = self.min_confidence
+        body = {"query": query, "k": 3, "min_confidence": self.min_confidence}
         status, reply = self._post("/v1/search", body)
-        if status == 409 and self.min_confidence is not None:  # not trained yet: no confidence
-            self.min_confidence = None
-            return self.ask(query)
         hits = reply["results"][0]["hits"] if status == 200 else []
         text = hits[0]["text"] if hits else FALLBACK
         return Turn(query, text, [hit["answer_id"] for hit in hits], reply.get("generation", ""))
@@ -87,9 +82,11 @@ def main() -> None:
     """Chat on the terminal: a question a line; /right or /wrong about the answer before."""
     parser = argparse.ArgumentParser(description="Chat with a dotbogi service.")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--min-confidence", type=float, default=0.5)
+    parser.add_argument("--min-confidence", default="auto", help="auto, or 0 to 1")
     options = parser.parse_args()
-    chat = Chat(options.url, os.environ.get("DOTBOGI_KEY", ""), options.min_confidence)
+    wanted = options.min_confidence
+    least = wanted if wanted == "auto" else float(wanted)
+    chat = Chat(options.url, os.environ.get("DOTBOGI_KEY", ""), least)
     turn = None
     for line in sys.stdin:
         message = line.strip()

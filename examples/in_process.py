@@ -24,10 +24,8 @@ def main(workspace: str) -> None:
             print(f"  {hit.metadata['category']}  {hit.text}")
 
         print("\nan answer only if it is likely to be right")
-        # Before `train` there is no confidence, and asking for one is an error.
-        threshold = 0.5 if searcher.index.calibration is not None else None
         questions = ["배송비 얼마예요", "호주 수도가 어디야"]
-        reply = searcher.reply(questions, k=1, min_confidence=threshold)  # of one generation
+        reply = searcher.reply(questions, k=1, min_confidence="auto")  # of one generation
         for question, hits in zip(questions, reply.results, strict=True):
             print(f"  {question} → {hits[0].text if hits else 'no good answer'}")
 

@@ -9,6 +9,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 AnalyzerName = Literal["kiwi", "bigram", "whitespace"]
@@ -32,7 +33,8 @@ class Analyzer:
 
     `kiwi` (default) gives words and n-grams. Words are the lemmas of content morphemes, Snowball
     stems of Latin words, and numbers, each with the first letter of its tag: 배송/N, window/S.
-    N-grams are the character bigrams of a word, trigrams if it is Latin. `bigram` leaves Kiwi
+    N-grams are the character bigrams of a word, trigrams if it is Latin; and a Latin word or number
+    with what stands beside it. `bigram` leaves Kiwi
     out; `whitespace` gives words as they stand.
     """
 
@@ -46,7 +48,7 @@ class Analyzer:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the tokens: the rules and the library versions."""
-        parts = ["2", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
+        parts = ["3", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
         packages = {
             "kiwi": ["kiwipiepy", "kiwipiepy_model", "PyStemmer"],
             "bigram": ["PyStemmer"],
@@ -148,8 +150,9 @@ def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
     else still finds its text.
     """
     words: list[str] = []
-    grams: list[str] = []
-    for run in _RUN.findall(text):
+    runs = _RUN.findall(text)
+    grams = _neighbours(runs)
+    for run in runs:
         parts = _PART.findall(run)
         if not parts:
             grams += _ngrams(run, 2)
@@ -163,6 +166,23 @@ def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
             if part not in _ENGLISH_STOP_WORDS:
                 words.append(_stem()(part) + "/S")
     return words, grams
+
+
+def _neighbours(runs: Sequence[str]) -> list[str]:
+    """Return each Latin word or number with what stands beside it: of Korean, a letter.
+
+    >>> _neighbours(["windows", "업데이트", "설치"])
+    ['windows_업']
+    """
+
+    def end(run: str, letter: int) -> str:
+        return run if _PART.search(run) else run[letter]
+
+    return [
+        f"{end(before, -1)}_{end(after, 0)}"
+        for before, after in pairwise(runs)
+        if _PART.search(before) or _PART.search(after)
+    ]
 
 
 def _ngrams(word: str, n: int) -> Iterable[str]:

@@ -32,7 +32,7 @@ class Hit:
     score: float
     signals: Mapping[str, Evidence] = field(default_factory=dict)
     question: str | None = None  # the known question that matched best, if one did
-    confidence: float | None = None  # P(this is the right answer); None until calibrated
+    confidence: float | None = None  # P(this is the right answer), of the first hit
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -23,7 +23,7 @@ from indexes.errors import (
     is_disk_full,
 )
 
-FORMAT = 4
+FORMAT = 5
 _STAGING = ".staging"
 _LOCK = ".dotbogi-lock"  # also the mark of a workspace
 _MEND = (

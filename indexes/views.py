@@ -127,14 +127,12 @@ class View:
         order = np.lexsort((rows, owners, -scores))
         _, first = np.unique(owners[order], return_index=True)
         best = order[np.sort(first)][:n]
-        return [
-            Candidate(
-                self.answer_ids[owners[i]],
-                float(scores[i]),
-                self.questions[rows[i]] if self.questions is not None else None,
-            )
-            for i in best
-        ]
+        answer_ids = map(self.answer_ids.__getitem__, owners[best].tolist())
+        found = scores[best].tolist()
+        if self.questions is None:
+            return list(map(Candidate, answer_ids, found))
+        questions = map(self.questions.__getitem__, rows[best].tolist())
+        return list(map(Candidate, answer_ids, found, questions))
 
 
 def make_views(

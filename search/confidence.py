@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from indexes.hits import Ranking
 from indexes.store import write_json
-from indexes.views import BM25
+from indexes.views import SIGNALS
+from search.candidates import Candidates
 
 # What tells a right first answer from a wrong one, in the order of a calibration's coefficients.
 FEATURES = (
@@ -33,14 +34,14 @@ class Calibration:
 
     coefficients: Mapping[str, float]  # by feature, for features as they are
     intercept: float
-    threshold: float  # the lowest confidence whose answers were 90% right when it was fitted
-    queries: int  # that it was fitted on
+    threshold: float  # below it there is no good answer, unless another one is asked for
+    source: str  # of the queries that it was fitted on, for a person
 
-    def confidence(self, query: str, signals: Mapping[str, Ranking], fused: Ranking) -> float:
+    def confidence(self, query: str, found: Candidates, fused: Ranking) -> float:
         """Return P(the first answer of `fused` is right), from 0 to 1; 0 where there is none."""
         if not fused:
             return 0.0
-        values = features_of(query, signals, fused)
+        values = features_of(query, found, fused)
         weights = [self.coefficients[name] for name in FEATURES]
         return 1 / (1 + math.exp(-max(-50.0, float(values @ weights) + self.intercept)))
 
@@ -49,20 +50,18 @@ class Calibration:
         write_json(folder / "calibration.json", asdict(self))
 
     @classmethod
-    def open(cls, folder: Path) -> "Calibration | None":
-        """Read what `save` wrote; None for a generation that was never calibrated."""
-        path = folder / "calibration.json"
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    def open(cls, folder: Path) -> "Calibration":
+        """Read what `save` wrote."""
+        return cls(**json.loads((folder / "calibration.json").read_text(encoding="utf-8")))
 
 
-def features_of(query: str, signals: Mapping[str, Ranking], fused: Ranking) -> NDArray[np.float64]:
+def features_of(query: str, found: Candidates, fused: Ranking) -> NDArray[np.float64]:
     """Return FEATURES of one query whose fused ranking is not empty."""
-    first = fused[0].answer_id
-    scores = {
-        name: next((c.score for c in ranking if c.answer_id == first), 0.0)
-        for name, ranking in signals.items()
-    }
-    voters = [ranking for ranking in signals.values() if ranking]
+    first = found.answer_ids.index(fused[0].answer_id)
+    scores = dict(zip(SIGNALS, np.nan_to_num(found.scores[first]).tolist(), strict=True))
+    heard = ~np.isnan(found.scores).all(axis=0)
+    favourites = np.where(np.isnan(found.scores), -np.inf, found.scores).argmax(axis=0)
+    votes = int((favourites[heard] == first).sum())
     letters = max(len(query), 1)
     return np.asarray(
         [
@@ -71,9 +70,9 @@ def features_of(query: str, signals: Mapping[str, Ranking], fused: Ranking) -> N
             max(scores["dense.answer"], scores["dense.question"]),
             scores["dense.answer"],
             scores["dense.whole"],
-            sum(ranking[0].answer_id == first for ranking in voters) / max(len(voters), 1),
+            votes / max(int(heard.sum()), 1),
             scores["bm25.joined"] / letters,
-            max(scores[name] for name in BM25 if name != "bm25.joined") / letters,
+            max(scores["bm25.answer"], scores["bm25.question"]) / letters,
             math.log1p(letters),
         ]
     )

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from indexes.hits import Hit, Ranking
+from indexes.hits import Hit
 from indexes.metadata import Where
-from search.fusion import PARTS, parts_of
+from search.candidates import PARTS, Candidates
 from search.index import SearchIndex
-from search.ranking import CANDIDATES, find_rankings
+from search.ranking import find_candidates
 from search.searcher import Searcher
 
 
@@ -37,16 +37,16 @@ def explain_hits(
     """Explain the hits of one query, which is searched once more for all of them; see `explain`."""
     if not hits:
         return []
-    signals = find_rankings(searcher.index, [query], CANDIDATES, where)[0]
-    return explanations(searcher.index, query, signals, hits)
+    found = find_candidates(searcher.index, [query], where=where)[0]
+    return explanations(searcher.index, query, found, hits)
 
 
 def explanations(
-    index: SearchIndex, query: str, signals: Mapping[str, Ranking], hits: Sequence[Hit]
+    index: SearchIndex, query: str, candidates: Candidates, hits: Sequence[Hit]
 ) -> list[Explanation]:
-    """Explain the hits of one query by the rankings that they are from."""
-    answer_ids, scores = parts_of(signals)
-    shares = dict(zip(answer_ids, scores * index.weights.vector(), strict=True))
+    """Explain the hits of one query by the candidates that they are from."""
+    scores = candidates.parts() * index.fitted.weights.vector()
+    shares = dict(zip(candidates.answer_ids, scores, strict=True))
     texts = [text for hit in hits for text in (hit.text, hit.question or "")]
     asked, *found = index.analyzer.tokenize([query, *texts])
     return [

@@ -1,22 +1,14 @@
 """Several rankings → one."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.hits import Candidate, Ranking
-from indexes.views import BM25, DENSE
+from search.candidates import PARTS, Candidates, Floats
 
 METHODS = ("bm25", "dense", "hybrid")
-
-# The views of an answer's texts one by one, whose scores share a scale.
-_OWN_BM25 = ("bm25.answer", "bm25.question")
-_OWN_DENSE = ("dense.answer", "dense.question")
-# A query lies nearer to another question than to an answer that fits as well: what the better of
-# both adds to the cosine with an answer. .1 was best or level on three sets (benchmarks/LOG.md).
-_ANSWER_LIFT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,87 +35,34 @@ class FusionWeights:
         return weights / float(weights.sum())
 
 
-PARTS = tuple(field.name for field in fields(FusionWeights) if field.name != "source")
-
-
 def fuse(
-    signals: Mapping[str, Ranking],
+    found: Candidates,
     method: str = "hybrid",
     weights: FusionWeights | None = None,
+    k: int | None = None,
 ) -> Ranking:
-    """Merge the signals of one query by a convex combination of normalised scores.
+    """Merge what the signals found for one query.
 
-    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1, over the parts that `parts_of`
-    gives. The order of equals is that of their answer ids. The known question kept for an answer
-    is that of the list where it stands highest.
+    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1, over `Candidates.parts`. The
+    order of equals is that of their answer ids.
 
     Args:
-        signals: a ranking for each name in `indexes.views.SIGNALS`.
+        found: the candidates of the query.
         method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
         weights: of the parts in the hybrid.
+        k: answers at most; all if left out.
     """
+    scores = scores_by(found, method, weights)
+    rows = found.ranking_by(scores)[:k]
+    ids = [found.answer_ids[row] for row in rows.tolist()]
+    return list(map(Candidate, ids, scores[rows].tolist(), map(found.questions.get, ids)))
+
+
+def scores_by(found: Candidates, method: str, weights: FusionWeights | None = None) -> Floats:
+    """Return each candidate's score by a method; NaN where it has not found the answer."""
     if method == "bm25":
-        return signals["bm25.joined"]
+        return found.signal("bm25.joined")
     if method == "dense":
-        return best_of([signals[name] for name in _OWN_DENSE])
-    weights = weights or FusionWeights()
-    questions: dict[str, tuple[int, str]] = {}
-    for ranking in signals.values():
-        for rank, candidate in enumerate(ranking, 1):
-            if candidate.question is not None:
-                seen = (rank, candidate.question)
-                questions[candidate.answer_id] = min(questions.get(candidate.answer_id, seen), seen)
-    answer_ids, parts = parts_of(signals)
-    scores = (parts @ weights.vector()).round(12)
-    return [
-        Candidate(answer_ids[i], float(scores[i]), questions.get(answer_ids[i], (0, None))[1])
-        for i in np.argsort(-scores, kind="stable")  # ids ascend already
-    ]
-
-
-def parts_of(signals: Mapping[str, Ranking]) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the ids that any signal found, ascending, and their scores by part, from 0 to 1.
-
-    A part is a signal, or the better of a scorer's answer and question view (its views share a
-    scale). BM25 is divided by the best score of its list; an answer that is not in it has 0.
-    Centred cosine has a scale of its own, on which texts that have nothing in common lie around
-    0; an answer that is not among the nearest counts as the last of them, which it cannot exceed.
-    """
-    answer_ids = sorted({c.answer_id for ranking in signals.values() for c in ranking})
-    rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
-
-    def column(ranking: Ranking, missing: float) -> NDArray[np.float64]:
-        values = np.full(len(rows), missing)
-        for candidate in ranking:
-            values[rows[candidate.answer_id]] = candidate.score
-        return values
-
-    def bm25(ranking: Ranking) -> NDArray[np.float64]:
-        best = ranking[0].score if ranking else 0.0
-        return np.maximum(column(ranking, 0.0) / best, 0.0) if best > 0 else np.zeros(len(rows))
-
-    def dense(ranking: Ranking) -> NDArray[np.float64]:
-        return np.clip(column(ranking, ranking[-1].score if ranking else 0.0), 0.0, 1.0)
-
-    columns = {name.replace(".", "_"): bm25(signals[name]) for name in BM25}
-    columns |= {name.replace(".", "_"): dense(signals[name]) for name in DENSE}
-    columns["bm25_best"] = bm25(best_of([signals[name] for name in _OWN_BM25]))
-    lifted = [c._replace(score=c.score + _ANSWER_LIFT) for c in signals["dense.answer"]]
-    columns["dense_best"] = dense(best_of([lifted, signals["dense.question"]]))
-    return answer_ids, np.stack([columns[part] for part in PARTS], axis=1)
-
-
-def best_of(rankings: Sequence[Ranking]) -> Ranking:
-    """Merge rankings of one scale: an answer's score is its highest. Ties: smaller answer_id.
-
-    >>> own, known = [Candidate("a", 0.4)], [Candidate("b", 0.5), Candidate("a", 0.6, "배고파")]
-    >>> [(c.answer_id, c.score) for c in best_of([own, known])]
-    [('a', 0.6), ('b', 0.5)]
-    """
-    best: dict[str, Candidate] = {}
-    for ranking in rankings:
-        for candidate in ranking:
-            known = best.get(candidate.answer_id)
-            if known is None or candidate.score > known.score:
-                best[candidate.answer_id] = candidate
-    return sorted(best.values(), key=lambda candidate: (-candidate.score, candidate.answer_id))
+        return np.fmax(found.signal("dense.answer"), found.signal("dense.question"))
+    scores: Floats = (found.parts() @ (weights or FusionWeights()).vector()).round(12)
+    return scores

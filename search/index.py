@@ -19,10 +19,9 @@ from indexes.metadata import MetadataIndex
 from indexes.store import Generation, write_json
 from indexes.text import same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
-from search.confidence import Calibration
 from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import Encoder, open_encoder, unit_rows
-from search.fusion import FusionWeights
+from search.fitted import Fitted
 from search.geometry import AdaptedEncoder, Geometry
 
 
@@ -43,11 +42,10 @@ class SearchIndex:
     geometry: Geometry
     analyzer: Analyzer
     views: Mapping[str, View]
-    weights: FusionWeights
+    fitted: Fitted
     metadata: MetadataIndex
     trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    calibration: Calibration | None = None  # None until `train` has fitted one
     # What users have preferred, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
 
@@ -65,8 +63,7 @@ def build_index(
     cache: Cache | None = None,
     geometry: Geometry | None = None,
     trained_on: frozenset[str] = frozenset(),
-    weights: FusionWeights | None = None,
-    calibration: Calibration | None = None,
+    fitted: Fitted | None = None,
 ) -> SearchIndex:
     """Analyse and encode a collection, and index the views of it.
 
@@ -77,16 +74,14 @@ def build_index(
         cache: where vectors and tokens of known texts are found and those of new ones kept.
         geometry: of these vectors; left out, their means.
         trained_on: digests of the questions that the model was trained on.
-        weights: of the hybrid; left out, the defaults.
-        calibration: of the confidence, fitted with these weights.
+        fitted: weights of the hybrid and confidence; left out, the defaults.
     """
     encoded = EncodedCollection.of(collection, encoder, config or IndexConfig(), cache)
     return index_encoded(
         encoded,
         geometry=geometry,
         trained_on=trained_on,
-        weights=weights,
-        calibration=calibration,
+        fitted=fitted,
     )
 
 
@@ -95,8 +90,7 @@ def index_encoded(
     *,
     geometry: Geometry | None = None,
     trained_on: frozenset[str] = frozenset(),
-    weights: FusionWeights | None = None,
-    calibration: Calibration | None = None,
+    fitted: Fitted | None = None,
 ) -> SearchIndex:
     """Index a collection whose texts are analysed and encoded; see `build_index`."""
     collection = encoded.collection
@@ -108,11 +102,10 @@ def index_encoded(
         geometry=geometry,
         analyzer=Analyzer(encoded.config.analyzer),
         views=make_views(collection, encoded.bm25(), _build_dense(encoded, geometry)),
-        weights=weights or FusionWeights(),
+        fitted=fitted or Fitted(),
         metadata=MetadataIndex(collection.answers),
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
-        calibration=calibration,
         preferred=_preferred(collection),
     )
 
@@ -135,9 +128,7 @@ def _build_dense(encoded: EncodedCollection, geometry: Geometry) -> dict[str, De
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
     """Write everything but the model into a staged generation; return what its manifest needs."""
     save_collection(index.collection, folder)
-    write_json(folder / "fusion.json", asdict(index.weights))
-    if index.calibration is not None:
-        index.calibration.save(folder)
+    index.fitted.save(folder)
     index.geometry.save(folder)
     write_json(folder / "trained.json", sorted(index.trained_on))
     for name, view in index.views.items():
@@ -210,11 +201,10 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         geometry=Geometry.open(folder),
         analyzer=analyzer,
         views=make_views(collection, bm25, {"whole": dense["answer"], **dense}),
-        weights=read_weights(folder),
+        fitted=Fitted.open(folder),
         metadata=MetadataIndex(collection.answers),
         trained_on=read_trained_on(folder),
         answers={answer.id: answer for answer in collection.answers},
-        calibration=Calibration.open(folder),
         preferred=_preferred(collection),
     )
 
@@ -222,11 +212,6 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
 def question_digest(question: str) -> str:
     """Return what stands for a question in `trained.json`: a digest of its normalised text."""
     return hashlib.sha256(same_text_key(question).encode()).hexdigest()[:16]
-
-
-def read_weights(folder: Path) -> FusionWeights:
-    """Return the weights of a generation's hybrid."""
-    return FusionWeights(**json.loads((folder / "fusion.json").read_text(encoding="utf-8")))
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:

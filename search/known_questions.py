@@ -2,21 +2,26 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from indexes.collection import KnownQuestion
-from indexes.hits import Ranking
-from indexes.text import same_text_key
+from indexes.text import clean, same_text_key
+from search.calibration import fit_calibration
+from search.candidates import Candidates
 from search.encoded import EncodedCollection
+from search.fitted import Fitted
 from search.fusion import FusionWeights
 from search.geometry import Geometry
-from search.index import index_encoded, question_digest
-from search.ranking import CANDIDATES, find_rankings
+from search.index import SearchIndex, index_encoded, question_digest
+from search.ranking import find_candidates
 from search.weights import fit_weights
 
 FOLDS = 10
 FEWEST_TO_FIT = 40  # known questions; below, the default weights are as good (benchmarks/LOG.md)
 _ENOUGH_TO_FIT = 1000  # more move the weights no further
+_CUT_SHARE = 0.2  # known questions, cut short, for each question that weights are fitted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,17 @@ class Fold:
 
     queries: list[Query]
     rest: EncodedCollection
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Queries and what an index that does not know them has found for each."""
+
+    queries: list[Query]
+    found: list[Candidates]
+    # Questions that it does know, cut short.
+    cut: list[Query]
+    found_for_cut: list[Candidates]
 
 
 def queries_of(questions: Sequence[KnownQuestion]) -> list[Query]:
@@ -64,17 +80,78 @@ def folds_of(encoded: EncodedCollection, count: int, seed: int) -> Iterator[Fold
             yield Fold(queries_of(asked), rest)
 
 
+def ask(index: SearchIndex, queries: Sequence[Query], *, seed: int) -> Asked:
+    """Ask queries of an index that does not know them, and some known questions, cut short.
+
+    What people ask often nearly is a known question. Where most answers have one known question
+    each, queries that none of them resembles teach that known questions are of no use; one asked
+    again in other words then finds another answer (benchmarks/LOG.md).
+    """
+    cut = _cut_short(index.collection.questions, round(_CUT_SHARE * len(queries)), seed)
+    found = find_candidates(index, [query.text for query in [*queries, *cut]])
+    return Asked(list(queries), found[: len(queries)], cut, found[len(queries) :])
+
+
+def _cut_short(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[Query]:
+    """Return some known questions without half of their words, or a single word's second half."""
+    rng = np.random.default_rng(seed)
+    known = queries_of(questions)
+    drawn = [known[i] for i in rng.permutation(len(known))[:count]]
+
+    def cut(text: str) -> str:
+        words = text.split()
+        if len(words) == 1:
+            return text[: (len(text) + 1) // 2]
+        kept = rng.permutation(len(words))[: (len(words) + 1) // 2]
+        return " ".join(words[i] for i in sorted(kept))
+
+    return [replace(query, text=cut(query.text)) for query in drawn]
+
+
+def fit(asked: Sequence[Asked], what: str) -> Fitted:
+    """Return the weights that put right answers first, and the confidence that goes with them.
+
+    Args:
+        asked: queries whose right answers are known.
+        what: says in a few words which they are, for a person; after their number.
+    """
+    count = sum(len(part.queries) for part in asked)
+    step = -(-count // _ENOUGH_TO_FIT) or 1  # of so many questions one is taken
+    used = slice(None, None, step)
+    queries = [query for part in asked for query in part.queries[used]]
+    found = [candidates for part in asked for candidates in part.found[used]]
+    source = f"{count} {what}"
+    if count < FEWEST_TO_FIT:
+        weights = FusionWeights()
+    else:
+        cut = [query for part in asked for query in part.cut[used]]
+        weights = fit_weights(
+            [*found, *(candidates for part in asked for candidates in part.found_for_cut[used])],
+            [query.grades for query in [*queries, *cut]],
+            prior=FusionWeights(),
+            source=source,
+        )
+    calibration = fit_calibration(
+        [clean(query.text) for query in queries],
+        found,
+        [query.grades for query in queries],
+        weights,
+        source=source,
+    )
+    return Fitted(weights, calibration)
+
+
 def fit_on_known_questions(
     encoded: EncodedCollection,
     geometry: Geometry | None = None,
     *,
     trained_on: frozenset[str] = frozenset(),
     seed: int = 0,
-) -> FusionWeights:
-    """Return the weights of the hybrid that put known questions' answers first.
+) -> Fitted:
+    """Fit weights and confidence on the known questions, each asked of an index without it.
 
-    Each is asked of an index without it. So weights follow the collection: known questions weigh
-    much where they point to the answers of other questions, and little where they mislead.
+    So weights follow the collection: known questions weigh much where they point to the answers
+    of other questions, and little where they mislead.
 
     Args:
         encoded: the collection.
@@ -82,17 +159,12 @@ def fit_on_known_questions(
         trained_on: digests of questions that are not asked: a model finds what it has learned.
         seed: of the folds.
     """
-    signals: list[Mapping[str, Ranking]] = []
-    grades: list[Mapping[str, int]] = []
+    asked: list[Asked] = []
+    rng = np.random.default_rng(seed)
     for fold in folds_of(encoded, FOLDS, seed):
         queries = [q for q in fold.queries if question_digest(q.text) not in trained_on]
-        queries = queries[: _ENOUGH_TO_FIT - len(grades)]
+        # Drawn: tables are sorted by topic, and their first thousand is no sample of them.
+        drawn = sorted(rng.permutation(len(queries))[: _ENOUGH_TO_FIT // FOLDS].tolist())
         index = index_encoded(fold.rest, geometry=geometry)
-        signals += find_rankings(index, [query.text for query in queries], CANDIDATES)
-        grades += [query.grades for query in queries]
-        if len(grades) >= _ENOUGH_TO_FIT:
-            break
-    if len(grades) < FEWEST_TO_FIT:
-        return FusionWeights()
-    source = f"{len(grades)} known questions, each asked with itself left out"
-    return fit_weights(signals, grades, prior=FusionWeights(), source=source)
+        asked.append(ask(index, [queries[i] for i in drawn], seed=seed))
+    return fit(asked, "known questions, each asked with itself left out")

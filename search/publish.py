@@ -11,12 +11,11 @@ from indexes.cache import Cache
 from indexes.collection import Collection, open_collection
 from indexes.errors import DamagedError
 from indexes.store import Generation, Workspace
-from search.confidence import Calibration
 from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import EncoderFacts, open_encoder
-from search.fusion import FusionWeights
+from search.fitted import Fitted
 from search.geometry import Geometry
-from search.index import index_encoded, read_trained_on, read_weights, save_index
+from search.index import index_encoded, read_trained_on, save_index
 from search.known_questions import fit_on_known_questions
 from search.models import ModelConfig, check_model, copy_model, enter_model
 
@@ -57,9 +56,9 @@ def index_collection(
         kept = None if model else current
         model = model or ModelConfig()
         trained = kept is not None and kept.manifest["training"] is not None
-        # What a run has fitted stays while the table grows; without a run it is fitted here.
-        fitted = kept is not None and kept.manifest["fitted"] is not None
-        fits = kept is not None and fitted and _still_fits(kept, collection, config)
+        # What a run has fitted out of fold stays while the table grows: its own questions know
+        # the model too well. Else it is fitted here.
+        fits = kept is not None and trained and _still_fits(kept, collection, config)
 
         def write_model(place: Path) -> None:
             if kept:
@@ -71,8 +70,6 @@ def index_collection(
             "model": kept.manifest["model"] if kept else asdict(model),
             "source": dict(source),
             "training": kept.manifest["training"] if kept else None,  # the model's run and round
-            # The run, round and collection that weights and confidence are from.
-            "fitted": kept.manifest["fitted"] if kept and fits else None,
             "run": None,  # the run that published it
         }
         return publish_index(
@@ -83,8 +80,7 @@ def index_collection(
             facts,
             geometry=Geometry.open(kept.folder) if kept and trained else None,
             trained_on=read_trained_on(kept.folder) if kept else frozenset(),
-            weights=read_weights(kept.folder) if kept and fits else None,
-            calibration=Calibration.open(kept.folder) if kept and fits else None,
+            fitted=Fitted.open(kept.folder) if kept and fits else None,
             progress=progress,
         )
 
@@ -119,8 +115,7 @@ def publish_index(
     *,
     geometry: Geometry | None = None,
     trained_on: frozenset[str] = frozenset(),
-    weights: FusionWeights | None = None,
-    calibration: Calibration | None = None,
+    fitted: Fitted | None = None,
     progress: bool = False,
 ) -> Generation:
     """Build, save and publish one generation; the caller holds the writer's lock.
@@ -133,8 +128,7 @@ def publish_index(
         facts: for the manifest.
         geometry: what training learned; left out, the collection's means.
         trained_on: digests of the questions that the model was trained on.
-        weights: of the hybrid; left out, fitted on the known questions.
-        calibration: of the confidence, fitted with these weights.
+        fitted: weights of the hybrid and confidence; left out, fitted on the known questions.
         progress: show a bar while many texts are encoded.
     """
     cache = Cache(workspace.cache_folder)
@@ -146,14 +140,14 @@ def publish_index(
             encoded,
             geometry=geometry,
             trained_on=trained_on,
-            weights=weights or fit_on_known_questions(encoded, geometry, trained_on=trained_on),
-            calibration=calibration,
+            fitted=fitted or fit_on_known_questions(encoded, geometry, trained_on=trained_on),
         )
         manifest = {
             **facts,
             **save_index(index, staged),
             "encoder": asdict(EncoderFacts.open(staged / "encoder")),
-            "weights": index.weights.source,
+            "weights": index.fitted.weights.source,
+            "confidence": index.fitted.calibration.source,
             "libraries": library_versions(),
         }
         generation = workspace.publish(staged, manifest)

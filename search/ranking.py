@@ -1,7 +1,6 @@
 """How one index answers: cleaned queries → the signals' rankings → hits."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from indexes.errors import UsageError
@@ -9,6 +8,7 @@ from indexes.hits import Candidate, Evidence, Hit, Ranking
 from indexes.metadata import Allowed, Where
 from indexes.text import clean, is_valid_unicode, same_text_key
 from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
+from search.candidates import Candidates
 from search.fusion import fuse
 from search.index import Preference, SearchIndex
 
@@ -25,17 +25,17 @@ def find_hits(
     min_confidence: float | None = None,
 ) -> list[list[Hit]]:
     """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
-    found = find_rankings(index, queries, max(CANDIDATES, k), where)
+    found = find_candidates(index, queries, max(CANDIDATES, k), where)
     return [
-        hits_of(index, query, signals, k, min_confidence)
-        for query, signals in zip(queries, found, strict=True)
+        hits_of(index, query, of_query, k, min_confidence)
+        for query, of_query in zip(queries, found, strict=True)
     ]
 
 
-def find_rankings(
+def find_candidates(
     index: SearchIndex, queries: Sequence[str], n: int = CANDIDATES, where: Where | None = None
-) -> list[dict[str, Ranking]]:
-    """Return, for each query, the `n` best answers of every signal.
+) -> list[Candidates]:
+    """Return the candidates of each query: the union of the `n` best answers of every signal.
 
     Args:
         index: what is searched.
@@ -43,14 +43,31 @@ def find_rankings(
         n: answers a signal.
         where: the metadata that an answer must have to be put forward by any signal.
     """
-    cleaned = clean_texts(queries)
+    cleaned, allowed = clean_texts(queries), _allowed(index, where)
+    return [
+        Candidates.of(signals)
+        for part in _batches(cleaned)
+        for signals in _rankings(index, part, n, allowed)
+    ]
+
+
+def find_rankings(
+    index: SearchIndex, queries: Sequence[str], n: int = CANDIDATES, where: Where | None = None
+) -> list[dict[str, Ranking]]:
+    """Return, for each query, the `n` best answers of every signal; see `find_candidates`."""
+    cleaned, allowed = clean_texts(queries), _allowed(index, where)
+    return [signals for part in _batches(cleaned) for signals in _rankings(index, part, n, allowed)]
+
+
+def _allowed(index: SearchIndex, where: Where | None) -> Allowed | None:
     allowed = index.metadata.allowed(where) if where is not None else None
-    if allowed is not None and allowed.all():
-        allowed = None  # what excludes nothing changes nothing
-    found: list[dict[str, Ranking]] = []
-    for start in range(0, len(cleaned), _BATCH):
-        found += _rankings(index, cleaned[start : start + _BATCH], n, allowed)
-    return found
+    # What excludes nothing changes nothing.
+    return None if allowed is None or allowed.all() else allowed
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), _BATCH):
+        yield texts[start : start + _BATCH]
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
@@ -66,18 +83,14 @@ def clean_texts(texts: Sequence[str]) -> list[str]:
     return [clean(text) for text in texts]
 
 
-def confidence_of(
-    index: SearchIndex, query: str, signals: Mapping[str, Ranking], ranked: Ranking
-) -> float | None:
-    """Return P(the first answer is right); None before `train` has calibrated it.
+def confidence_of(index: SearchIndex, query: str, found: Candidates, ranked: Ranking) -> float:
+    """Return P(the first answer is right).
 
     Of an answer that n users prefer for this very question, and m call wrong, it is at least
     (n + 1) / (n + m + 2), Laplace's rule of succession: the signals, which they have corrected,
     know less.
     """
-    if index.calibration is None:
-        return None
-    confidence = index.calibration.confidence(clean(query), signals, ranked)
+    confidence = index.fitted.calibration.confidence(clean(query), found, ranked)
     known = preferred_by_users(index, query).get(ranked[0].answer_id) if ranked else None
     if known is None:
         return confidence
@@ -100,26 +113,29 @@ def _rankings(
 def hits_of(
     index: SearchIndex,
     query: str,
-    signals: Mapping[str, Ranking],
+    found: Candidates,
     k: int,
     min_confidence: float | None = None,
 ) -> list[Hit]:
-    """Return the `k` best answers to a query by the rankings that `find_rankings` gave for it."""
-    ranked = _ranked(index, query, signals)
-    confidence = confidence_of(index, query, signals, ranked)
-    if confidence is not None and min_confidence is not None and confidence < min_confidence:
+    """Return the `k` best of a query's candidates."""
+    ranked = _ranked(index, query, found)
+    confidence = confidence_of(index, query, found, ranked)
+    if min_confidence is not None and confidence < min_confidence:
         return []
-    evidence = _evidence(signals)
-    hits = [_hit(index, candidate, evidence[candidate.answer_id]) for candidate in ranked[:k]]
+    evidence = found.evidence([candidate.answer_id for candidate in ranked[:k]])
+    hits = [
+        _hit(index, candidate, of_answer)
+        for candidate, of_answer in zip(ranked, evidence, strict=False)
+    ]
     return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
 
 
-def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> Ranking:
+def _ranked(index: SearchIndex, query: str, found: Candidates) -> Ranking:
     """Merge the signals; the answer of a known question comes first to that very question.
 
     Of several, that which most users preferred.
     """
-    fused = fuse(signals, weights=index.weights)
+    fused = fuse(found, weights=index.fitted.weights)
     key = same_text_key(query)
     preferred = preferred_by_users(index, query)
 
@@ -135,15 +151,6 @@ def _ranked(index: SearchIndex, query: str, signals: Mapping[str, Ranking]) -> R
 def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preference]:
     """Return, by answer id, what users have preferred for this very question."""
     return index.preferred.get(same_text_key(query), {})
-
-
-def _evidence(signals: Mapping[str, Ranking]) -> Mapping[str, Mapping[str, Evidence]]:
-    """Return, by answer id, where each signal that found it placed it."""
-    found: dict[str, dict[str, Evidence]] = defaultdict(dict)
-    for signal, ranking in signals.items():
-        for rank, candidate in enumerate(ranking, 1):
-            found[candidate.answer_id][signal] = Evidence(rank, candidate.score)
-    return found
 
 
 def _hit(index: SearchIndex, candidate: Candidate, evidence: Mapping[str, Evidence]) -> Hit:

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.hits import Ranking
-from search.fusion import PARTS, FusionWeights, parts_of
+from search.candidates import PARTS, Candidates, Floats
+from search.fusion import FusionWeights
 
 DEPTH = 10  # MRR@10
 # Chosen on development splits cut down to 30, 100, 240 and 700 queries (benchmarks/LOG.md).
 PRIOR_SCALE = 15.0  # the sum of weights, inverse to a temperature, that the prior has
 PRIOR_STRENGTH = 0.1
 
-Floats = NDArray[np.float64]
-
 
 def fit_weights(
-    signals: Sequence[Mapping[str, Ranking]],
+    found: Sequence[Candidates],
     grades: Sequence[Mapping[str, int]],
     *,
     prior: FusionWeights,
@@ -33,12 +31,12 @@ def fit_weights(
     every part alone, or better: the hybrid is never below its best part on these queries.
 
     Args:
-        signals: for each query, its ranking by every signal.
+        found: the candidates of each query.
         grades: for each query, its right answers.
         prior: the weights before any fit.
         source: of the queries, for a person.
     """
-    lists = _Lists.of(signals, grades)
+    lists = _Lists.of(found, grades)
     default = prior.vector()
     fitted = lists.fit(default)
     tried = [fitted, default, *np.eye(len(PARTS))]  # the first of equals wins
@@ -60,15 +58,14 @@ class _Lists:
     @classmethod
     def of(
         cls,
-        signals: Sequence[Mapping[str, Ranking]],
+        found: Sequence[Candidates],
         grades: Sequence[Mapping[str, int]],
     ) -> "_Lists":
         parts, right = [np.zeros((0, len(PARTS)))], [np.zeros(0, bool)]
-        for found, graded in zip(signals, grades, strict=True):
-            answer_ids, scores = parts_of(found)
-            marks = np.asarray([graded.get(answer_id, 0) > 0 for answer_id in answer_ids], bool)
+        for of_query, graded in zip(found, grades, strict=True):
+            marks = np.asarray([graded.get(id_, 0) > 0 for id_ in of_query.answer_ids], bool)
             if marks.any():  # an answer that nothing found is found by no weights
-                parts.append(scores)
+                parts.append(of_query.parts())
                 right.append(marks)
         starts = np.cumsum([len(marks) for marks in right], dtype=np.int64)[:-1]
         return cls(np.concatenate(parts), np.concatenate(right), starts)

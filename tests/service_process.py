@@ -17,6 +17,7 @@ from indexes import Workspace
 from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.store import Generation
 from search.confidence import FEATURES, Calibration
+from search.fitted import Fitted
 from search.index import IndexConfig
 from search.models import ModelConfig, enter_model
 from search.publish import publish_index
@@ -28,8 +29,8 @@ ROOT = Path(__file__).parent.parent
 CALIBRATION = Calibration(
     coefficients={name: 6.0 if name == "cosine" else 0.0 for name in FEATURES},
     intercept=-4.0,
-    threshold=0.8,
-    queries=100,
+    threshold=0.5,
+    source="a test",
 )
 
 
@@ -47,8 +48,8 @@ def publish(workspace: Path, *, edition: str = "", calibrated: bool = True) -> G
             Collection(answers, questions),
             lambda place: enter_model(model, place, []),
             IndexConfig(analyzer="bigram"),
-            {"model": {"name": "starter"}, "source": {}, "training": None, "fitted": None},
-            calibration=CALIBRATION if calibrated else None,
+            {"model": {"name": "starter"}, "source": {}, "training": None},
+            fitted=Fitted(calibration=CALIBRATION) if calibrated else Fitted(),
         )
 
 

@@ -27,6 +27,7 @@ from indexes.store import Workspace
 from search import IndexConfig, ModelConfig, Searcher, index_collection
 from search.confidence import FEATURES, Calibration
 from search.explain import explain
+from search.fitted import Fitted
 from search.index import build_index
 from search.models import enter_model
 from search.publish import publish_index
@@ -352,8 +353,7 @@ def test_packages_carry_their_marker_of_types() -> None:
         assert (ROOT / package / "py.typed").is_file()
 
 
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
+def test_the_example_runs_as_written(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "w")
     collection, _ = build_collection(read_table(SAMPLE_PATH))
     collection = replace(collection, questions=collection.questions[::4])
@@ -361,7 +361,7 @@ def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
         coefficients=dict.fromkeys(FEATURES, 0.0) | {"score": 40.0},
         intercept=-30.0,
         threshold=0.5,
-        queries=100,
+        source="a test",
     )
     with place.writing():
         publish_index(
@@ -369,8 +369,8 @@ def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
             collection,
             lambda place: enter_model(ModelConfig(), place, []),
             IndexConfig(),
-            {"model": None, "source": {}, "training": None, "fitted": None},
-            calibration=calibration if calibrated else None,
+            {"model": None, "source": {}, "training": None},
+            fitted=Fitted(calibration=calibration),
         )
     found = subprocess.run(
         [sys.executable, "examples/in_process.py", str(place.folder)],
@@ -384,7 +384,7 @@ def test_the_example_runs_as_written(tmp_path: Path, calibrated: bool) -> None:
     assert {line.split()[0] for line in lines[start : start + 3]} <= {"배송", "환불"}
     asked = {line.split(" → ")[0].strip(): line.split(" → ")[1] for line in lines if "→" in line}
     assert asked["배송비 얼마예요"] != "no good answer"
-    assert (asked["호주 수도가 어디야"] == "no good answer") == calibrated
+    assert asked["호주 수도가 어디야"] == "no good answer"
 
 
 def test_the_example_says_what_to_run_where_nothing_is_indexed(tmp_path: Path) -> None:

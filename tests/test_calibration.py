@@ -8,11 +8,13 @@ from indexes.collection import Collection
 from indexes.errors import UsageError
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
+from search.calibration import DEFAULT, fit_calibration, threshold_for
+from search.candidates import Candidates
 from search.confidence import FEATURES, Calibration, features_of
+from search.fitted import Fitted
 from search.fusion import FusionWeights, fuse
 from search.index import build_index
 from search.searcher import Searcher
-from training.measure.calibration import fit_calibration, threshold_at
 from training.measure.reliability import ConfidenceQuality, expected_calibration_error, roc_auc
 
 EMPTY = {name: [] for name in SIGNALS}
@@ -25,15 +27,14 @@ def made_queries(count: int, seed: int):  # type: ignore[no-untyped-def]
     for _ in range(count):
         chance = rng.uniform(0.3, 1)
         found = [Candidate("a", chance), Candidate("b", 0.3 * rng.random())]
-        signals.append(EMPTY | {"dense.answer": found})
+        signals.append(Candidates.of(EMPTY | {"dense.answer": found}))
         grades.append({"a" if rng.random() < chance else "c": 1})
     return ["가나다라"] * count, signals, grades
 
 
 def test_confidence_is_the_share_of_first_answers_that_are_right() -> None:
     weights = FusionWeights()
-    calibration = fit_calibration(*made_queries(2000, 1), weights)
-    assert calibration is not None
+    calibration = fit_calibration(*made_queries(2000, 1), weights, source="test")
     queries, signals, grades = made_queries(2000, 2)
     fused = [fuse(of_query, weights=weights) for of_query in signals]
     stated = [calibration.confidence(*each) for each in zip(queries, signals, fused, strict=True)]
@@ -42,14 +43,14 @@ def test_confidence_is_the_share_of_first_answers_that_are_right() -> None:
     assert quality.ece < 0.05
     assert quality.auroc is not None
     assert quality.auroc > 0.7
-    assert quality.precision == pytest.approx(0.9, abs=0.05)
+    sure = [said >= calibration.threshold for said, mark in zip(stated, right, strict=True) if mark]
+    assert np.mean(sure) == pytest.approx(0.93, abs=0.03)
 
 
 def test_a_query_whose_answer_is_missing_gets_a_lower_confidence() -> None:
     weights = FusionWeights()
     queries, signals, grades = made_queries(500, 3)
-    calibration = fit_calibration(queries, signals, grades, weights)
-    assert calibration is not None
+    calibration = fit_calibration(queries, signals, grades, weights, source="test")
 
     def mean(rankings) -> float:  # type: ignore[no-untyped-def]
         pairs = zip(queries, rankings, strict=True)
@@ -57,23 +58,34 @@ def test_a_query_whose_answer_is_missing_gets_a_lower_confidence() -> None:
             np.mean([calibration.confidence(q, s, fuse(s, weights=weights)) for q, s in pairs])
         )
 
-    without = [{n: [c for c in r if c.answer_id != "a"] for n, r in s.items()} for s in signals]
+    without = [candidates.without({"a"}) for candidates in signals]
     assert mean(without) < mean(signals) - 0.3
 
 
-def test_too_few_queries_or_only_right_ones_are_not_calibrated_on() -> None:
+def test_few_queries_get_the_defaults_and_more_move_away_from_them() -> None:
     queries, signals, grades = made_queries(100, 4)
-    assert fit_calibration(queries[:20], signals[:20], grades[:20], FusionWeights()) is None
-    assert fit_calibration(queries, signals, [{"a": 1}] * 100, FusionWeights()) is None
-    assert fit_calibration([], [], [], FusionWeights()) is None
+
+    def fitted(count: int) -> Calibration:
+        return fit_calibration(
+            queries[:count], signals[:count], grades[:count], FusionWeights(), source="test"
+        )
+
+    assert fitted(59) == DEFAULT
+    assert fit_calibration([], [], [], FusionWeights(), source="test") == DEFAULT
+    assert fitted(60) != DEFAULT
+    always = fit_calibration(queries, signals, [{"a": 1}] * 100, FusionWeights(), source="test")
+    found = fuse(signals[0])
+    said = always.confidence(queries[0], signals[0], found)
+    assert DEFAULT.confidence(queries[0], signals[0], found) < said < 1
 
 
 def test_nothing_found_is_confidence_0() -> None:
     zeros = Calibration(
-        coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, queries=1
+        coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, source="test"
     )
-    assert zeros.confidence("가", EMPTY, []) == 0
-    assert zeros.confidence("가", EMPTY, [Candidate("a", 1.0)]) == 0.5
+    assert zeros.confidence("가", Candidates.of(EMPTY), []) == 0
+    one = [Candidate("a", 1.0)]
+    assert zeros.confidence("가", Candidates.of(EMPTY | {"dense.whole": one}), one) == 0.5
 
 
 def test_features_are_the_written_out_ones() -> None:
@@ -84,13 +96,9 @@ def test_features_are_the_written_out_ones() -> None:
         "dense.answer": [Candidate("a", 0.5)],
         "dense.whole": [Candidate("a", 0.7)],
     }
-    values = dict(
-        zip(
-            FEATURES,
-            features_of("배고파", signals, [Candidate("a", 0.6), Candidate("b", 0.4)]),
-            strict=True,
-        )
-    )
+    ranked = [Candidate("a", 0.6), Candidate("b", 0.4)]
+    found = features_of("배고파", Candidates.of(signals), ranked)
+    values = dict(zip(FEATURES, found, strict=True))
     assert values == pytest.approx(
         {
             "score": 0.6,
@@ -122,17 +130,20 @@ def test_roc_auc_counts_pairs() -> None:
     assert math.isnan(roc_auc(positives, np.zeros(0)))
 
 
-def test_the_threshold_is_the_lowest_that_keeps_the_precision() -> None:
-    stated = np.array([0.9, 0.8, 0.8, 0.4, 0.1])
-    assert threshold_at(0.6, stated, np.array([1.0, 1.0, 0.0, 0.0, 0.0])) == 0.8
-    assert threshold_at(0.9, stated, np.array([1.0, 1.0, 0.0, 0.0, 0.0])) == 0.9
-    assert threshold_at(0.9, stated, np.zeros(5)) > 1
+def test_the_threshold_lets_the_share_of_right_answers_through() -> None:
+    stated = np.linspace(0.01, 1, 100)
+    assert threshold_for(0.93, stated) == 0.08
+    assert (stated >= threshold_for(0.93, stated)).mean() == 0.93
+    assert threshold_for(0.93, np.zeros(0)) == DEFAULT.threshold
 
 
 def test_below_the_confidence_asked_for_there_is_no_answer(collection: Collection, encoder) -> None:  # type: ignore[no-untyped-def]
     coefficients = dict.fromkeys(FEATURES, 0.0) | {"cosine": 10.0}
-    calibration = Calibration(coefficients=coefficients, intercept=-8.0, threshold=0.8, queries=100)
-    searcher = Searcher(build_index(collection, encoder, calibration=calibration))
+    calibration = Calibration(
+        coefficients=coefficients, intercept=-8.0, threshold=0.8, source="test"
+    )
+    index = build_index(collection, encoder, fitted=Fitted(calibration=calibration))
+    searcher = Searcher(index)
     known, strange = searcher.search_many(["배고프다", "xyz 배"])
     assert known[0].confidence == pytest.approx(1 / (1 + math.exp(-2)), abs=1e-6)
     assert known[1].confidence is None
@@ -140,12 +151,15 @@ def test_below_the_confidence_asked_for_there_is_no_answer(collection: Collectio
     assert strange[0].confidence < 0.5
     assert searcher.search("배고프다", min_confidence=0.8)
     assert searcher.search("xyz 배", min_confidence=0.8) == []
+    assert searcher.search("배고프다", min_confidence="auto")
+    assert searcher.search("xyz 배", min_confidence="auto") == []
 
 
-def test_a_confidence_that_was_never_fitted_cannot_be_asked_for(
-    collection: Collection, encoder
-) -> None:  # type: ignore[no-untyped-def]
+def test_every_index_has_a_confidence_and_a_threshold(collection: Collection, encoder) -> None:  # type: ignore[no-untyped-def]
     searcher = Searcher(build_index(collection, encoder))
-    assert searcher.search("배고프다")[0].confidence is None
-    with pytest.raises(UsageError, match="dotbogi train"):
-        searcher.search("배고프다", min_confidence=0.5)
+    found = searcher.search("배고프다", min_confidence="auto")[0].confidence
+    assert found is not None
+    assert found >= DEFAULT.threshold
+    assert searcher.search("zzz qqq", min_confidence="auto") == []
+    with pytest.raises(UsageError, match="expected 0 to 1"):
+        searcher.search("배고프다", min_confidence=1.5)

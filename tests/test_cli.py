@@ -266,7 +266,7 @@ def test_the_recipe_people_know_is_one_command(tmp_path: Path, tiny_bert: Path) 
         "--epochs", "4", "--rounds", "1", "-w", w, "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert len(json.loads(result.stdout)["dev"]) == 2
+    assert len(json.loads(result.stdout)["rounds"]) == 2
     model = w / "generations" / "000001" / "model"
     pooling = json.loads((model / "1_Pooling" / "config.json").read_text())
     assert pooling["pooling_mode"] == "mean" or pooling["pooling_mode_mean_tokens"]

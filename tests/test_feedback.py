@@ -19,13 +19,14 @@ from indexes.store import Workspace
 from search import Searcher
 from search.confidence import FEATURES, Calibration
 from search.feedback import FeedbackStore
+from search.fitted import Fitted
 from search.index import open_index
 from tests.conftest import ANSWERS, QUESTIONS, run
 from tests.feedback_writers import feedback
 from training.judgements.decisions import Decision, apply_decisions, save_decisions
 from training.judgements.feedback import Poll, apply_feedback, count_votes, feedback_counts
 from training.negatives.files import open_negatives
-from training.split import split_collection, split_of
+from training.split import hold_out
 
 Vote = tuple[str, str, str, str]  # client, query, answer, verdict
 
@@ -158,20 +159,20 @@ def test_a_review_overrules_votes_before_and_after_they_were_used() -> None:
 
 
 def test_a_query_of_feedback_goes_where_its_hash_sends_it_and_counts_add_up() -> None:
-    queries = {split_of(f"질문 {n}", 42): f"질문 {n}" for n in range(50)}
-    assert len(queries) == 3
+    queries = {split_of(f"질문 {n}"): f"질문 {n}" for n in range(50)}
+    assert len(queries) == 2
     said: list[Vote] = [("c", query, "a1", "right") for query in queries.values()]
     said += [("c", query, "a2", "wrong") for query in queries.values()]
     said += [("d", "배고프다", "a5", "right"), ("e", "배고프다", "a5", "wrong")]
     said += [("d", "배고프다", "a77", "right")]
     applied = apply_feedback(table(), votes(*said))
-    split = split_collection(applied.collection, seed=42)
+    split = hold_out(applied.collection, 0.2, seed=42)
     for name, query in queries.items():
         assert KnownQuestion(query, "a1", name, "feedback", 1) in split.questions
     counts = feedback_counts(applied, split)
     assert counts == {
-        "clients": 3, "votes": 9, "used": 6, "conflicting": 2, "capped": 0, "unmatched": 1,
-        "right": {"train": 1, "dev": 1, "test": 1}, "added": 3, "wrong": 3, "negatives": 1,
+        "clients": 3, "votes": 7, "used": 4, "conflicting": 2, "capped": 0, "unmatched": 1,
+        "right": {"train": 1, "dev": 0, "test": 1}, "added": 2, "wrong": 2, "negatives": 1,
         "conflicts": 1, "withdrawn": 0, "overruled": 0,
     }  # fmt: skip
     assert counts["votes"] == sum(
@@ -248,17 +249,23 @@ def found(workspace: Path, query: str) -> list[str]:
 
 
 def trained_query(start: str) -> str:
-    return next(q for q in (f"{start} {n}" for n in range(100)) if split_of(q, 42) == "train")
+    return next(q for q in (f"{start} {n}" for n in range(100)) if split_of(q) == "train")
+
+
+def split_of(query: str) -> str | None:
+    """Return where a question goes if a fifth is held out."""
+    one = Collection([], [KnownQuestion(query, "a")])
+    return hold_out(one, 0.2, seed=42).questions[0].split
 
 
 def test_what_users_say_is_trained_on_and_a_marked_answer_comes_first(workspace: Path) -> None:
     query, held_out = (
         trained_query("물건이 안 오네"),
-        next(q for q in (f"왜 이리 늦죠 {n}" for n in range(100)) if split_of(q, 42) == "test"),
+        next(q for q in (f"왜 이리 늦죠 {n}" for n in range(100)) if split_of(q) == "test"),
     )
     marked = [found(workspace, text)[4] for text in (query, held_out)]
     questions = open_collection(Workspace(workspace).current().folder).questions
-    trained = {q.answer_id for q in questions if split_of(q.text, 42) == "train"}
+    trained = {q.answer_id for q in questions if split_of(q.text) == "train"}
     wrong = next(a for a in found(workspace, query) if a in trained and a not in marked)
     say(
         workspace,
@@ -270,9 +277,12 @@ def test_what_users_say_is_trained_on_and_a_marked_answer_comes_first(workspace:
         ("e", query, marked[1], "right"),
         ("d", query, marked[1], "wrong"),
     )
-    result = train(workspace, "--with-feedback")
+    result = train(workspace, "--with-feedback", "--holdout", 0.2)
     assert "feedback: 7 votes of 3 clients: 5 used, 2 conflicting" in result.stdout
-    assert "2 right (1 train, 0 development, 1 test; 2 new), 2 wrong (1 neg" in result.stdout
+    assert (
+        "2 right (1 in folds, 1 held out; 2 new), 2 wrong (1 to questions in folds)"
+        in result.stdout
+    )
     assert found(workspace, query)[0] == marked[0]
     assert found(workspace, f" {held_out}!")[0] == marked[1]
 
@@ -291,7 +301,7 @@ def test_what_users_say_is_trained_on_and_a_marked_answer_comes_first(workspace:
     assert "Conflicting votes, not used: 1" in page
     for text in (page, short):
         assert "Votes: 7, of 3 clients; used: 5; 2 contradict each other" in text
-        assert "on test questions with an answer from users (1):" in text
+        assert "on held-out questions with an answer from users (1)" in text
 
     assert "feedback" not in train(workspace).stdout  # used only where it is asked for
     known = {q.text for q in open_collection(Workspace(workspace).current().folder).questions}
@@ -311,7 +321,7 @@ def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
     place = Workspace(workspace)
     now = place.current()
     assert now.name > before.name
-    for name in ("model", "model_fingerprint", "training", "fitted"):
+    for name in ("model", "model_fingerprint", "training"):
         assert now.manifest[name] == before.manifest[name]
     assert now.manifest["run"] == "run-0002"
     assert found(workspace, query)[0] == marked
@@ -356,8 +366,8 @@ def test_what_users_prefer_is_sure_enough_to_be_answered(workspace: Path) -> Non
     train(workspace, "--with-feedback", "--learning-rate", 1e-9)
     index = open_index(Workspace(workspace).current())
     coefficients = dict.fromkeys(FEATURES, 0.0)
-    never = Calibration(coefficients=coefficients, intercept=-9.0, threshold=0.9, queries=50)
-    searcher = Searcher(replace(index, calibration=never))
+    never = Calibration(coefficients=coefficients, intercept=-9.0, threshold=0.9, source="")
+    searcher = Searcher(replace(index, fitted=Fitted(calibration=never)))
     (hit,) = searcher.search(query, k=1, min_confidence=0.5)
     assert (hit.answer_id, hit.confidence) == (marked, 3 / 5)  # (2 + 1) / (2 + 1 + 2)
     assert searcher.search("다른 질문", min_confidence=0.5) == []
@@ -475,5 +485,5 @@ def test_a_review_decision_and_feedback_are_used_together(workspace: Path) -> No
     save_decisions(workspace, [Decision(question.text, other.text, False, "2026-11-21")])
     say(workspace, ("c", question.text, other.id, "right"))
     result = train(workspace, "--with-feedback")
-    assert "review: 0 accepted (0 train), 1 rejected" in result.stdout
+    assert "review: 0 accepted, 1 rejected" in result.stdout
     assert "1 overruled" in result.stdout

@@ -17,6 +17,7 @@ from indexes.metadata import MetadataIndex
 from indexes.views import SIGNALS, View
 from search.confidence import FEATURES, Calibration
 from search.encoders import unit_rows
+from search.fitted import Fitted
 from search.index import IndexConfig, build_index
 from search.searcher import Searcher
 from tests.conftest import LetterEncoder
@@ -82,8 +83,8 @@ def test_a_known_question_asked_verbatim_is_filtered_too(searcher: Searcher) -> 
 
 def test_confidence_under_a_filter_is_that_of_its_first_answer(searcher: Searcher) -> None:
     coefficients = dict.fromkeys(FEATURES, 0.0) | {"cosine": 10.0}
-    calibration = Calibration(coefficients=coefficients, intercept=-8.0, threshold=0.8, queries=9)
-    calibrated = Searcher(replace(searcher.index, calibration=calibration))
+    calibration = Calibration(coefficients=coefficients, intercept=-8.0, threshold=0.8, source="")
+    calibrated = Searcher(replace(searcher.index, fitted=Fitted(calibration=calibration)))
     query, where = "이틀이면 오나요", {"category": "환불"}
     everywhere = calibrated.search(query)[0].confidence
     filtered = calibrated.search(query, where=where)[0].confidence

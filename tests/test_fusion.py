@@ -2,7 +2,9 @@ import pytest
 
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
-from search.fusion import METHODS, PARTS, FusionWeights, fuse, parts_of
+from search.candidates import PARTS, Candidates
+from search.fusion import METHODS, FusionWeights
+from search.fusion import fuse as fuse_candidates
 
 EMPTY = {name: [] for name in SIGNALS}
 SIGNALS_OF_A_QUERY = EMPTY | {
@@ -12,6 +14,10 @@ SIGNALS_OF_A_QUERY = EMPTY | {
     "dense.question": [Candidate("b", 0.9, "dense's"), Candidate("c", 0.6), Candidate("d", 0.3)],
     "dense.whole": [Candidate("c", 0.7), Candidate("a", 0.1)],
 }
+
+
+def fuse(signals, *settings, **named):  # type: ignore[no-untyped-def]
+    return fuse_candidates(Candidates.of(signals), *settings, **named)
 
 
 def only(**weights: float) -> FusionWeights:
@@ -34,7 +40,8 @@ def test_the_hybrid_equals_the_written_out_sum() -> None:
 
 def test_each_part_is_its_signal_or_the_better_of_two() -> None:
     signals = SIGNALS_OF_A_QUERY | {"dense.answer": [Candidate("b", 0.85), Candidate("c", 0.2)]}
-    ids, parts = parts_of(signals)
+    found = Candidates.of(signals)
+    ids, parts = found.answer_ids, found.parts()
     of_b = dict(zip(PARTS, parts[ids.index("b")], strict=True))
     assert of_b == pytest.approx(
         {
@@ -85,7 +92,8 @@ def test_scores_stay_between_0_and_1() -> None:
         "bm25.answer": [Candidate("a", 2.0), Candidate("b", -1.0)],
         "dense.answer": [Candidate("a", 1.0), Candidate("b", -0.2)],
     }
-    ids, parts = parts_of(signals)
+    found = Candidates.of(signals)
+    ids, parts = found.answer_ids, found.parts()
     assert ids == ["a", "b"]
     assert parts.min() == 0
     assert parts.max() == 1

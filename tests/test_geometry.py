@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from indexes.collection import Answer, Collection, KnownQuestion
+from search.candidates import Candidates
 from search.encoded import EncodedCollection, IndexConfig
 from search.encoders import unit_rows
-from search.fusion import FusionWeights
+from search.fitted import Fitted
+from search.fusion import fuse
 from search.geometry import STAND_INS, AdaptedEncoder, Adapter, Geometry
 from search.index import build_index
 from search.known_questions import fit_on_known_questions, fold_of, folds_of
@@ -83,7 +85,7 @@ def test_an_asymmetric_model_ranks_in_every_view_and_the_hybrid_follows() -> Non
         for view in ("dense.answer", "dense.question", "dense.whole"):
             assert signals[view][0].answer_id == f"a{i:02}", (view, text)
             assert 0 < signals[view][0].score < 1
-        assert searcher.fuse(signals)[0].answer_id == f"a{i:02}"
+        assert fuse(Candidates.of(signals))[0].answer_id == f"a{i:02}"
 
 
 def test_an_empty_text_has_no_direction(encoder: LetterEncoder) -> None:
@@ -125,7 +127,7 @@ def test_known_questions_that_mislead_lose_their_weight_and_those_that_help_win(
                 questions.append(KnownQuestion(f"{other * 3}{own}{turn}", f"a{n:02}"))
         return Collection(answers, questions)
 
-    helped, misled = (fit_on_known_questions(encoded(collection(m))) for m in (False, True))
+    helped, misled = (fit_on_known_questions(encoded(collection(m))).weights for m in (False, True))
     own = ("bm25_answer", "dense_answer")
     known = ("bm25_question", "dense_question", "bm25_joined", "dense_whole")
     assert sum(getattr(helped, p) for p in known) > sum(getattr(misled, p) for p in known)
@@ -134,7 +136,7 @@ def test_known_questions_that_mislead_lose_their_weight_and_those_that_help_win(
 
 
 def test_few_known_questions_leave_the_defaults(collection: Collection) -> None:
-    assert fit_on_known_questions(encoded(collection)) == FusionWeights()
+    assert fit_on_known_questions(encoded(collection)) == Fitted()
 
 
 def test_questions_that_a_model_was_trained_on_fit_nothing() -> None:
@@ -143,9 +145,9 @@ def test_questions_that_a_model_was_trained_on_fit_nothing() -> None:
     answers = [Answer(f"a{n}", f"답 {n}") for n in range(10)]
     questions = [KnownQuestion(f"물음 {n}", f"a{n % 10}") for n in range(60)]
     whole = encoded(Collection(answers, questions))
-    assert "60 known questions" in fit_on_known_questions(whole).source
+    assert "60 known questions" in fit_on_known_questions(whole).weights.source
     trained = frozenset(question_digest(question.text) for question in questions[:30])
-    assert fit_on_known_questions(whole, trained_on=trained) == FusionWeights()
+    assert fit_on_known_questions(whole, trained_on=trained) == Fitted()
 
 
 @pytest.mark.parametrize("questions", [0, 3])

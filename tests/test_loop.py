@@ -7,25 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from indexes.collection import Collection, build_collection, open_collection
-from indexes.errors import DotbogiError, UsageError
+from indexes.collection import Collection, KnownQuestion, build_collection, open_collection
+from indexes.errors import DamagedError, DotbogiError, UsageError
 from indexes.store import Workspace
 from indexes.tables import read_table
 from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
-from training import LoopConfig, MiningConfig, resume_loop, run_loop
-from training.ledger import Ledger
+from training import LoopConfig, MiningConfig, RunResult, resume_loop, run_loop
+from training.ledger import Ended, Ledger, Measured, Mined, Started, Trained, read_events
 from training.measure.evaluation import evaluate_table
 from training.negatives.files import open_negatives
 from training.run import Run
 
 ROOT = Path(__file__).parent.parent
-FAST = {"epochs": 3, "batch_size": 64}
+FIT = {"penalty": 1.0, "learning_rate": 0.01}  # a random base is nothing to hold on to
 STILL = {"penalty": 1e9}  # holds the maps at zero
 
 
@@ -62,52 +64,107 @@ def small(table: Path) -> Collection:
 @pytest.fixture(scope="module")
 def trained(
     small: Collection, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Workspace, object]:
+) -> tuple[Workspace, RunResult]:
     place = Workspace(tmp_path_factory.mktemp("trained") / "w")
     index_collection(place, small, {"table": "pairs.csv"}, model=ModelConfig())
     mining = MiningConfig(quotas={"bm25": 1, "random": 1})
-    fit = {"penalty": 1.0, "learning_rate": 0.01}  # a random base is nothing to hold on to
-    result = run_loop(place, small, LoopConfig(rounds=1, mining=mining, fit=fit))
-    return place, result
+    config = LoopConfig(rounds=1, folds=3, holdout=0.2, hard_from=1, mining=mining, fit=FIT)
+    return place, run_loop(place, small, config)
+
+
+def hybrid(metrics: object) -> float:
+    return metrics["hybrid"]["MRR@10"]  # type: ignore[index,no-any-return]
 
 
 def test_training_finds_what_neither_bm25_nor_the_untrained_model_can(trained) -> None:  # type: ignore[no-untyped-def]
     _, result = trained
+    assert result.test is not None
     for before, after in (
-        (result.dev[0]["metrics"], result.dev[1]["metrics"]),
-        (result.test["base"], result.test["kept"]),
+        (result.rounds[0].metrics, result.rounds[1].metrics),
+        (result.test.before, result.test.after),
     ):
         assert before["bm25"]["MRR@10"] < 0.1
         assert before["dense"]["MRR@10"] < 0.1
         assert after["dense"]["MRR@10"] > 0.5
-        assert after["hybrid"]["MRR@10"] > before["hybrid"]["MRR@10"] + 0.1
+        assert hybrid(after) > hybrid(before) + 0.1
+
+
+def test_what_is_measured_out_of_fold_is_what_untouched_questions_find(trained) -> None:  # type: ignore[no-untyped-def]
+    _, result = trained
+    assert result.test is not None
+    # The refit has learned from all folds, so a little more.
+    assert -0.15 < hybrid(result.rounds[1].metrics) - hybrid(result.test.after) < 0.05
+
+
+def test_every_question_but_those_held_out_is_measured_once(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, result = trained
+    folder = place.rounds_folder / result.run
+    split = open_collection(folder)
+    held_out = split.only(["test"]).questions
+    assert 0.15 < len(held_out) / len(small.questions) < 0.25
+    assert result.rounds[0].queries == len(small.questions) - len(held_out)
+    assert result.started.counts == {
+        "train": result.rounds[0].queries, "test": len(held_out),
+    }  # fmt: skip
+    lines = (folder / "queries.tsv").read_text(encoding="utf-8").splitlines()
+    texts = [line.split("\t")[1] for line in lines]
+    assert len(set(texts)) == len(texts) == result.rounds[0].queries
+    assert {question.text for question in held_out}.isdisjoint(texts)
+    assert sum(part["queries"] for part in result.rounds[0].slices.values()) == len(texts)
+
+
+def test_no_fold_learns_from_its_own_questions(small: Collection, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "w")
+    index_collection(place, small, {}, model=ModelConfig())
+    config = LoopConfig(rounds=1, folds=3, fit=FIT)
+    run_loop(place, small, config)
+    run = Run(
+        place, place.rounds_folder / "run-0001",
+        open_collection(place.rounds_folder / "run-0001"), config, progress=False,
+    )  # fmt: skip
+    for fold, queries in run._queries.items():
+        kept = [mark != fold for mark in run.learner.fold_of_question]
+        learned = {
+            same_text_key(question.text)
+            for question, mark in zip(run.learner.train.questions, kept, strict=True)
+            if mark
+        }
+        assert learned.isdisjoint(same_text_key(query.text) for query in queries)
+        assert len(learned) + len(queries) == len(run.learner.train.questions)
 
 
 def test_a_kept_round_is_published_over_the_whole_collection(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
     place, result = trained
-    assert result.dev[1]["kept"]
+    assert result.rounds[1].kept
     assert result.generation == place.current_name() == "000002"
     searcher = Searcher.open(place.folder)
     assert len(searcher.index.collection.questions) == len(small.questions)
     assert searcher.index.geometry.adapter is not None
+    assert searcher.index.fitted == result.rounds[1].fitted
     assert place.current().manifest["training"] == {
-        "run": "run-0001", "round": 1, "seed": 42, "objective": "mnr",
+        "run": "run-0001", "round": 1, "kind": "adapter", "seed": 42, "objective": "mnr",
     }  # fmt: skip
 
 
 def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> None:  # type: ignore[no-untyped-def]
     place, _ = trained
     folder = place.rounds_folder / "run-0001"
-    events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == [
-        "started", "evaluated", "mined", "trained", "evaluated", "tested", "published", "ended",
+    events = Ledger(folder).events
+    learned = [name for _ in range(3) for name in ("mined", "trained")]
+    assert [event.name for event in events] == [
+        "started", "measured", "mined", *learned, "measured", "trained", "tested", "published",
+        "ended",
     ]  # fmt: skip
-    mined = events[2]
-    assert set(mined["yields"]) == {"bm25", "random"}
-    assert events[3]["fit"]["epochs"] == 10
-    assert all(event["time"] for event in events)
+    mined = [event for event in events if isinstance(event, Mined)]
+    assert [event.fold for event in mined] == [None, 0, 1, 2]
+    assert set(mined[0].yields) == {"bm25", "random"}
+    fits = [event for event in events if isinstance(event, Trained)]
+    assert [event.fold for event in fits] == [0, 1, 2, None]
+    assert fits[-1].settings["epochs"] == 10
+    assert fits[-1].rows == sum(event.rows for event in fits[:-1]) / 2
+    assert all(event.time for event in events)
     assert (folder / "negatives-1.parquet").is_file()
-    assert (folder / "run.trec").is_file()
+    assert (folder / "run-1.trec").is_file()
     assert not list(folder.glob("round-*"))
     assert not (folder / "base").exists()
 
@@ -115,8 +172,6 @@ def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> No
 def test_a_model_knows_what_it_trained_on_after_reindexing(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
     place, _ = trained
     folder = place.rounds_folder / "run-0001"
-    from indexes.collection import open_collection
-
     train = {q.text for q in open_collection(folder).questions if q.split == "train"}
     index_collection(place, Collection(small.answers, []), {})  # its questions leave the table
     searcher = Searcher.open(place.folder)
@@ -126,12 +181,15 @@ def test_a_model_knows_what_it_trained_on_after_reindexing(trained, small: Colle
     place.roll_back("000002")
 
 
-def test_another_seed_would_test_on_training_questions_and_is_refused(
-    trained, small: Collection
-) -> None:  # type: ignore[no-untyped-def]
-    place, _ = trained
-    with pytest.raises(UsageError, match=r"has trained on .* Use --seed 42, or"):
-        run_loop(place, small, LoopConfig(seed=7))
+def test_another_run_starts_from_the_base_whatever_its_seed(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
+    place, first = trained
+    result = run_loop(place, small, LoopConfig(seed=7, rounds=1, folds=2, fit=STILL))
+    assert hybrid(result.rounds[0].metrics) == pytest.approx(
+        hybrid(first.rounds[0].metrics), abs=0.03
+    )
+    assert not result.rounds[1].kept
+    assert result.generation is None  # the trained model stays
+    assert place.current_name() == "000002"
 
 
 def test_training_never_drops_indexed_answers(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
@@ -144,33 +202,38 @@ def test_training_never_drops_indexed_answers(trained, small: Collection) -> Non
         run_loop(place, fewer, LoopConfig())
 
 
-def test_rounds_may_start_from_the_last_kept_model_and_keep_their_negatives(
+def test_a_first_round_learns_in_batch_and_the_next_from_what_it_mines(
     small: Collection, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
-    mining = MiningConfig(quotas={"bm25": 1, "random": 1})
+    mining = MiningConfig(quotas={"random": 2})
+    config = LoopConfig(rounds=2, patience=2, folds=2, mining=mining, fit=FIT)
+    run_loop(place, small, config, model=ModelConfig())
+    ledger = Ledger(place.rounds_folder / "run-0001")
+    negatives = {
+        event.round: event.negatives for event in ledger.events if isinstance(event, Trained)
+    }
+    assert negatives == {1: 0, 2: 2}
+    found = open_negatives(ledger._path.parent / "negatives-2.parquet")
+    assert {negative.source for negative in found} == {"random"}
+
+
+def test_full_fits_may_start_from_the_last_kept_round(small: Collection, tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "w")
     config = LoopConfig(
-        rounds=3, patience=3, mining=mining, start_from="last", keep_negatives=True,
-        kind="full", fit={**FAST, "epochs": 8, "learning_rate": 0.003},
+        rounds=2, patience=2, folds=1, hard_from=1, start_from="last", kind="full",
+        mining=MiningConfig(quotas={"bm25": 1, "random": 1}),
+        fit={"epochs": 8, "batch_size": 64, "learning_rate": 0.003},
     )  # fmt: skip
     result = run_loop(place, small, config, model=ModelConfig())
-    folder = place.rounds_folder / "run-0001"
-    ledger = Ledger(folder)
-    kept = [entry["round"] for entry in result.dev if entry["kept"]]
-    assert kept[:2] == [0, 1]
-    for number in (1, 2, 3):
-        trained = ledger.get("trained", number)
-        assert trained is not None
-        assert trained["start"] == max(n for n in kept if n < number)
-        assert trained["negatives"] == 2 * number
-    texts = [
-        {
-            (n.question, n.positive_id, n.text)
-            for n in open_negatives(folder / f"negatives-{i}.parquet")
-        }
-        for i in (1, 2, 3)
-    ]
-    assert sum(map(len, texts)) == len(set.union(*texts))
+    assert result.rounds[1].kept
+    assert 0.05 < result.rounds[0].queries / len(small.questions) < 0.15  # one fold of ten
+    fits = [e for e in Ledger(place.rounds_folder / "run-0001").events if isinstance(e, Trained)]
+    assert all(event.negatives == 2 for event in fits)
+    searcher = Searcher.open(place.folder)
+    assert searcher.index.geometry.adapter is not None  # on top of the weights
+    evaluation, _ = evaluate_table(searcher, small)
+    assert evaluation.mean("dense", "MRR@10") > 0.5
 
 
 def test_a_round_without_gain_is_dropped_and_ends_the_loop(
@@ -178,27 +241,77 @@ def test_a_round_without_gain_is_dropped_and_ends_the_loop(
 ) -> None:
     place = Workspace(tmp_path / "w")
     index_collection(place, small, {}, model=ModelConfig())
-    config = LoopConfig(rounds=3, patience=1, fit=STILL)
+    config = LoopConfig(rounds=3, patience=1, folds=2, fit=STILL)
     result = run_loop(place, small, config)
-    assert [entry["kept"] for entry in result.dev] == [True, False]
+    assert [each.kept for each in result.rounds] == [True, False]
     assert result.ended_early == "ended after round 1 of 3: no gain"
-    assert result.generation == place.current_name() == "000002"  # what was fitted for it
+    assert result.generation is None  # nothing is new
+    assert place.current_name() == "000001"
+
+
+def test_a_grown_table_is_published_also_where_no_round_was_better(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    index_collection(place, small, {}, model=ModelConfig())
+    more = Collection(
+        small.answers, [*small.questions, KnownQuestion("새 질문", small.answers[0].id)]
+    )
+    result = run_loop(place, more, LoopConfig(rounds=1, folds=2, fit=STILL))
+    assert result.generation == place.current_name() == "000002"
     assert place.current().manifest["training"] is None
 
 
+def test_a_test_table_is_asked_once_and_never_learned_from(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    held_out = Collection(small.answers, small.questions[:100])
+    config = LoopConfig(rounds=1, folds=2, fit=FIT)
+    result = run_loop(place, small, config, model=ModelConfig(), held_out=held_out)
+    assert result.test is not None
+    assert result.test.queries == 100
+    assert result.rounds[0].queries == len(small.questions) - 100
+    assert hybrid(result.test.after) > hybrid(result.test.before) + 0.1
+    known = {question.text for question in Searcher.open(place.folder).index.collection.questions}
+    assert known.isdisjoint(question.text for question in held_out.questions)
+    strange = build_collection(read_table(_one_row(tmp_path)))[0]
+    with pytest.raises(DotbogiError, match="none of the test table's 1 questions"):
+        run_loop(place, small, config, held_out=strange)
+
+
+def _one_row(folder: Path) -> Path:
+    path = folder / "one.csv"
+    path.write_text("Q,A\n배고프다,밥 드세요\n", encoding="utf-8")
+    return path
+
+
 def test_too_few_questions_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    one = tmp_path / "one.csv"
-    one.write_text("Q,A\n배고프다,밥 드세요\n")
+    one = build_collection(read_table(_one_row(tmp_path)))[0]
     with pytest.raises(DotbogiError, match="1 questions for 1 answers: too few"):
-        run_loop(Workspace(tmp_path / "w"), build_collection(read_table(one))[0], LoopConfig())
+        run_loop(Workspace(tmp_path / "w"), one, LoopConfig())
     assert not (tmp_path / "w").exists()
+
+
+def test_a_small_table_is_measured_and_gets_a_confidence_of_its_own(
+    small: Collection, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    few = small.questions[:70]
+    ids = {question.answer_id for question in few}
+    table = Collection([answer for answer in small.answers if answer.id in ids], few)
+    result = run_loop(place, table, LoopConfig(rounds=1), model=ModelConfig())
+    assert result.rounds[0].queries == 70
+    fitted = Searcher.open(place.folder).index.fitted
+    assert fitted.calibration.source.startswith("70 questions")
+    assert fitted.weights.source.startswith("70 questions")
 
 
 def test_a_workspace_never_indexed_gets_its_first_generation_by_training(
     small: Collection, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
-    config = LoopConfig(rounds=1, fit=STILL)
+    config = LoopConfig(rounds=1, folds=2, fit=STILL)
     result = run_loop(place, small, config, model=ModelConfig(query_prompt="질문: "))
     assert result.generation == place.current_name() == "000001"
     with pytest.raises(UsageError, match="this run has ended"):
@@ -213,13 +326,34 @@ def test_evaluation_does_not_let_a_question_find_itself(trained, small: Collecti
 
 
 def test_a_line_torn_by_a_kill_has_not_happened(tmp_path: Path) -> None:
-    Ledger(tmp_path).add("started", answer=42)
+    Ledger(tmp_path).add(Started(config={"answer": 42}, counts={}, fingerprints={}, libraries={}))
     with (tmp_path / "ledger.jsonl").open("a") as file:
-        file.write('{"event": "evalua')
+        file.write('{"event": "measu')
     ledger = Ledger(tmp_path)
-    assert ledger.get("started")["answer"] == 42  # type: ignore[index]
-    ledger.add("evaluated", 0)
-    assert Ledger(tmp_path).get("evaluated", 0)
+    started = ledger.find(Started)
+    assert started is not None
+    assert started.config["answer"] == 42
+    ledger.add(Ended(early="so"))
+    ended = Ledger(tmp_path).find(Ended)
+    assert ended is not None
+    assert ended.early == "so"
+
+
+@pytest.mark.parametrize(
+    "line", ['{"event": "evaluated", "round": 0}', '{"event": "ended", "late": 1}', "[]", "1"]
+)
+def test_a_ledger_of_another_version_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "ledger.jsonl").write_text(line + "\n")
+    with pytest.raises(DamagedError, match=r"ledger\.jsonl, line 1: .*Start another run"):
+        Ledger(tmp_path)
+
+
+def test_events_are_read_as_they_were_written(trained) -> None:  # type: ignore[no-untyped-def]
+    place, result = trained
+    events = Ledger(place.rounds_folder / result.run).events
+    assert [event for event in events if isinstance(event, Measured)] == [
+        replace(each, scores=[*each.scores]) for each in result.rounds
+    ]
 
 
 def train_command(table: Path, workspace: Path, *options: str) -> list[str]:
@@ -238,78 +372,72 @@ def test_a_new_run_clears_the_models_of_one_that_was_given_up(
     (given_up / "round-1" / "checkpoints").mkdir(parents=True)
     (given_up / "base").mkdir()
     (given_up / "config.json").write_text("{}")
-    result = run_loop(place, small, LoopConfig(rounds=1, fit=STILL))
+    result = run_loop(place, small, LoopConfig(rounds=1, folds=2, fit=STILL))
     assert result.run == "run-0002"
     assert [path.name for path in given_up.iterdir()] == ["config.json"]
 
 
-@pytest.mark.slow
-def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(
-    table: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    options = ["--rounds", "2", "--patience", "2", "--epochs", "6", "--batch-size", "16"]
-    options += ["--model", str(tiny_model), "--fit", "full", "--learning-rate", "0.003"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-    def run(*command: str) -> dict:  # type: ignore[type-arg]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        )
-        return json.loads(done.stdout)
-
-    whole = run(*train_command(table, tmp_path / "whole", *options))
-
-    cut = tmp_path / "cut"
+def cut_off(command: list[str], when: Callable[[], bool]) -> None:
+    """Run a command and kill it when something is there."""
     process = subprocess.Popen(
-        train_command(table, cut, *options),
-        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    checkpoints = cut / "rounds" / "run-0001" / "round-1" / "checkpoints"
+        command, cwd=ROOT, env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 300
-    while not len(list(checkpoints.glob("checkpoint-*/trainer_state.json"))) >= 2:
+    while not when():
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def json_of(command: list[str]) -> dict:  # type: ignore[type-arg]
+    done = subprocess.run(command, cwd=ROOT, env=ALONE, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def without_times(result: dict) -> dict:  # type: ignore[type-arg]
+    for entry in [result["started"], *result["rounds"], result["test"] or {}]:
+        entry.pop("time", None)
+        entry.pop("seconds", None)
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adapter", "full"])
+def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(
+    table: Path, tiny_model: Path, tmp_path: Path, kind: str
+) -> None:
+    options = ["--rounds", "2", "--patience", "2", "--model", str(tiny_model), "--fit", kind]
+    options += ["--holdout", "0.1", "--learning-rate", {"adapter": "0.01", "full": "0.003"}[kind]]
+    if kind == "full":
+        options += ["--epochs", "6", "--batch-size", "16"]
+    whole = json_of(train_command(table, tmp_path / "whole", *options))
+
+    cut = tmp_path / "cut"
+    run = cut / "rounds" / "run-0001"
+
+    def half_way() -> bool:
+        if kind == "adapter":
+            return (run / "round-1" / "fold-2" / "geometry.safetensors").is_file()
+        checkpoints = run / "round-1" / "fold-0" / "tuned" / "checkpoints"
+        return len(list(checkpoints.glob("checkpoint-*/trainer_state.json"))) >= 2
+
+    cut_off(train_command(table, cut, *options), half_way)
     assert Workspace(cut).current_name() is None
     overtaken = tmp_path / "overtaken"
     shutil.copytree(cut, overtaken)
     index_collection(Workspace(overtaken), build_collection(read_table(table))[0], {})
     with pytest.raises(UsageError, match="resuming would undo it"):
         resume_loop(Workspace(overtaken))
-    ledger = (cut / "rounds" / "run-0001" / "ledger.jsonl").read_text()
-    assert '"event": "trained"' not in ledger
+    before = [event for event in read_events(run) if isinstance(event, Trained)]
+    assert len(before) < {"adapter": 5, "full": 1}[kind]
 
-    resumed = run(*train_command(table, cut, "--resume"))
-    for result in (whole, resumed):
-        for entry in [*result["dev"], result["test"]]:
-            entry.pop("time")
-            entry.pop("seconds")
-    assert resumed == whole
+    resumed = json_of(train_command(table, cut, "--resume"))
+    assert without_times(resumed) == without_times(whole)
     manifests = [Workspace(tmp_path / name).current().manifest for name in ("whole", "cut")]
-    assert manifests[0]["model_fingerprint"] == manifests[1]["model_fingerprint"]
-
-
-def test_a_model_that_knows_the_development_questions_is_no_incumbent(
-    trained, small: Collection
-) -> None:  # type: ignore[no-untyped-def]
-    place, _ = trained
-    result = run_loop(place, small, LoopConfig(seed=7, rounds=1), model=ModelConfig())
-    ledger = Ledger(place.rounds_folder / result.run)
-    assert ledger.get("incumbent") is None
-
-
-def test_an_unmeasured_text_is_left_out_of_the_measuring(trained, small: Collection) -> None:  # type: ignore[no-untyped-def]
-    place, result = trained
-    folder = place.rounds_folder / result.run
-    split = open_collection(folder)
-    seen = split.only(["dev"]).questions[0]
-    known = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-    (folder / "trained.json").write_text(
-        json.dumps([*known, question_digest(seen.text)]), encoding="utf-8"
-    )
-    config = LoopConfig()
-    run = Run(place, folder, split, config, progress=False)
-    assert same_text_key(seen.text) not in {same_text_key(query.text) for query in run.dev}
-    (folder / "trained.json").write_text(json.dumps(known), encoding="utf-8")
+    for name in ("model_fingerprint", "vectors_fingerprint"):
+        assert manifests[0][name] == manifests[1][name]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from indexes.hits import Candidate
 from training.measure.bootstrap import paired_bootstrap
-from training.measure.evaluation import METRICS, Evaluation, Query, _scored, write_trec
+from training.measure.evaluation import METRICS, Query, evaluation_of
 from training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from training.measure.trec import write_trec
 
 THEIRS = {
     "recall@1": ir_measures.R @ 1,
@@ -31,16 +32,16 @@ def test_metrics_equal_ir_measures_on_the_files_we_write(
     tmp_path_factory: pytest.TempPathFactory, cases: list[tuple[dict[str, float], dict[str, int]]]
 ) -> None:
     queries = [Query(f"q{n}", "", graded) for n, (_, graded) in enumerate(cases)]
-    run = {
-        query.id: [
+    run = [
+        [
             Candidate(answer_id, score)
             for answer_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         ]
-        for query, (scores, _) in zip(queries, cases, strict=True)
-    }
-    evaluation: Evaluation = _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {})
+        for scores, _ in cases
+    ]
+    evaluation = evaluation_of(queries, {"hybrid": run})
     folder = tmp_path_factory.mktemp("trec")
-    write_trec(evaluation, "hybrid", folder)
+    write_trec(evaluation, "hybrid", folder / "run.trec")
     qrels = list(ir_measures.read_trec_qrels(str(folder / "qrels.trec")))
     written = list(ir_measures.read_trec_run(str(folder / "run.trec")))
     for name, measure in THEIRS.items():
@@ -91,21 +92,17 @@ def test_bootstrap_of_noise_holds_zero_and_is_seeded() -> None:
 
 
 def test_run_file_keeps_the_order_of_ties(tmp_path: Path) -> None:
-    run = {"q0": [Candidate("a", 0.5), Candidate("b", 0.5), Candidate("c", 0.5)]}
+    run = [[Candidate("a", 0.5), Candidate("b", 0.5), Candidate("c", 0.5)]]
     queries = [Query("q0", "", {"c": 1})]
-    write_trec(
-        _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {}), "bm25", tmp_path
-    )
+    write_trec(evaluation_of(queries, {"bm25": run}), "bm25", tmp_path / "run.trec")
     scores = [float(line.split()[4]) for line in (tmp_path / "run.trec").read_text().splitlines()]
     assert scores[0] > scores[1] > scores[2]
 
 
 def test_white_space_in_ids_does_not_break_the_columns(tmp_path: Path) -> None:
-    run = {"q0": [Candidate("id with space", 0.5)]}
+    run = [[Candidate("id with space", 0.5)]]
     queries = [Query("q0", "", {"id with space": 1})]
-    write_trec(
-        _scored(queries, dict.fromkeys(("bm25", "dense", "hybrid"), run), {}), "bm25", tmp_path
-    )
+    write_trec(evaluation_of(queries, {"bm25": run}), "bm25", tmp_path / "run.trec")
     qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.trec")))
     written = list(ir_measures.read_trec_run(str(tmp_path / "run.trec")))
     assert ir_measures.calc_aggregate([ir_measures.RR @ 10], qrels, written) == {

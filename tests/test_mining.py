@@ -19,7 +19,7 @@ from training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas
 from training.negatives.exports import save_flag_embedding, save_n_tuples
 from training.negatives.files import open_negatives, save_negatives
 from training.negatives.sampling import limits, near_weights, order_keys
-from training.split import split_collection
+from training.split import hold_out
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -28,7 +28,7 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 def sample() -> Collection:
     """A third of the bundled sample, split."""
     table = build_collection(read_table(SAMPLE_PATH))[0]
-    return split_collection(replace(table, questions=table.questions[::3]), seed=42)
+    return hold_out(replace(table, questions=table.questions[::3]), 0.2, seed=42)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_no_mined_negative_is_right_held_out_or_over_the_bound(
 @pytest.mark.skipif(not SHARED.is_dir(), reason="chatbot.csv is not in a clone")
 def test_no_negative_mined_from_chatbot_csv_is_right_or_held_out(starter: Encoder) -> None:
     table = read_table(SHARED / "chatbot.csv")
-    collection = split_collection(build_collection(table)[0], seed=42)
+    collection = hold_out(build_collection(table)[0], 0.2, seed=42)
     mined = mine(collection, starter, Analyzer(), MiningConfig())
     assert_clean(collection, mined, starter)
 
@@ -122,12 +122,12 @@ QUESTIONS = [
 ]
 
 
-def mined_by_hand(rejected: object = (), earlier: object = (), **changes: Any) -> Mined:
+def mined_by_hand(rejected: object = (), **changes: Any) -> Mined:
     config = replace(MiningConfig(quotas={"model": 1}, seed=0), **changes)
     collection = Collection(ANSWERS, QUESTIONS)
     return mine(
         collection, LetterEncoder(), Analyzer("bigram"), config,
-        rejected=rejected, earlier=earlier,  # type: ignore[arg-type]
+        rejected=rejected,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -167,13 +167,6 @@ def test_rejected_answers_come_first_whatever_the_bound_and_are_no_suspects() ->
     assert (found.answer_id, found.source, found.bound) == ("b", "review", None)
     assert ("가나", "b") not in {(s.question, s.answer_id) for s in mined.suspects}
     assert mined.counts["review"]["kept"] == 1  # never the right answer
-
-
-def test_negatives_of_earlier_rounds_are_not_mined_again() -> None:
-    first = mined_by_hand(quotas={"random": 1})
-    second = mined_by_hand(quotas={"random": 1}, earlier=first.all())
-    for pair, row in second.rows.items():
-        assert {n.text for n in row}.isdisjoint(n.text for n in first.rows[pair])
 
 
 def test_near_weights_are_those_of_simans() -> None:

@@ -67,13 +67,10 @@ def rows_for(objective: str) -> list[TrainingRow]:
 def test_every_objective_trains_a_whole_model(objective: str, place: Path, tmp_path: Path) -> None:
     guide = {"guide": "starter"} if "gist" in objective else {}
     check_objective({"objective": objective, **guide}, "full")
-    figures = iter((0.3, 0.6))
     log = finetune(
-        place / "model", rows_for(objective), settings(objective), tmp_path / "fit", guide=place,
-        evaluate=lambda encode, _: next(figures) if len(encode(["배고프다"])) else 0.0,
-    )  # fmt: skip
-    metric = "eval_dev_spearman" if objective == "cosine" else "eval_dev_mrr@10"
-    assert [round(entry[metric], 1) for entry in log if metric in entry] == [0.3, 0.6]
+        place / "model", rows_for(objective), settings(objective), tmp_path / "fit", guide=place
+    )
+    assert [entry["epoch"] for entry in log if "loss" in entry] == [1, 2]
     before, after = map(load_sentence_transformer, (place / "model", tmp_path / "fit" / "model"))
     moved = np.abs(before.encode(QUESTION_TEXTS) - after.encode(QUESTION_TEXTS))
     assert moved.max() > 1e-3
@@ -220,9 +217,11 @@ def test_a_guided_run_keeps_its_guide_until_it_ends(tiny_model: Path, tmp_path: 
     run_loop(place, collection, config, model=ModelConfig())
     folder = place.rounds_folder / "run-0001"
     events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    (trained,) = (event for event in events if event["event"] == "trained")
-    assert trained["fit"]["objective"] == "gist"
-    assert trained["fit"]["guide"] == str(tiny_model)
+    trained = [event for event in events if event["event"] == "trained"]
+    assert trained
+    for event in trained:
+        assert event["settings"]["objective"] == "gist"
+        assert event["settings"]["guide"] == str(tiny_model)
     assert not (folder / "guide").exists()
 
 
@@ -232,5 +231,5 @@ def test_tensorboards_files_outlive_the_working_models(tmp_path: Path, tiny_mode
         epochs=1, batch_size=8, learning_rate=0.01, temperature=0.1, report_to="tensorboard"
     )
     rows = rows_for("mnr")
-    finetune(tiny_model, rows, config, tmp_path / "run" / "round-1", evaluate=None)
+    finetune(tiny_model, rows, config, tmp_path / "run" / "round-1")
     assert list((tmp_path / "run" / "tensorboard" / "round-1").glob("events.*"))

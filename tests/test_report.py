@@ -1,9 +1,10 @@
 import json
 import re
 import shutil
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,18 +20,39 @@ from search import ModelConfig
 from search.fusion import METHODS
 from tests.test_loop import STILL, secret_language
 from training import LoopConfig, MiningConfig, run_loop
-from training.ledger import read_events
-from training.measure.bootstrap import mean_intervals, paired_bootstrap
+from training.gate import LEVEL, Verdict
+from training.ledger import (
+    Ended,
+    Event,
+    Ledger,
+    Measured,
+    Mined,
+    Published,
+    Started,
+    read_events,
+)
+from training.ledger import (
+    Tested as Look,  # pytest would collect a class of that name
+)
+from training.measure.bootstrap import Interval, mean_intervals, paired_bootstrap
 from training.measure.evaluation import METRICS
+from training.negatives import Negative
+from training.negatives.files import save_negatives
 from training.report import report_on, write_report
 from training.report.data import read_run
+from training.report.history import render_history
+from training.report.lines import run_lines
 from training.report.markdown import code
 from training.report.mined import read_mining
 from training.report.slices import length_of, politeness_of
-from training.report.text import summary
+from training.report.text import agreement, summary
+from training.report.words import WORDS
+from training.rounds import RunResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+E = TypeVar("E", bound=Event)
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -45,25 +67,33 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three runs: a round is kept; none can be; the model is worse than the published one."""
+    """Three runs: a round is kept, with questions held out; none can be kept; one is, without."""
     pairs = [(question, f"a{i}", answer) for i, (question, answer) in enumerate(secret_language())]
+    turned = [(" ".join(reversed(question.split())), id_) for question, id_, _ in pairs[:70]]
     collection = Collection(
         [Answer(id_, answer) for _, id_, answer in pairs],
-        [KnownQuestion(question, id_) for question, id_, _ in pairs],
+        [KnownQuestion(*each) for each in [*((q, id_) for q, id_, _ in pairs), *turned]],
     )
     place = Workspace(tmp_path_factory.mktemp("report") / "w")
     mining = MiningConfig(quotas={"bm25": 1, "model": 1})
-    starter = ModelConfig()
-    fit = {"penalty": 1.0, "learning_rate": 0.01}
-    run_loop(place, collection, LoopConfig(rounds=1, mining=mining, fit=fit), model=starter)
-    run_loop(place, collection, LoopConfig(rounds=2, fit=STILL))
-    run_loop(place, collection, LoopConfig(rounds=1, fit=STILL), model=starter)
+    learning = LoopConfig(
+        kind="adapter", rounds=1, mining=mining, fit={"penalty": 1.0, "learning_rate": 0.01}
+    )
+    run_loop(place, collection, replace(learning, holdout=0.2), model=ModelConfig())
+    run_loop(place, collection, LoopConfig(kind="adapter", fit=STILL))
+    run_loop(place, collection, learning)
     return place
 
 
 @pytest.fixture
 def kept(place: Workspace) -> Path:
     return place.rounds_folder / "run-0001"
+
+
+@pytest.fixture
+def without_test(place: Workspace) -> Path:
+    """A run that kept a round and held nothing out."""
+    return place.rounds_folder / "run-0003"
 
 
 @pytest.fixture
@@ -75,8 +105,8 @@ def copy(kept: Path, tmp_path: Path) -> Path:
 def hostile(copy: Path) -> Path:
     """A run in which every text has a tail that a page or a table could stumble over."""
     for name, column in {
-        "answers": "text", "test-before": "query", "test-after": "query",
-        "negatives-1": "question", "suspects-1": "question",
+        "answers": "text", "questions-0": "query", "questions-1": "query",
+        "negatives-1": "question", "suspects-1": "text",
     }.items():  # fmt: skip
         path = copy / f"{name}.parquet"
         table = pq.read_table(path)
@@ -115,38 +145,86 @@ def page_of(folder: Path) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-def test_every_figure_in_the_page_is_the_ledger_s(kept: Path) -> None:
-    events = read_events(kept)
-    (tested,) = (event for event in events if event["event"] == "tested")
-    evaluated = [event["metrics"] for event in events if event["event"] == "evaluated"]
-    assert len(evaluated) == 2
+def of(events: list[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def result_of(folder: Path) -> RunResult:
+    events = read_events(folder)
+    tested = of(events, Look)
+    return RunResult(
+        folder.name, of(events, Started)[0], of(events, Measured), tested[0] if tested else None,
+        of(events, Published)[0].generation,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_every_figure_in_the_page_is_the_ledger_s(
+    kept: Path, without_test: Path, held_out: bool
+) -> None:
+    folder = kept if held_out else without_test
+    events = read_events(folder)
+    tested = of(events, Look)
+    assert len(tested) == held_out
+    measured = of(events, Measured)
+    assert [each.round for each in measured] == [0, 1]
     expected = [
         f"{means[method][metric]:.3f}"
-        for means in [*evaluated, tested["base"], tested["kept"]]
+        for means in [
+            *(each.metrics for each in measured),
+            *(means for test in tested for means in (test.before, test.after)),
+        ]
         for method in METHODS
         for metric in METRICS
     ]
-    html = (kept / "report.html").read_text(encoding="utf-8")
+    html = (folder / "report.html").read_text(encoding="utf-8")
     assert re.findall(r"<td><b>([\d.]+)</b><small>", html) == expected
-    gain = tested["interval"]
-    assert f"{gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})" in html
-    markdown = (kept / "report.md").read_text(encoding="utf-8")
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
     cells = re.findall(r"(?<=\| )(\d\.\d+) \(\d\.\d+–\d\.\d+\)", markdown)
     assert cells == expected
+    for text in (html, markdown):
+        assert ("uestions held out" in text) == held_out
 
 
-def test_the_means_are_inside_their_intervals_and_the_gate_s_interval_is_the_ledger_s(
-    kept: Path,
+@pytest.mark.parametrize("held_out", [True, False])
+def test_the_tiles_are_out_of_fold_also_where_questions_were_held_out(
+    kept: Path, without_test: Path, held_out: bool
 ) -> None:
-    report = read_run(kept)
-    for each in report.rounds:
+    folder = kept if held_out else without_test
+    before, after = (each.metrics for each in of(read_events(folder), Measured))
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    tiles = re.findall(r"<dd>(.*?)<small>", html)
+    first = [
+        round(100 * sum(rank == 1 for rank in ranks) / len(ranks))
+        for ranks in (
+            pq.read_table(folder / f"questions-{n}.parquet").to_pydict()["hybrid MRR@10"]
+            for n in (0, 1)
+        )
+    ]
+    assert tiles[0] == f"{first[0]} → {first[1]} of 100"
+    hybrid = [f"{means['hybrid']['MRR@10']:.3f}" for means in (before, after)]
+    assert tiles[1] == " → ".join(hybrid)
+    assert tiles[2] == f"{after['hybrid']['MRR@10'] - after['bm25']['MRR@10']:+.3f}"
+    assert f"Of 100 questions {first[1]} now find a right answer in first place" in html
+
+
+def test_the_means_are_inside_their_intervals(kept: Path) -> None:
+    for each in read_run(kept).rounds:
         for metrics in each.figures.values():
             for found in metrics.values():
                 assert 0 <= found.low <= found.mean <= found.high <= 1
-    (_, event) = (e for e in report.steps if e["event"] == "evaluated")
-    gain = report.rounds[1].gain
-    assert gain
-    assert (gain.mean, gain.low, gain.high) == tuple(event["interval"].values())
+
+
+def test_the_gate_s_table_is_the_ledger_s(kept: Path) -> None:
+    verdict = of(read_events(kept), Measured)[1].verdict
+    assert verdict
+    gain = verdict.gain
+    markdown = (kept / "report.md").read_text(encoding="utf-8")
+    assert (
+        f"| 1 | round 0 | {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) | over 99.9% "
+        "| kept |" in markdown
+    )
+    assert "with a probability of at least 96%" in page_of(kept).text
 
 
 def test_intervals_of_columns_are_those_of_the_paired_bootstrap() -> None:
@@ -159,43 +237,79 @@ def test_intervals_of_columns_are_those_of_the_paired_bootstrap() -> None:
 
 
 def test_the_paragraph_of_a_kept_round_says_what_users_get(kept: Path) -> None:
-    report = read_run(kept)
-    said = summary(report)
-    after = pq.read_table(kept / "test-after.parquet").to_pydict()["hybrid MRR@10"]
-    first = sum(rank == 1 for rank in after)
-    assert len(after) < 100  # or it would be said of a hundred
-    assert f"Of {len(after)} test questions {first} now find a right answer in first place" in said
-    assert "The 700 questions to 700 answers were split into" in said
+    said = summary(read_run(kept))
+    counts = of(read_events(kept), Started)[0].counts
+    assert sum(counts.values()) == 770
+    assert f"The {counts['train']} questions to 700 answers are in 5 groups (folds)" in said
+    assert f"Another {counts['test']} were held out for one final test." in said
     assert "started from the model starter and tried one round of training" in said
-    assert "Round 1 was kept: on the development questions right answers stand higher" in said
-    assert "With only" in said  # about seventy development questions
+    assert "Round 1 was kept: right answers stand higher than with round 0 (MRR@10 +0." in said
+    assert "the gain is real with a probability of over 99.9%" in said
+    after = pq.read_table(kept / "test-after.parquet").to_pydict()["hybrid MRR@10"]
+    first = round(100 * sum(rank == 1 for rank in after) / len(after))
+    assert f"Of 100 questions held out it is {first}, and was " in said
     assert "the test agrees with the gain" in said
-    assert said.endswith("The model of round 1 was published as generation 000001.")
+    assert said.endswith(
+        f"Round 1 was then learned once more, from all {counts['train']} questions in folds, and "
+        "published as generation 000001."
+    )
     assert said in page_of(kept).text
+
+
+def test_a_run_without_a_test_does_not_speak_of_one(without_test: Path) -> None:
+    for text in (page_of(without_test).text, (without_test / "report.md").read_text()):
+        assert not re.search(r"\b(test|held)\b", text.split("Settings, seeds")[0])
+    assert "published as generation 000002" in summary(read_run(without_test))
 
 
 def test_a_run_that_keeps_nothing_says_so(place: Workspace) -> None:
     folder = place.rounds_folder / "run-0002"
     report = read_run(folder)
     said = summary(report)
-    assert "from the model of generation 000001, which had been trained before on " in said
-    assert "Round 1 was dropped" in said
+    assert "Round 1 was dropped: it does no better or worse than round 0." in said
     assert "kept:" not in said
+    assert "Without training, " in said
     assert said.endswith("generation 000001 stays, and nothing changes for users.")
     assert report.comparison
-    assert report.comparison.split == "development"
+    assert not report.comparison.kept
     text = page_of(folder).text
     assert "No round kept; generation 000001 stays published" in text
-    assert "there is no “after”" in text
+    assert "the best of the dropped rounds, round 1" in text
 
 
-def test_a_better_published_model_is_named_as_what_had_to_be_beaten(place: Workspace) -> None:
-    folder = place.rounds_folder / "run-0003"
-    said = summary(read_run(folder))
-    assert "so a round had to beat generation 000001" in said
-    assert "Round 1 was dropped: it was worse than generation 000001" in said
-    assert "Generation 000001 was not measured on the test questions." in said
-    assert "generation 000001" in page_of(folder).text
+def test_few_questions_are_said_to_be_few(kept: Path) -> None:
+    report = read_run(kept)
+    assert "With only" not in summary(report)
+    first = report.rounds[0]
+    few = replace(first, measured=replace(first.measured, queries=99), first=9)
+    said = summary(replace(report, rounds=[few, *report.tried]))
+    assert "With only 99 questions, a gain has to be large" in said
+
+
+def test_a_test_that_tells_nothing_or_the_contrary_is_told() -> None:
+    def said(probability: float) -> str:
+        return agreement(Verdict(probability >= LEVEL, Interval(0.0, -0.1, 0.1), probability))
+
+    assert said(0.97) == "the test agrees with the gain"
+    assert said(0.6) == "by itself the test cannot tell the gain from chance"
+    assert said(0.02).startswith("the test contradicts the gain")
+
+
+def test_a_dropped_round_says_why(kept: Path) -> None:
+    report = read_run(kept)
+    (first, tried) = report.rounds
+
+    def said(gain: Interval, probability: float) -> str:
+        verdict = Verdict(False, gain, probability)
+        dropped = replace(tried, measured=replace(tried.measured, kept=False, verdict=verdict))
+        return summary(replace(report, rounds=[first, dropped]))
+
+    assert (
+        "its gain over round 0 is real with a probability of only 91.0%; 96% are needed "
+        "(MRR@10 +0.010, 95% interval −0.010 to +0.030)" in said(Interval(0.01, -0.01, 0.03), 0.91)
+    )
+    assert "it was worse than round 0" in said(Interval(-0.1, -0.2, -0.01), 0.001)
+    assert "it was no better than round 0" in said(Interval(-0.01, -0.1, 0.1), 0.4)
 
 
 def test_hostile_texts_come_out_as_texts(hostile: Path) -> None:
@@ -264,48 +378,77 @@ def test_the_command_writes_the_last_run_s_report_or_a_named_one_s(place: Worksp
 def test_a_run_cut_off_is_reported_as_far_as_it_came(copy: Path) -> None:
     ledger = copy / "ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
-    ledger.write_bytes(b"".join(lines[:4]) + b'{"event": "evalu')
-    torn = ledger.read_bytes()
-    write_report(copy)
-    assert "This run has not ended" in page_of(copy).text
-    assert ledger.read_bytes() == torn  # another process may be writing this very line
+    events = read_events(copy)
+    measured = events.index(of(events, Measured)[1])
+    for count in (2, measured, measured + 1):  # before the round, before it was measured, after
+        ledger.write_bytes(b"".join(lines[:count]) + b'{"event": "measu')
+        torn = ledger.read_bytes()
+        write_report(copy)
+        text = page_of(copy).text
+        assert "This run has not ended" in text
+        assert ("What was kept, and why" in text) == (count > measured)
+        assert ledger.read_bytes() == torn  # another process may be writing this very line
     ledger.write_bytes(lines[0])
     with pytest.raises(UsageError, match="nothing has been measured yet"):
         write_report(copy)
 
 
 def test_a_missing_file_of_outcomes_is_one_clear_line(copy: Path) -> None:
-    (copy / "dev-1.parquet").unlink()
-    with pytest.raises(DamagedError, match=r"dev-1.parquet: no such file; expected the outcome"):
+    (copy / "questions-1.parquet").unlink()
+    with pytest.raises(DamagedError, match=r"questions-1.parquet: no such file; expected"):
         write_report(copy)
-    (copy / "dev-1.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(DamagedError, match=r"dev-1.parquet: not a table of outcomes"):
+    (copy / "questions-1.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(DamagedError, match=r"questions-1.parquet: not a table of outcomes"):
         write_report(copy)
 
 
-def test_confidence_is_shown_when_the_ledger_has_it(copy: Path) -> None:
-    assert "Stated confidence" not in page_of(copy).text
-    events = read_events(copy)
-    (tested,) = (event for event in events if event["event"] == "tested")
-    bins = [{"low": 0.0, "high": 0.5, "n": 9, "confidence": 0.3, "accuracy": 0.25}]
-    bins.append({"low": 0.5, "high": 1.0, "n": 0, "confidence": 0.0, "accuracy": 0.0})
-    tested["confidence"] = {"ece": 0.043, "coverage_at_90": 0.41, "threshold": 0.7, "bins": bins}
-    (copy / "ledger.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    write_report(copy)
-    text = page_of(copy).text
-    assert "stated 0.30, right 0.25" in text
-    assert "0.043" in text
-    assert "AUROC" not in text  # was not given
+def test_confidence_is_shown_as_the_ledger_has_it(kept: Path) -> None:
+    events = read_events(kept)
+    qualities = [of(events, Measured)[1].confidence, of(events, Look)[0].confidence]
+    html = (kept / "report.html").read_text(encoding="utf-8")
+    for name, values in {
+        "mean distance from the line (ECE)": [q and q.ece for q in qualities],
+        "threshold of --min-confidence auto": [q and q.threshold for q in qualities],
+        "share of the questions that reach it": [q and q.coverage for q in qualities],
+        "share of those whose first answer is right": [q and q.precision for q in qualities],
+    }.items():
+        cells = "".join(f'<td class="number">{value:.3f}</td>' for value in values)
+        assert f'<tr><th scope="row">{name}</th>{cells}</tr>' in html
+    for quality in qualities:
+        assert quality
+        for each in quality.bins:
+            assert f"stated {each['confidence']:.2f}, right {each['accuracy']:.2f}" in html
 
 
 def test_slices_split_the_same_queries_each_in_its_own_way(kept: Path) -> None:
     comparison = read_run(kept).comparison
     assert comparison
+    after = of(read_events(kept), Measured)[1]
     for group in ("answer", "length", "politeness"):
         slices = [each for each in comparison.slices if each.group == group]
         assert sum(each.queries for each in slices) == comparison.queries
         mean = sum((each.after or 0) * each.queries for each in slices) / comparison.queries
-        assert mean == pytest.approx(read_run(kept).test.after["hybrid"]["MRR@10"].mean)  # type: ignore[union-attr]
+        assert mean == pytest.approx(after.metrics["hybrid"]["MRR@10"])
+    known, unknown = (each for each in comparison.slices if each.group == "answer")
+    assert (known.name, unknown.name) == ("known from other questions", "not known")
+    assert 0 < known.queries < 140  # both typings of 70 answers, but those in one fold, and alone
+    assert known.before is not None
+    assert known.before > (unknown.before or 0)  # the question turned is known to the index
+
+
+def test_the_fits_shown_are_those_of_what_users_get(kept: Path, place: Workspace) -> None:
+    (fit,) = read_run(kept).fits
+    assert fit.fold is None
+    assert fit.rows == of(read_events(kept), Started)[0].counts["train"]
+    text = page_of(kept).text
+    assert "round 1, all questions" in text
+    assert "Training loss" in text
+    assert "round 1, without fold 1" in page_of(place.rounds_folder / "run-0002").text
+
+
+def test_mining_is_shown_for_all_questions_and_not_for_the_folds(kept: Path) -> None:
+    everything = [each for each in of(read_events(kept), Mined) if each.fold is None]
+    assert [each.number for each in read_run(kept).minings] == [each.round for each in everything]
 
 
 def test_better_queries_come_by_the_size_of_their_change(kept: Path) -> None:
@@ -320,25 +463,117 @@ def test_better_queries_come_by_the_size_of_their_change(kept: Path) -> None:
     assert best.after[0].text == best.right[0]
 
 
-def test_negatives_with_texts_of_their_own_are_read(tmp_path: Path) -> None:
-    row = {
-        "question": "배고프다", "positive_id": "a1", "answer_id": None, "text": "배부르다",
-        "source": "edit", "cosine": 0.9, "positive_cosine": 0.5, "anything": 1,
-    }  # fmt: skip
-    weaker = {**row, "answer_id": "a2", "text": None, "source": "bm25", "cosine": 0.6}
-    table = pa.Table.from_pylist([weaker, row, row])
+def test_a_suspect_counts_once_and_its_question_s_strongest_come_first(tmp_path: Path) -> None:
+    strong = Negative("배고프다", "a1", "a3", "배부르다", "model", 1, 0.9, 0.9, 0.5, 0.475)
+    weak = replace(strong, answer_id="a2", text="국 드세요", source="bm25", cosine=0.6)
     for name in ("negatives", "suspects"):
-        pq.write_table(table, tmp_path / f"{name}-1.parquet")
-    yields = {"bm25": {"asked": 1, "kept": 1}, "edit": {"asked": 2, "kept": 2, "unsure": 0}}
-    mining = read_mining(
-        tmp_path, {"round": 1, "yields": yields}, {"a1": "밥 드세요", "a2": "국 드세요"}
-    )
+        save_negatives([weak, strong, strong], tmp_path / f"{name}-1.parquet")
+    yields = {"bm25": {"asked": 1, "kept": 1}, "model": {"asked": 2, "kept": 2}}
+    event = Mined(round=1, fold=None, yields=yields, suspects=3, seconds=0)
+    mining = read_mining(tmp_path, event, {"a1": "밥 드세요", "a2": "국 드세요"})
     assert mining.suspect_count == 2
     (group,) = mining.suspects
     assert [suspect.answer for suspect in group] == ["배부르다", "국 드세요"]
     assert mining.histogram
-    assert list(mining.histogram.shares) == ["right answers", "bm25", "edit"]
+    assert list(mining.histogram.shares) == ["right answers", "bm25", "model"]
     assert all(sum(shares) == pytest.approx(1) for shares in mining.histogram.shares.values())
+
+
+def test_the_terminal_gets_the_figures_of_the_ledger(kept: Path, without_test: Path) -> None:
+    result = result_of(kept)
+    lines = run_lines(result)
+    counts, after = result.started.counts, result.rounds[1]
+    assert (
+        lines[0] == f"run-0001: {counts['train']} questions in 5 folds, {counts['test']} held out"
+    )
+    rows = [[f"{after.metrics[m][name]:.3f}" for name in METRICS] for m in METHODS]
+    at = next(i for i, line in enumerate(lines) if line.startswith("round 1  bm25"))
+    assert [line.split()[-5:] for line in lines[at : at + 3]] == rows
+    assert after.verdict
+    assert f"round 1: gain {after.verdict.gain} over round 0, P(gain > 0) over 99.9%: kept" in lines
+    known = after.slices["answer known from other questions"]
+    assert any(
+        line.startswith(f"answer known from other questions ({known['queries']})") for line in lines
+    )
+    assert result.test
+    assert f"{result.test.queries} questions held out, looked at once" in lines
+    quality = after.confidence
+    assert quality
+    assert (
+        f"confidence: {quality.coverage:.0%} of the first answers reach {quality.threshold:.2f} "
+        f"(--min-confidence auto), {quality.precision:.0%} of these are right; calibration error "
+        f"{quality.ece:.3f}" in lines
+    )
+    assert "held out" not in "\n".join(run_lines(result_of(without_test)))
+
+
+def scored_run(*, kept: bool) -> list[Event]:
+    verdict = Verdict(kept, Interval(0.2, 0.1, 0.3), 0.999)
+    values = {"round": 1, "kept": kept, "against": 0, "verdict": verdict}
+    measured = Measured(
+        round=0, kept=True, queries=9, metrics={"dense": {"Spearman": 0.41}}, scores=[],
+        slices={}, seconds=0,
+    )  # fmt: skip
+    after = 0.63 if kept else 0.43
+    return [
+        Started(
+            config=asdict(LoopConfig()), counts={"train": 80, "dev": 9, "test": 11},
+            fingerprints={}, libraries={},
+        ),
+        measured,
+        replace(measured, metrics={"dense": {"Spearman": 0.61}}, **values),
+        Look(
+            kept_round=int(kept), queries=11, before={"dense": {"Spearman": 0.43}},
+            after={"dense": {"Spearman": after}}, verdict=verdict, seconds=0,
+        ),
+        Ended(),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_terminal_gets_spearman_of_a_run_on_scored_pairs(kept: bool) -> None:
+    events = scored_run(kept=kept)
+    result = RunResult(
+        "run-0004", of(events, Started)[0], of(events, Measured), of(events, Look)[0], None
+    )
+    lines = run_lines(result)
+    assert lines[0] == "run-0004: 80 pairs to train on, 9 to choose by, 11 to test on"
+    assert lines[3].split() == ["round", "0", "0.410", "0.430"]
+    assert lines[4].split() == ["round", "1", "0.610", *(["0.630"] if kept else [])]
+    decision = "kept" if kept else "dropped"
+    gain = "gain +0.200 [+0.100, +0.300] over round 0, P(gain > 0) 99.9%"
+    assert lines[5] == f"round 1: {gain}: {decision}"
+    assert lines[6:] == ([f"test: {gain}"] if kept else [])
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_the_history_shows_runs_of_both_kinds(
+    place: Workspace, tmp_path: Path, language: Literal["ko", "en"]
+) -> None:
+    copied = Workspace(Path(shutil.copytree(place.folder, tmp_path / "w")))
+    folder = copied.rounds_folder / "run-0004"
+    folder.mkdir()
+    ledger = Ledger(folder)
+    for event in scored_run(kept=True):
+        ledger.add(event)
+    (copied.rounds_folder / "run-0005").mkdir()
+    (copied.rounds_folder / "run-0005" / "ledger.jsonl").write_text('{"event": "evaluated"}\n')
+    text = Page(render_history(copied, language)).text
+    words = WORDS[language]
+    assert words["pairs"].format(train=80, dev=9, test=11) in text
+    assert words["test"].format(before="0.430", after="0.630") in text
+    for name, number in (("run-0001", 1), ("run-0003", 3)):
+        started, measured = (
+            of(read_events(copied.rounds_folder / name), kind)[-1] for kind in (Started, Measured)
+        )
+        assert isinstance(started, Started)
+        assert isinstance(measured, Measured)
+        assert words["questions"].format(train=started.counts["train"], folds=5) in text
+        held_out = words["held_out"].format(test=started.counts["test"])
+        assert (held_out in text) == (number == 1)
+        assert f"{measured.metrics['hybrid']['MRR@10']:.3f}" in text
+    assert f"{words['damaged_runs']}: run-0005" in text
+    assert words["gains_note"].format(level="96%") in text
 
 
 @pytest.mark.parametrize(
@@ -412,7 +647,7 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(
         [Answer(f"a{i}", answer) for i, (_, answer) in enumerate(pairs)],
         [KnownQuestion(question, f"a{i}") for i, (question, _) in enumerate(pairs)],
     )
-    config = LoopConfig(rounds=1, fit={"epochs": 1})
+    config = LoopConfig(kind="adapter", rounds=1, fit={"epochs": 1})
     result = run_loop(Workspace(tmp_path), collection, config, model=ModelConfig())
     assert result.generation == "000001"
     assert "Write it again: dotbogi report run-0001" in caplog.text

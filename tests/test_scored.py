@@ -19,8 +19,10 @@ from indexes.store import Workspace
 from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
-from training import LoopConfig, SimilarityResult, resume_loop, run_similarity
-from training.measure.spearman import paired_bootstrap_of_spearman, spearman
+from training import LoopConfig, RunResult, resume_loop, run_similarity
+from training.ledger import read_events
+from training.measure.bootstrap import Interval
+from training.measure.spearman import spearman, spearman_draws
 from training.scored.pairs import (
     ScoredColumns,
     ScoredPair,
@@ -169,7 +171,8 @@ def test_a_bootstrap_draw_ranks_the_pairs_that_it_drew() -> None:
     rng = np.random.default_rng(0)
     expected = rng.integers(0, 5, 60).astype(float)
     old, new = expected + rng.normal(0, 3, 60).round(), expected + rng.normal(0, 1, 60).round()
-    interval = paired_bootstrap_of_spearman(new, old, expected, seed=1)
+    draws, gain = spearman_draws(new, old, expected, seed=1)
+    interval = Interval.of(gain, draws)
     draws = []
     for _ in range(2000):
         drawn = rng.integers(0, 60, 60)
@@ -179,7 +182,7 @@ def test_a_bootstrap_draw_ranks_the_pairs_that_it_drew() -> None:
     assert interval.mean == spearman(new, expected) - spearman(old, expected)
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=0.03)
     assert interval.low > 0
-    assert paired_bootstrap_of_spearman(old, old, expected, seed=1).low == 0
+    assert spearman_draws(old, old, expected, seed=1)[0].min() == 0
 
 
 FITS = {
@@ -203,14 +206,17 @@ def test_training_on_scores_raises_spearman_and_publishes_the_same_collection(
     place = Workspace(tmp_path / "w")
     index_collection(place, collection, {"table": "pairs.csv"}, model=ModelConfig())
     result = run(place, meanings(), kind)
-    assert abs(result.dev[0]["spearman"]) < 0.3
+    before, after = (each.metrics["dense"]["Spearman"] for each in result.rounds)
+    assert abs(before) < 0.3
     # One map of bags of letters cannot know what a whole model learns of them.
-    assert result.dev[1]["spearman"] > {"adapter": 0.5, "full": 0.6}[kind]
-    assert result.test["kept"] > result.test["base"] + {"adapter": 0.25, "full": 0.4}[kind]
+    assert after > {"adapter": 0.5, "full": 0.6}[kind]
+    assert result.test is not None
+    gain = result.test.after["dense"]["Spearman"] - result.test.before["dense"]["Spearman"]
+    assert gain > {"adapter": 0.25, "full": 0.4}[kind]
     assert result.generation == place.current_name() == "000002"
     manifest = place.current().manifest
     assert manifest["training"] == {
-        "run": "run-0001", "round": 1, "seed": 42, "objective": "cosine",
+        "run": "run-0001", "round": 1, "kind": kind, "seed": 42, "objective": "cosine",
     }  # fmt: skip
     searcher = Searcher.open(place.folder)
     assert searcher.index.collection == collection
@@ -218,14 +224,12 @@ def test_training_on_scores_raises_spearman_and_publishes_the_same_collection(
     train = {question_digest(text) for p in split.only("train") for text in (p.first, p.second)}
     assert searcher.index.trained_on == train
     folder = place.rounds_folder / "run-0001"
-    events = [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == [
-        "started", "evaluated", "trained", "evaluated", "tested", "published", "ended",
+    assert [event.name for event in read_events(folder)] == [
+        "started", "measured", "trained", "measured", "tested", "published", "ended",
     ]  # fmt: skip
-    assert events[2]["kind"] == kind
     assert not list(folder.glob("round-*"))
-    again = run(place, meanings(), kind, model=None)  # it goes on from what is published
-    assert again.dev[0]["fingerprint"] == result.dev[1]["fingerprint"]
+    again = run(place, meanings(), kind, model=None)  # from the base, whatever is published
+    assert again.rounds[0].metrics == result.rounds[0].metrics
 
 
 def test_a_run_on_shuffled_scores_is_dropped(tmp_path: Path, collection: Collection) -> None:
@@ -236,8 +240,9 @@ def test_a_run_on_shuffled_scores_is_dropped(tmp_path: Path, collection: Collect
     random.Random(5).shuffle(scores)
     shuffled = [ScoredPair(p.first, p.second, s) for p, s in zip(pairs, scores, strict=True)]
     result = run(place, shuffled)
-    assert not result.dev[1]["kept"]
-    assert result.test["kept_round"] == 0
+    assert not result.rounds[1].kept
+    assert result.test is not None
+    assert result.test.kept_round == 0
     assert result.generation is result.model is None
     assert place.current_name() == "000001"
 
@@ -254,8 +259,8 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         run(place, meanings())
     monkeypatch.setattr(training.fit.full, "finetune", finetune)
     result = resume_loop(place)
-    assert isinstance(result, SimilarityResult)
-    assert result.dev[1]["kept"]
+    assert isinstance(result, RunResult)
+    assert result.rounds[1].kept
     assert result.model == str(place.rounds_folder / "run-0001" / "model")
     with pytest.raises(UsageError, match="has ended"):
         resume_loop(place)
@@ -277,7 +282,7 @@ def test_the_command_tells_what_was_left_out_and_where_the_model_is(tmp_path: Pa
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     assert "pairs left out: a text of theirs is in the test table" in result.stdout
-    assert "101 test pairs" in result.stdout
+    assert "101 to test on" in result.stdout
     assert "nothing to search yet" in result.stdout
     model = tmp_path / "w" / "rounds" / "run-0001" / "model"
     assert f"dotbogi index TABLE --model {model}" in result.stdout

@@ -177,13 +177,17 @@ def test_metrics_tell_requests_stages_generation_confidence_and_queue(service: S
         assert line in text, line
 
 
-def test_a_generation_without_confidence_says_so(tmp_path: Path) -> None:
-    """Then it is another state of the workspace that is missing, not a better request."""
+@pytest.mark.starter
+def test_a_table_too_small_to_fit_a_confidence_has_the_default_one(tmp_path: Path) -> None:
     publish(tmp_path / "w", calibrated=False)
     with serving(tmp_path / "w") as service:
-        body = {"query": "배고프다", "min_confidence": 0.5}
-        assert service.call("POST", "/v1/search", body).status == 409
-        assert service.call("POST", "/v1/search", {"query": "배고프다"}).status == 200
+        for query, count in (("배고프다", 1), ("xyzzy plugh", 0)):
+            body = {"query": query, "k": 1, "min_confidence": "auto"}
+            found = service.call("POST", "/v1/search", body)
+            assert found.status == 200
+            assert len(found.json["results"][0]["hits"]) == count
+        refused = service.call("POST", "/v1/search", {"query": "밥", "min_confidence": "some"})
+        assert refused.status == 422
 
 
 def test_the_service_moves_to_a_new_generation_by_itself_or_when_told(tmp_path: Path) -> None:

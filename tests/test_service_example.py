@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from search.feedback import FeedbackStore
 from tests.conftest import ANSWERS
 from tests.service_process import ROOT, publish, serving
@@ -32,13 +34,16 @@ def test_the_chatbot_backend_answers_hands_over_and_sends_votes(tmp_path: Path) 
     assert len({vote.client for vote in votes}) == 1
 
 
+@pytest.mark.starter
 def test_the_chatbot_backend_answers_before_any_training_too(tmp_path: Path) -> None:
-    """Without a calibrated confidence there is no threshold, and the best answer is given."""
     publish(tmp_path / "w", calibrated=False)
     with serving(tmp_path / "w") as service:
         result = subprocess.run(
             [sys.executable, "examples/chatbot_backend.py", "--url", service.url],
-            cwd=ROOT, input="배고프다\n", capture_output=True, text=True, timeout=60, check=True,
+            cwd=ROOT, input="배고프다\nxyzzy plugh\n", capture_output=True, text=True, timeout=60,
+            check=True,
             env={**os.environ, "PYTHONUTF8": "1"},
         )  # fmt: skip
-    assert result.stdout == ANSWERS["a1"] + "\n"
+    answered, handed_over = result.stdout.splitlines()
+    assert answered == ANSWERS["a1"]
+    assert "상담원" in handed_over

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from indexes.collection import Answer, Collection
+from indexes.collection import Answer, Collection, KnownQuestion
 from indexes.errors import (
     DamagedError,
     DotbogiError,
@@ -22,6 +22,9 @@ from indexes.errors import (
 from indexes.store import Workspace, read_manifest
 from search import IndexConfig, ModelConfig, Searcher, index_collection
 from search.confidence import FEATURES, Calibration
+from search.fitted import Fitted
+from search.fusion import FusionWeights
+from search.geometry import Geometry
 from search.index import open_index
 from search.models import copy_model
 from search.publish import publish_index
@@ -274,24 +277,42 @@ def test_a_generation_of_an_older_format_is_named_and_can_be_built_anew(
     assert place.current().name == new.name
 
 
-def test_what_was_fitted_goes_on_with_an_update_and_not_with_another_table(
+def test_what_a_trained_model_was_fitted_with_goes_on_with_an_update_and_not_with_another_table(
     collection: Collection, tiny_model: Path, tmp_path: Path
 ) -> None:
     place = Workspace(tmp_path / "w")
     model = ModelConfig(name=str(tiny_model))
     first = index_collection(place, collection, {}, model=model)
     calibration = Calibration(
-        coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, queries=50
+        coefficients=dict.fromkeys(FEATURES, 0.0), intercept=0.0, threshold=0.9, source="a test"
     )
+    fitted = Fitted(FusionWeights(bm25_joined=1.0, source="a test"), calibration)
+    training = {"run": "run-0001", "round": 1, "kind": "adapter", "seed": 1, "objective": "mnr"}
     with place.writing():
         publish_index(
             place, collection, lambda staged: copy_model(first.folder, staged), IndexConfig(),
-            {"model": asdict(model), "source": {}, "training": None,
-             "fitted": {"run": "run-0001"},
-             "run": "run-0001"},
-            calibration=calibration,
+            {"model": asdict(model), "source": {}, "training": training, "run": "run-0001"},
+            geometry=Geometry.open(first.folder), fitted=fitted,
         )  # fmt: skip
     more = Collection([*collection.answers, Answer("b1", "새 답변입니다.")], collection.questions)
-    assert Calibration.open(index_collection(place, more, {}).folder) == calibration
+    assert Fitted.open(index_collection(place, more, {}).folder) == fitted
     other = Collection([Answer("c1", "다른 답변입니다.")], [])
-    assert Calibration.open(index_collection(place, other, {}).folder) is None
+    assert Fitted.open(index_collection(place, other, {}).folder) == Fitted()
+
+
+def test_an_untrained_index_fits_what_its_table_teaches(
+    collection: Collection, tiny_model: Path, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    model = ModelConfig(name=str(tiny_model))
+    few = index_collection(place, collection, {}, model=model)
+    assert Fitted.open(few.folder) == Fitted()
+    questions = [
+        KnownQuestion(f"{question.text} {number}", question.answer_id)
+        for question in collection.questions
+        for number in range(8)
+    ]
+    many = index_collection(place, Collection(collection.answers, questions), {})
+    fitted = Fitted.open(many.folder)
+    assert fitted.weights.source == "72 known questions, each asked with itself left out"
+    assert fitted.calibration.source == fitted.weights.source == many.manifest["confidence"]

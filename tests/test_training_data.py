@@ -7,30 +7,52 @@ from datasets import Dataset
 from indexes.collection import Collection, KnownQuestion, build_collection
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import same_text_key
+from search.known_questions import fold_of
 from training.fit.sampler import NoSharedAnswerSampler
-from training.split import split_collection
+from training.split import division, held_back, hold_out
 
 
 def sample() -> Collection:
-    return split_collection(build_collection(read_table(SAMPLE_PATH))[0], seed=42)
+    return build_collection(read_table(SAMPLE_PATH))[0]
 
 
-def test_split_is_by_question_seeded_and_about_80_10_10() -> None:
-    collection = sample()
-    counts = Counter(question.split for question in collection.questions)
-    assert counts["train"] / 2428 == pytest.approx(0.8, abs=0.03)
-    assert counts["dev"] / 2428 == pytest.approx(0.1, abs=0.03)
-    assert sample() == collection
-    assert split_collection(collection, seed=43) != collection
+def test_held_out_is_the_share_asked_for_by_question_and_seeded() -> None:
+    for share in (0, 0.1, 0.3):
+        split = hold_out(sample(), share, seed=42)
+        counts = Counter(question.split for question in split.questions)
+        assert counts["test"] / 2428 == pytest.approx(share, abs=0.03)
+        assert counts["train"] == 2428 - counts["test"]
+    assert hold_out(sample(), 0.3, seed=42) == split
+    assert hold_out(sample(), 0.3, seed=43) != split
 
 
-def test_typings_of_one_question_share_a_split_and_keep_it_when_the_table_grows() -> None:
+def test_folds_are_even_and_those_held_out_are_of_all_folds() -> None:
+    split = hold_out(sample(), 0.2, seed=42)
+    for part in ("train", "test"):
+        folds = Counter(fold_of(q.text, 5, 42) for q in split.questions if q.split == part)
+        assert sorted(folds) == [0, 1, 2, 3, 4]
+        assert max(folds.values()) < 1.5 * min(folds.values())
+
+
+def test_typings_of_one_question_stay_together_also_when_the_table_grows() -> None:
     twins = [KnownQuestion(text, "a") for text in ("배고프다", "배 고프다!", "배고프다~")]
     more = [KnownQuestion(f"질문 {n}", "a") for n in range(50)]
-    small = split_collection(Collection([], twins), seed=1).questions
-    large = split_collection(Collection([], [*more, *twins]), seed=1).questions[-3:]
+    small = hold_out(Collection([], twins), 0.5, seed=1).questions
+    large = hold_out(Collection([], [*more, *twins]), 0.5, seed=1).questions[-3:]
     assert len({question.split for question in small}) == 1
+    assert len({fold_of(question.text, 5, 1) for question in small}) == 1
     assert small == large
+
+
+def test_outside_a_fold_is_what_is_not_marked() -> None:
+    split = hold_out(sample(), 0.2, seed=42)
+    train = split.only(["train"])
+    kept = [number % 5 != 0 for number in range(len(train.questions))]
+    outside = held_back(split, train, kept)
+    marked = [q.text for q, mark in zip(train.questions, kept, strict=True) if mark]
+    assert [q.text for q in outside.questions if q.split == "train"] == marked
+    assert len(outside.questions) == len(split.questions)
+    assert (division(5), division(1)) == (5, 10)
 
 
 def test_no_batch_holds_a_text_twice_or_anothers_right_answer() -> None:

@@ -6,7 +6,8 @@ from scipy.optimize import approx_fprime
 
 from indexes.hits import Candidate
 from indexes.views import SIGNALS
-from search.fusion import PARTS, FusionWeights, fuse
+from search.candidates import PARTS, Candidates
+from search.fusion import FusionWeights, fuse
 from search.weights import _Lists, fit_weights
 from training.measure.metrics import reciprocal_rank_at
 
@@ -21,7 +22,7 @@ def random_signals(seed: int, count: int = 30):  # type: ignore[no-untyped-def]
         for name in SIGNALS:
             ids = rng.sample([f"a{n}" for n in range(25)], 12)
             found[name] = [Candidate(a, 1 - rank / 20) for rank, a in enumerate(ids)]
-        signals.append(found)
+        signals.append(Candidates.of(found))
         grades.append({f"a{rng.randrange(25)}": 1})
     return signals, grades
 
@@ -68,13 +69,13 @@ def test_the_mrr_that_is_fitted_is_that_of_the_search() -> None:
 def test_a_list_that_knows_nothing_loses_its_vote() -> None:
     right = {"dense.answer": [Candidate("a", 0.9), Candidate("b", 0.1)]}
     wrong = {"bm25.joined": [Candidate("b", 9.0)], "bm25.answer": [Candidate("b", 9.0)]}
-    signals = [EMPTY | right | wrong] * 50
+    signals = [Candidates.of(EMPTY | right | wrong)] * 50
     weights = fit_weights(signals, [{"a": 1}] * 50, prior=FusionWeights(), source="test")
     assert mrr(signals, [{"a": 1}] * 50, weights) == 1
     assert weights.dense_best + weights.dense_answer > weights.bm25_joined + weights.bm25_best
 
 
 def test_without_a_right_answer_to_learn_from_the_default_stays() -> None:
-    signals = [EMPTY | {"dense.answer": [Candidate("a", 0.9)]}]
+    signals = [Candidates.of(EMPTY | {"dense.answer": [Candidate("a", 0.9)]})]
     assert fit_weights(signals, [{"b": 1}], prior=FusionWeights(), source="test") == FusionWeights()
     assert fit_weights([], [], prior=FusionWeights(), source="test") == FusionWeights()

@@ -5,16 +5,14 @@ from training.config import LoopConfig
 from training.loop import resume_loop, run_loop, run_similarity
 from training.measure.evaluation import Evaluation, evaluate
 from training.negatives import MiningConfig, mine
-from training.run import LoopResult
-from training.scored.run import SimilarityResult
+from training.rounds import RunResult
 
 __all__ = [
     "Evaluation",
     "LoopConfig",
-    "LoopResult",
     "MiningConfig",
     "Query",
-    "SimilarityResult",
+    "RunResult",
     "evaluate",
     "mine",
     "queries_of",

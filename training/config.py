@@ -17,8 +17,10 @@ class LoopConfig:
     rounds: int = 2
     patience: int = 1  # rounds dropped in a row before the loop ends
     start_from: Literal["base", "last"] = "base"  # of each fit: the base, or the last kept model
-    keep_negatives: bool = False  # train on those of earlier rounds as well
-    seed: int = 42  # of the split, the mining and the fits
+    folds: int = 5  # groups of questions, each measured by what the others taught
+    holdout: float = 0.0  # share of the questions that are kept away from all of that
+    hard_from: int = 2  # the first round that learns from mined negatives beside those of a batch
+    seed: int = 42  # of the folds, the mining and the fits
     mining: MiningConfig = field(default_factory=MiningConfig)
     kind: FitKind = "adapter"  # what a round learns
     fit: Mapping[str, Any] = field(default_factory=dict)  # what differs from the fit's defaults

@@ -4,47 +4,164 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from indexes.errors import DamagedError
 from indexes.store import Workspace
+from search.fitted import Fitted
+from training.gate import Verdict
+from training.measure.reliability import ConfidenceQuality
 
 RUN_NAME = re.compile(r"run-[0-9]{4,}")
 
+Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line. A step whose event is there has been taken, and is not taken again."""
+
+    name: ClassVar[str]
+    time: str = ""  # UTC; the ledger fills it in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """The run has begun."""
+
+    name: ClassVar[str] = "started"
+    config: Mapping[str, Any]
+    counts: Mapping[str, int]  # questions (or scored pairs) by split
+    review: Mapping[str, Any] | None = None  # decisions that were there, and what became of them
+    feedback: Mapping[str, Any] | None = None  # what came of users' votes; None: not used
+    fingerprints: Mapping[str, str]
+    libraries: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined(Event):
+    """Negatives of a round, for the questions outside a fold; for all where it is None."""
+
+    name: ClassVar[str] = "mined"
+    round: int
+    fold: int | None
+    yields: Mapping[str, Mapping[str, int]]  # source → asked, kept, over_bound, …
+    suspects: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained(Event):
+    """A fit on the questions outside a fold; on all where it is None."""
+
+    name: ClassVar[str] = "trained"
+    round: int
+    fold: int | None
+    kind: str  # adapter or full
+    settings: Mapping[str, Any]
+    rows: int
+    negatives: int  # of each row
+    log: Sequence[Mapping[str, float]]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged(Event):
+    """How much of a full fit's weights is taken, the rest being the base's."""
+
+    name: ClassVar[str] = "merged"
+    round: int
+    share: float
+    figures: Mapping[str, float]  # share → the hybrid's MRR@10 out of fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Event):
+    """A round as measured: each question by what was learned without it."""
+
+    name: ClassVar[str] = "measured"
+    round: int
+    kept: bool
+    against: int | None = None  # the round that it was compared with
+    verdict: Verdict | None = None
+    queries: int
+    metrics: Metrics
+    scores: Sequence[float]  # of each query, for the gate
+    slices: Mapping[str, Mapping[str, Any]]  # name → queries, metrics
+    fitted: Fitted | None = None  # weights and confidence, on all of them
+    confidence: ConfidenceQuality | None = None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested(Event):
+    """The one look at the questions that were held out: round 0 and what was kept."""
+
+    name: ClassVar[str] = "tested"
+    __test__: ClassVar[bool] = False  # no class of tests, whatever pytest thinks of the name
+    kept_round: int
+    queries: int
+    before: Metrics
+    after: Metrics
+    verdict: Verdict
+    confidence: ConfidenceQuality | None = None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published(Event):
+    """The run's generation is there."""
+
+    name: ClassVar[str] = "published"
+    generation: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    """All is done."""
+
+    name: ClassVar[str] = "ended"
+    early: str | None = None  # why not all rounds were taken
+
+
+_EVENTS: Mapping[str, type[Event]] = {
+    event.name: event
+    for event in (Started, Mined, Trained, Merged, Measured, Tested, Published, Ended)
+}
+E = TypeVar("E", bound=Event)
+
 
 class Ledger:
-    """`ledger.jsonl` of one run; an event that is in it has happened and is not done again."""
+    """`ledger.jsonl` of one run."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ledger.jsonl"
         self._drop_torn_line()
-        self._events = read_events(folder)
+        self.events = read_events(folder)
 
-    def get(self, event: str, round_number: int | None = None) -> Mapping[str, Any] | None:
-        """Return the event of this name (and round), or None if it has not happened."""
-        for entry in self._events:
-            if entry["event"] == event and entry.get("round") == round_number:
-                return entry
+    def find(self, kind: type[E], **facts: object) -> E | None:
+        """Return the event of this kind that has these facts, or None if it has not happened."""
+        for event in self.events:
+            if isinstance(event, kind) and all(getattr(event, n) == v for n, v in facts.items()):
+                return event
         return None
 
-    def add(self, event: str, round_number: int | None = None, /, **facts: Any) -> dict[str, Any]:
-        """Append an event with its time and facts; return it."""
-        entry: dict[str, Any] = {
-            "event": event,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        if round_number is not None:
-            entry["round"] = round_number
-        entry.update(facts)
+    def add(self, event: E) -> E:
+        """Append an event with its time, and return it."""
+        event = replace(event, time=datetime.now(UTC).isoformat(timespec="seconds"))
+        entry = {"event": event.name, **asdict(event)}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self._events.append(entry)
-        return entry
+        self.events.append(event)
+        return event
 
     def _drop_torn_line(self) -> None:
         """Cut off what a kill left in the middle of a line: it has not happened."""
@@ -57,23 +174,43 @@ class Ledger:
                 file.truncate(whole)
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
+def read_events(folder: Path) -> list[Event]:
     """Return the events of a run's ledger, oldest first, and leave the file as it is.
 
     Raises:
-        DamagedError: a whole line is not JSON.
+        DamagedError: a whole line is not an event as this version writes it.
     """
     path = folder / "ledger.jsonl"
     if not path.is_file():
         return []
     raw = path.read_bytes()
-    events: list[dict[str, Any]] = []
+    events: list[Event] = []
     for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
-            events.append(json.loads(line))
-        except ValueError as error:
-            raise DamagedError(f"{path}, line {number}: not JSON.") from error
+            entry = json.loads(line)
+            events.append(_built(_EVENTS[entry.pop("event")], entry))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedError(
+                f"{path}, line {number}: no event of a run of this version. Start another run: "
+                "dotbogi train"
+            ) from error
     return events
+
+
+def _built(kind: type[Any], facts: Mapping[str, Any]) -> Any:
+    """Return a dataclass from what `asdict` made of it."""
+    hints = get_type_hints(kind)
+    names = {field.name for field in fields(kind)}
+    if facts.keys() - names:
+        raise TypeError(f"{kind.__name__} has no {sorted(facts.keys() - names)}")
+    return kind(**{name: _value(hints[name], value) for name, value in facts.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    for option in (hint, *get_args(hint)):
+        if isinstance(option, type) and option is not NoneType and is_dataclass(option):
+            return None if value is None else _built(option, value)
+    return value
 
 
 def published_by(workspace: Workspace, run: str, started_from: str | None) -> str | None:
@@ -94,11 +231,6 @@ def clear_models(folder: Path) -> None:
     for pattern in ("base", "guide", "round-*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path)
-
-
-def read_trained(folder: Path) -> frozenset[str]:
-    """Return the digests of the texts that a run's starting model has trained on."""
-    return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
 
 
 def run_names(workspace: Workspace) -> list[str]:

@@ -1,4 +1,4 @@
-"""The loop: check and split a collection, then run its rounds, from the start or from a cut."""
+"""The loop: prepare a collection and a base, then run the rounds, from the start or from a cut."""
 
 import contextlib
 import json
@@ -15,29 +15,27 @@ from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
 from indexes.text import same_text_key
 from search.encoded import IndexConfig
-from search.geometry import Geometry
-from search.index import question_digest, read_trained_on
 from search.models import ModelConfig, check_model, copy_model, enter_model
 from search.publish import all_texts
 from training.config import LoopConfig
 from training.fit.objectives import SCORED, check_objective
 from training.judgements.decisions import (
-    REVIEW_FILE,
     Applied,
     apply_decisions,
     read_decisions,
-    review_counts,
+    save_used_decisions,
 )
 from training.judgements.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
-from training.ledger import Ledger, clear_models, published_by, run_names
+from training.ledger import Ended, Ledger, clear_models, published_by, run_names
 from training.negatives import MiningConfig
 from training.report import write_report
-from training.run import LoopResult, Run
+from training.rounds import RunResult
+from training.run import Run
 from training.scored.pairs import ScoredSplit, open_pairs, save_pairs
-from training.scored.run import SimilarityResult, SimilarityRun, is_seen
-from training.split import split_collection
+from training.scored.run import ScoredRun
+from training.split import hold_out
 
-MOST_SEEN = 0.1  # of the held-out questions or pairs that a starting model may have trained on
+FEWEST_QUESTIONS = 10  # below, folds have nothing to learn from
 
 logger = logging.getLogger(__name__)
 
@@ -48,20 +46,26 @@ def run_loop(
     config: LoopConfig,
     *,
     model: ModelConfig | None = None,
+    held_out: Collection | None = None,
     progress: bool = False,
-) -> LoopResult:
+) -> RunResult:
     """Run the loop on a collection and publish the best model's generation, if one is better.
+
+    Every run starts from the base, whatever was trained before: what a model has learned it
+    cannot be measured on.
 
     Args:
         workspace: made if need be.
-        collection: known questions and answers; split here.
+        collection: known questions and answers.
         config: settings of the run.
-        model: what to start from; None starts from the published model, or from the default
-            model where nothing is published yet.
+        model: the base; None takes that of the published model, or the default model where
+            nothing is published yet.
+        held_out: questions about answers of the collection, looked at once at the end. Those of
+            the collection that say the same are left out of it.
         progress: show bars.
 
     Raises:
-        DotbogiError: there are too few questions to split.
+        DotbogiError: there are too few questions.
         LockedError: another process is writing to the workspace.
     """
     _check_models(config, model)
@@ -72,36 +76,81 @@ def run_loop(
             collection = _with_users_part(collection, indexed)
         applied = apply_decisions(collection, read_decisions(workspace.folder))
         voted = _apply_votes(workspace, applied, config)
-        split = split_collection(
-            voted.collection if voted else applied.collection, seed=config.seed
+        split = hold_out(
+            voted.collection if voted else applied.collection, config.holdout, seed=config.seed
         )
+        if held_out:
+            split, held_out = _apart(split, held_out)
         _check_enough(split)
         if current and indexed:
             _check_nothing_lost(indexed, collection)
             config = replace(config, index=IndexConfig(**current.manifest["index"]))
-        published = current if model is None else None
-        if published:
-            model = ModelConfig(**published.manifest["model"])
-        before = read_trained_on(published.folder) if published else frozenset()
-        _check_unseen(split, before, published, config)
-        config = replace(
-            config, model=model or ModelConfig(), started_from=workspace.current_name()
-        )
+        config = _with_base(config, model, workspace.current_name(), current)
         with _new_run(workspace) as (staged, folder):
             save_collection(split, staged)
+            if held_out:
+                (staged / "held-out").mkdir()
+                save_collection(held_out, staged / "held-out")
             write_json(staged / "config.json", asdict(config))
-            write_json(
-                staged / REVIEW_FILE,
-                {"counts": review_counts(applied, split), "rejected": applied.rejected},
-            )
+            save_used_decisions(applied, split, staged)
             if voted:
                 save_feedback(voted, split, staged)
             texts = all_texts(split)
-            save_base(published, texts, config.model, staged / "base")
+            _save_base(config.model, None if model else current, texts, staged / "base")
             if guide := config.fit.get("guide"):
                 enter_model(ModelConfig(name=guide), staged / "guide", texts)
-            write_json(staged / "trained.json", sorted(before))
         return _finish(Run(workspace, folder, split, config, progress))
+
+
+def _with_base(
+    config: LoopConfig, model: ModelConfig | None, name: str | None, current: Generation | None
+) -> LoopConfig:
+    """Return the settings with what the run starts from."""
+    if model is None and current:
+        model = ModelConfig(**current.manifest["model"])
+    return replace(config, model=model or ModelConfig(), started_from=name)
+
+
+def _save_base(
+    model: ModelConfig, current: Generation | None, texts: Sequence[str], place: Path
+) -> None:
+    """Fill the place of the base: a published model whose weights nobody has trained, or anew."""
+    place.mkdir()
+    training = current.manifest["training"] if current else None
+    if current and (training is None or training["kind"] == "adapter"):
+        copy_model(current.folder, place)
+        return
+    check_model(model)
+    enter_model(model, place, texts)
+
+
+def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Collection]:
+    """Return the collection without the held out questions, and these on its answers.
+
+    Raises:
+        DotbogiError: none of them has an answer that the collection has.
+    """
+    keys = {same_text_key(question.text) for question in held_out.questions}
+    rest = [q for q in collection.questions if same_text_key(q.text) not in keys]
+    if left := len(collection.questions) - len(rest):
+        logger.info("%d questions are in the test table too, and are left out", left)
+    by_text = {same_text_key(answer.text): answer.id for answer in collection.answers}
+    texts = {answer.id: answer.text for answer in held_out.answers}
+    asked = [
+        replace(question, answer_id=by_text[key], split="test")
+        for question in held_out.questions
+        if (key := same_text_key(texts[question.answer_id])) in by_text
+    ]
+    if not asked:
+        raise DotbogiError(
+            f"none of the test table's {len(held_out.questions)} questions has an answer of the "
+            "collection. Expected questions about its answers, with the answers as it has them."
+        )
+    if missing := len(held_out.questions) - len(asked):
+        logger.info("%d questions of the test table have other answers: left out", missing)
+    return replace(collection, questions=rest), replace(
+        held_out, answers=collection.answers, questions=asked
+    )
 
 
 def _with_users_part(collection: Collection, indexed: Collection) -> Collection:
@@ -139,7 +188,7 @@ def run_similarity(
     *,
     model: ModelConfig | None = None,
     progress: bool = False,
-) -> SimilarityResult:
+) -> RunResult:
     """Train on scored pairs, and publish the model over the collection if it is better.
 
     Args:
@@ -157,30 +206,16 @@ def run_similarity(
                 f"{workspace.folder}: an adapter is published with a collection, and none is "
                 "indexed here. Run dotbogi index TABLE first, or train the whole model: --fit full"
             )
-        published = current if model is None else None
-        if published:
-            model = ModelConfig(**published.manifest["model"])
-        before = read_trained_on(published.folder) if published else frozenset()
-        held_out = [pair for name in ("dev", "test") for pair in split.only(name)]
-        seen = sum(is_seen(pair, before) for pair in held_out)
-        if seen > MOST_SEEN * len(held_out):
-            raise UsageError(
-                f"the published model has trained on texts of {seen} of the {len(held_out)} pairs "
-                "kept for choosing and testing. Start anew with --model starter."
-            )
-        config = replace(
-            config, model=model or ModelConfig(), started_from=workspace.current_name()
-        )
+        config = _with_base(config, model, workspace.current_name(), current)
         with _new_run(workspace) as (staged, folder):
             save_pairs(split.pairs, staged)
             write_json(staged / "config.json", asdict(config))
             texts = [text for pair in split.only("train") for text in (pair.first, pair.second)]
-            save_base(published, texts, config.model, staged / "base")
-            write_json(staged / "trained.json", sorted(before))
-        return SimilarityRun(workspace, folder, split.pairs, config, progress).go()
+            _save_base(config.model, None if model else current, texts, staged / "base")
+        return ScoredRun(workspace, folder, split.pairs, config, progress).go()
 
 
-def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult | SimilarityResult:
+def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
     """Go on with the last run of a workspace, from the step it reached.
 
     Raises:
@@ -191,7 +226,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult |
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
         folder = workspace.rounds_folder / runs[-1]
-        if Ledger(folder).get("ended"):
+        if Ledger(folder).find(Ended):
             raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = _config_from(stored, folder)
@@ -199,11 +234,11 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> LoopResult |
         check_objective(config.fit, config.kind)
         logger.info("resuming %s", folder.name)
         if config.fit.get("objective") in SCORED:
-            return SimilarityRun(workspace, folder, open_pairs(folder), config, progress).go()
+            return ScoredRun(workspace, folder, open_pairs(folder), config, progress).go()
         return _finish(Run(workspace, folder, open_collection(folder), config, progress))
 
 
-def _finish(run: Run) -> LoopResult:
+def _finish(run: Run) -> RunResult:
     result = run.go()
     try:
         write_report(run.folder)
@@ -255,12 +290,10 @@ def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> 
 
 def _check_enough(split: Collection) -> None:
     counts = Counter(question.split for question in split.questions)
-    few = [name for name in ("train", "dev", "test") if counts[name] < 2]
-    if few or len(split.answers) < 2:
+    if counts["train"] < FEWEST_QUESTIONS or len(split.answers) < 2:
         raise DotbogiError(
-            f"the table has {len(split.questions)} questions for {len(split.answers)} answers: "
-            f"too few to train, tune and test on (train {counts['train']}, dev {counts['dev']}, "
-            f"test {counts['test']}). Expected at least about 30 questions."
+            f"the table has {counts['train']} questions for {len(split.answers)} answers: too few "
+            f"to train and measure on. Expected at least {FEWEST_QUESTIONS}, better 100."
         )
 
 
@@ -272,39 +305,6 @@ def _check_nothing_lost(indexed: Collection, collection: Collection) -> None:
             f"the table lacks {len(lost)} of the {len(indexed.answers)} answers that are indexed. "
             "Train without a table, or index this one first: dotbogi index TABLE"
         )
-
-
-def _check_unseen(
-    split: Collection, trained: frozenset[str], published: Generation | None, config: LoopConfig
-) -> None:
-    """Refuse to choose and test a model on what it has trained on.
-
-    A few such questions (texts of scored pairs, say) are left out of the measuring by the run.
-    """
-    held_out = split.only(["dev", "test"]).questions
-    seen = sum(question_digest(question.text) in trained for question in held_out)
-    if seen <= MOST_SEEN * len(held_out):
-        return
-    assert published is not None
-    training = published.manifest["training"]
-    hint = f"Use --seed {training['seed']}, or" if training["seed"] != config.seed else "To go on:"
-    raise UsageError(
-        f"the published model has trained on {seen} of the {len(held_out)} questions that seed "
-        f"{config.seed} keeps for choosing and testing. {hint} start anew with --model starter."
-    )
-
-
-def save_base(
-    published: Generation | None, texts: Sequence[str], model: ModelConfig, place: Path
-) -> None:
-    """Fill the place of the model that a run starts from: a published one, or one that enters."""
-    place.mkdir()
-    if published is None:
-        enter_model(model, place, texts)
-        return
-    copy_model(published.folder, place)
-    if published.manifest["training"]:
-        Geometry.open(published.folder).save(place)
 
 
 def _config_from(stored: Mapping[str, Any], folder: Path) -> LoopConfig:

@@ -1,36 +1,26 @@
-"""The models of a run on disk: the base it starts from, and what each round made of it."""
+"""The models of a run on disk: the base, and what each round made of it for each fold."""
 
 from pathlib import Path
 
-from indexes.cache import Cache
-from indexes.collection import Collection
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import CachedEncoder, open_encoder
-from search.geometry import AdaptedEncoder, Geometry
+from search.encoded import EncodedCollection
+from search.geometry import Geometry
 
 
-def round_place(run: Path, number: int) -> Path:
-    """Return the folder with a round's model and encoder; an adapter's are those of the base."""
-    place = run / f"round-{number}"
-    return place if number and (place / "encoder").is_dir() else run / "base"
+def place_of(run: Path, number: int, fold: int | None) -> Path:
+    """Return the folder of what a round learned without a fold; None is without any."""
+    if not number:
+        return run / "base"
+    return run / f"round-{number}" / ("all" if fold is None else f"fold-{fold}")
 
 
-def round_geometry(run: Path, number: int, encoded: EncodedCollection) -> Geometry:
-    """Return what a round learned; where it learned a whole model, the means of its vectors."""
-    place = run / f"round-{number}" if number else run / "base"
+def encoder_place(run: Path, number: int, fold: int | None) -> Path:
+    """Return the folder with model and encoder of a round; an adapter's are those of the base."""
+    place = place_of(run, number, fold)
+    return place if (place / "encoder").is_dir() else run / "base"
+
+
+def geometry_of(place: Path, encoded: EncodedCollection) -> Geometry:
+    """Return what was learned there; where nothing was, the means of the collection."""
     if (place / "geometry.safetensors").is_file():
         return Geometry.open(place)
     return encoded.geometry()
-
-
-def encode_with(
-    place: Path, collection: Collection, config: IndexConfig, cache: Cache, *, progress: bool
-) -> EncodedCollection:
-    """Analyse and encode a collection with a place's encoder, as far as the cache has it not."""
-    encoder = CachedEncoder(open_encoder(place, progress=progress), cache)
-    return EncodedCollection.of(collection, encoder, config, cache)
-
-
-def adapted_encoder(run: Path, number: int, encoded: EncodedCollection) -> AdaptedEncoder:
-    """Return what makes the vectors that a round's dense search compares."""
-    return AdaptedEncoder(encoded.encoder, round_geometry(run, number, encoded))

@@ -4,7 +4,7 @@ from typing import Any
 
 from haystack import Document, component, default_to_dict
 
-from search.searcher import Searcher
+from search.searcher import MinConfidence, Searcher
 
 
 @component
@@ -19,7 +19,7 @@ class DotbogiRetriever:
         workspace: str,
         top_k: int = 10,
         where: dict[str, Any] | None = None,
-        min_confidence: float | None = None,
+        min_confidence: MinConfidence = None,
     ) -> None:
         self.workspace, self.top_k = str(workspace), top_k
         self.where, self.min_confidence = where, min_confidence

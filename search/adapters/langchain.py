@@ -11,7 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from indexes.hits import Hit
 from indexes.metadata import Where
-from search.searcher import Searcher
+from search.searcher import MinConfidence, Searcher
 
 
 class DotbogiRetriever(BaseRetriever):
@@ -25,7 +25,7 @@ class DotbogiRetriever(BaseRetriever):
     searcher: Searcher
     k: int = 10
     where: Where | None = None
-    min_confidence: float | None = None
+    min_confidence: MinConfidence = None
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changed: Any

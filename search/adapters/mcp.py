@@ -42,7 +42,7 @@ def serve(workspace: str) -> None:
 
         @server.tool(annotations=ToolAnnotations(read_only_hint=True))
         def search_answers(
-            query: Query, k: K = 5, where: Filter = None, min_confidence: MinConfidence = None
+            query: Query, k: K = 5, where: Filter = None, min_confidence: MinConfidence = "auto"
         ) -> Found:
             """Find answers to a question in a curated collection of answers, the best first."""
             reply = searcher.reply([query], k, where=where, min_confidence=min_confidence)

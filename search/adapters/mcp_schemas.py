@@ -1,6 +1,6 @@
 """Arguments and result of the tool in `mcp.py`; models read the descriptions."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -21,12 +21,10 @@ Filter = Annotated[
     ),
 ]
 MinConfidence = Annotated[
-    float | None,
+    Annotated[float, Field(ge=0, le=1)] | Literal["auto"],
     Field(
-        ge=0,
-        le=1,
         description="No hits at all if the first answer is right with a lower probability: then "
-        "say that no answer is known. Refused by a collection without confidence.",
+        "say that no answer is known. auto: the threshold that fits the collection; 0: none.",
     ),
 ]
 
@@ -39,7 +37,7 @@ class FoundAnswer(BaseModel):
     score: Annotated[float, Field(description="Higher is better; not a probability.")]
     confidence: Annotated[
         float | None,
-        Field(description="The probability that it is right; of the first hit alone, if known."),
+        Field(description="The probability that it is right; of the first hit alone."),
     ]
     question: Annotated[str | None, Field(description="The known question that matched.")]
     metadata: dict[str, str]

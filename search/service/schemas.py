@@ -53,8 +53,11 @@ class _Search(_Body):
         ),
     ] = None
     min_confidence: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="Below this P(the first answer is right): no hits."),
+        Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None,
+        Field(
+            description="Below this P(the first answer is right): no hits. auto: the threshold "
+            "that was fitted for the generation."
+        ),
     ] = None
     explain: Annotated[bool, Field(description="Add what each score is made of.")] = False
 

@@ -48,11 +48,6 @@ async def search(
 def _search(
     searcher: Searcher, queries: list[str], body: SearchOne | SearchMany
 ) -> list[list[Hit]]:
-    if body.min_confidence is not None and searcher.index.calibration is None:
-        raise ServiceError(
-            409, "no_confidence",
-            "The generation has no calibrated confidence; leave min_confidence out, or train.",
-        )  # fmt: skip
     return searcher.search_many(
         queries, body.k, where=body.where, min_confidence=body.min_confidence
     )

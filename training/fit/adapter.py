@@ -64,7 +64,7 @@ def learn_adapter(
         owners: the row in `answers` of each pair's answer.
         answers: answers × dim, centred.
         config: settings of the fit.
-        negatives: pairs × n rows of `answers` that are wrong for each pair.
+        negatives: pairs × n rows of `answers` that are wrong for each pair; −1 stands for none.
 
     Returns:
         The adapter, and the epoch, loss and learning rate after each pass over the pairs.
@@ -163,7 +163,8 @@ class _Fit:
         query = normalize(asked + asked @ query_map, dim=1)
         targets = own
         if self._negatives is not None:
-            targets = torch.cat([own, torch.unique(self._negatives[batch])])
+            wrong = torch.unique(self._negatives[batch])
+            targets = torch.cat([own, wrong[wrong >= 0]])
         found = self._dropped(self._answers[targets])
         found = found + found @ answer_map
         others = self._sums[targets].clone()

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,18 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
-from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from indexes.dense import Vectors
 from indexes.store import write_json
-from search.encoders import open_encoder, unit_rows
+from search.encoders import open_encoder
 from search.encoders.torch_encoder import load_sentence_transformer
 from training.fit.columns import column_prompts, make_dataset
 from training.fit.config import TrainConfig, TrainingRow
 from training.fit.guided import GuideVectors
 from training.fit.objectives import GUIDED, SCORED, make_loss
 from training.fit.sampler import LABEL, NoSharedAnswerSampler
-
-MRR, SPEARMAN = "dev_mrr@10", "dev_spearman"
-
-Encode = Callable[[Sequence[str]], Vectors]
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +38,13 @@ def finetune(
     config: TrainConfig,
     folder: Path,
     *,
-    evaluate: Callable[[Encode, Encode], float] | None,
     guide: Path | None = None,
     progress: bool = False,
 ) -> list[dict[str, float]]:
-    """Train a model from `base` on the rows and write the best checkpoint to `folder`/model.
+    """Train a model from `base` on the rows and write it to `folder`/model.
 
-    After each epoch the development split is measured; the checkpoint with the highest figure
-    wins. Interrupted, the same call goes on from the last complete checkpoint.
+    The weights after the last epoch count: to choose an epoch, questions would be needed that
+    measure nothing else. Interrupted, the same call goes on from the last complete checkpoint.
 
     Args:
         base: a sentence-transformers folder.
@@ -59,13 +52,11 @@ def finetune(
             batch is of one source.
         config: settings of the fit.
         folder: keeps checkpoints while training.
-        evaluate: gives dev MRR@10 (`cosine`: Spearman) from (encode queries, encode answers).
-            None keeps the last weights, and no checkpoints on the way.
         guide: place of the model that guides; None lets `base` guide.
         progress: show a bar.
 
     Returns:
-        The log: loss, learning rate and the dev figure by step.
+        The log: loss and learning rate by epoch.
     """
     if (folder / "model").is_dir():  # cut off between the fit and the ledger
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
@@ -78,10 +69,9 @@ def finetune(
     checkpoints = folder.resolve() / "checkpoints"
     trainer = _Trainer(
         model=model,
-        args=_arguments(config, checkpoints, prompts, evaluate is not None, progress),
+        args=_arguments(config, checkpoints, prompts, progress),
         train_dataset=data,
         loss=make_loss(model, config, guide_vectors),
-        evaluator=_DevEvaluator(evaluate, _metric(config)) if evaluate else None,
         callbacks=_callbacks(config, folder),
     )
     if not progress:
@@ -117,30 +107,6 @@ class _Trainer(SentenceTransformerTrainer):
         self.model.save(output_dir or self.args.output_dir, create_model_card=False)
 
 
-class _DevEvaluator(SentenceEvaluator):
-    """The dev figure of the model in training, called by the trainer after each epoch."""
-
-    def __init__(self, evaluate: Callable[[Encode, Encode], float], metric: str) -> None:
-        super().__init__()
-        self._evaluate = evaluate
-        self.primary_metric = metric
-
-    def __call__(
-        self,
-        model: SentenceTransformer,
-        output_path: str | None = None,
-        epoch: int = -1,
-        steps: int = -1,
-    ) -> dict[str, float]:
-        del output_path, epoch, steps
-
-        def encoder(encode: Any) -> Encode:
-            return lambda texts: unit_rows(encode(list(texts), show_progress_bar=False))
-
-        score = self._evaluate(encoder(model.encode_query), encoder(model.encode_document))
-        return {self.primary_metric: score}
-
-
 def _guide_vectors(
     folder: Path, data: Dataset | DatasetDict, config: TrainConfig
 ) -> GuideVectors | None:
@@ -152,10 +118,6 @@ def _guide_vectors(
     share = 100 * guide.share_left_out(config.guide_margin)
     logger.info("the guide leaves out %.1f%% of other rows' answers", share)
     return guide
-
-
-def _metric(config: TrainConfig) -> str:
-    return SPEARMAN if config.objective in SCORED else MRR
 
 
 def _callbacks(config: TrainConfig, folder: Path) -> list[Any]:
@@ -171,7 +133,6 @@ def _arguments(
     config: TrainConfig,
     folder: Path,
     prompts: Mapping[str, str],
-    evaluated: bool,
     progress: bool,
 ) -> SentenceTransformerTrainingArguments:
     import torch
@@ -192,12 +153,8 @@ def _arguments(
         prompts={name: prompt for name, prompt in prompts.items() if prompt} or None,
         bf16=on_gpu and torch.cuda.is_bf16_supported(),
         use_cpu=not on_gpu,
-        eval_strategy="epoch" if evaluated else "no",
-        save_strategy="epoch" if evaluated else "no",
+        save_strategy="epoch",
         save_total_limit=2,
-        load_best_model_at_end=evaluated,
-        metric_for_best_model=f"eval_{_metric(config)}",
-        greater_is_better=True,
         logging_strategy="epoch",
         disable_tqdm=not progress,
         report_to="trackio" if config.report_to == "trackio" else "none",
@@ -218,11 +175,9 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
         checkpoint = Path(found)
         path = checkpoint / "trainer_state.json"
         try:
-            state = json.loads(path.read_text(encoding="utf-8"))
+            json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             shutil.rmtree(checkpoint)
             continue
-        if best := state["best_model_checkpoint"]:  # the workspace may have been moved
-            write_json(path, {**state, "best_model_checkpoint": str(folder / Path(best).name)})
         return checkpoint
     return None

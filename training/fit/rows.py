@@ -28,13 +28,10 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
     return [row for row in rows if len(row.negatives) == most]
 
 
-def hard_negatives(
-    train: Collection, negatives: Sequence[Negative]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of the questions to train on, and rows of answers that are wrong for each.
+def hard_negatives(train: Collection, negatives: Sequence[Negative]) -> NDArray[np.int64]:
+    """Return, for each question, rows of answers that are wrong for it.
 
-    The second is questions × n, as many for each. A question without any, where others have some,
-    is left out.
+    Questions × n; −1 fills up where a question has fewer than another.
     """
     places = {answer.id: place for place, answer in enumerate(train.answers)}
     mined: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -42,6 +39,5 @@ def hard_negatives(
         mined[negative.question, negative.positive_id].append(places[negative.answer_id])
     of_questions = [mined[q.text, q.answer_id] for q in train.questions]
     most = max(map(len, of_questions), default=0)
-    kept = [row for row, found in enumerate(of_questions) if len(found) == most]
-    table = np.asarray([of_questions[row] for row in kept], np.int64)
-    return np.asarray(kept, np.int64), table.reshape(len(kept), most)
+    table = [found + [-1] * (most - len(found)) for found in of_questions]
+    return np.asarray(table, np.int64).reshape(len(of_questions), most)

@@ -3,20 +3,21 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from indexes.collection import Collection, KnownQuestion, Split
 from indexes.errors import DamagedError
+from indexes.store import write_json
 from indexes.text import same_text_key
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer
 
-REVIEW_FILE = "decisions.json"  # of a run: the decisions it uses, as they were when it began
-_FILE = "review.jsonl"
+_DECISIONS = "review.jsonl"  # of a workspace
+_USED = "decisions.json"  # of a run: those that it uses, as they were when it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def read_decisions(workspace: Path) -> list[Decision]:
     Raises:
         DamagedError: a line of the file cannot be read.
     """
-    path = workspace / _FILE
+    path = workspace / _DECISIONS
     if not path.is_file():
         return []
     decisions = []
@@ -68,13 +69,13 @@ def read_decisions(workspace: Path) -> list[Decision]:
 
 def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
     """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
-    temporary = workspace / f".{_FILE}"
+    temporary = workspace / f".{_DECISIONS}"
     with temporary.open("w", encoding="utf-8") as file:
         for decision in [*read_decisions(workspace), *new]:
             file.write(json.dumps(asdict(decision), ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(workspace / _FILE)
+    temporary.replace(workspace / _DECISIONS)
 
 
 def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:
@@ -149,6 +150,18 @@ def review_counts(applied: Applied, split: Collection) -> dict[str, Any]:
         "overruled": applied.overruled,
         "unmatched": applied.unmatched,
     }
+
+
+def save_used_decisions(applied: Applied, split: Collection, folder: Path) -> None:
+    """Keep what a run uses of the decisions, which go on coming in."""
+    stored = {"counts": review_counts(applied, split), "rejected": applied.rejected}
+    write_json(folder / _USED, stored)
+
+
+def used_decisions(folder: Path) -> Mapping[str, Any]:
+    """Return what a run uses of the decisions: {counts, rejected}."""
+    stored: Mapping[str, Any] = json.loads((folder / _USED).read_text(encoding="utf-8"))
+    return stored
 
 
 def count_by_split(pairs: Sequence[Pair], split: Collection) -> dict[str, int]:

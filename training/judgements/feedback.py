@@ -17,7 +17,7 @@ from training.judgements.decisions import Pair, count_by_split
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 
 VOTES_PER_CLIENT = 50
-_FILE = "feedback.json"  # of a run: what users had said when it began
+_USED = "feedback.json"  # of a run: what users had said when it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,12 +227,12 @@ def save_feedback(applied: AppliedFeedback, split: Collection, folder: Path) -> 
         "wrong": applied.wrong,
         "conflicts": [asdict(poll) for poll in applied.conflicts],
     }
-    write_json(folder / _FILE, stored)
+    write_json(folder / _USED, stored)
 
 
 def read_feedback(folder: Path) -> Mapping[str, Any] | None:
     """Return what a run uses of the feedback: {counts, wrong, conflicts}; None if nothing."""
-    path = folder / _FILE
+    path = folder / _USED
     if not path.is_file():
         return None
     stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Is a difference between two systems real? Paired bootstrap over queries."""
+"""Is a difference between two systems real? Bootstrap over queries (Efron 1979; Sakai 2006)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,68 +7,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLES = 10_000
+LEVEL = 0.95  # of every interval that is shown
+_AT_ONCE = 500  # draws; bounds the memory
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean difference a query and the interval that holds it at the stated level."""
+    """A mean and the interval that holds it in 95 of 100 cases."""
 
     mean: float
     low: float
     high: float
 
+    @classmethod
+    def of(cls, mean: float, draws: Floats) -> "Interval":
+        """Return the percentile interval of bootstrap draws."""
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail])
+        return cls(float(mean), float(low), float(high))
+
     def __str__(self) -> str:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def paired_bootstrap(
-    new: Sequence[float], old: Sequence[float], *, seed: int, level: float = 0.95
-) -> Interval:
-    """Return the mean of `new` − `old` with its percentile interval (Efron 1979; Sakai 2006).
+def paired_draws(new: Sequence[float], old: Sequence[float], *, seed: int) -> tuple[Floats, float]:
+    """Return the mean of `new` − `old` in 10,000 draws of the queries, and as it is.
 
-    Queries are drawn with replacement 10,000 times, both systems' scores together.
+    Queries are drawn with replacement, both systems' scores together.
 
     Args:
         new: one system's score for each query.
         old: the other's, for the same queries in the same order.
         seed: of the draws.
-        level: share of the draws inside the interval.
     """
     if len(new) != len(old) or not len(new):
         raise ValueError(f"{len(new)} and {len(old)} scores; expected as many of both, not 0")
     differences = np.asarray(new, np.float64) - np.asarray(old, np.float64)
-    rng = np.random.default_rng(seed)
-    means = np.empty(SAMPLES)
-    for start in range(0, SAMPLES, 500):  # 500 draws at a time bound the memory
-        drawn = rng.integers(0, len(differences), (500, len(differences)))
-        means[start : start + 500] = differences[drawn].mean(axis=1)
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(differences.mean()), float(low), float(high))
+    draws = mean_draws(differences[:, None], seed=seed)[:, 0]
+    return draws, float(differences.mean())
 
 
-def mean_intervals(
-    scores: NDArray[np.float64], *, seed: int, level: float = 0.95
-) -> list[Interval]:
-    """Return the mean of each column with its percentile interval, from draws of whole rows.
+def paired_bootstrap(new: Sequence[float], old: Sequence[float], *, seed: int) -> Interval:
+    """Return the mean of `new` − `old` with its interval; see `paired_draws`."""
+    draws, mean = paired_draws(new, old, seed=seed)
+    return Interval.of(mean, draws)
 
-    The draws are those of `paired_bootstrap`, made once for all columns.
+
+def mean_draws(scores: Floats, *, seed: int) -> Floats:
+    """Return the mean of each column in 10,000 draws of whole rows, draws × columns.
 
     Args:
         scores: queries × columns.
         seed: of the draws.
-        level: share of the draws inside the interval.
     """
     count, columns = scores.shape
     rng = np.random.default_rng(seed)
     means = np.empty((SAMPLES, columns))
-    rows = np.arange(500)[:, np.newaxis] * count
-    for start in range(0, SAMPLES, 500):
-        drawn = rng.integers(0, count, (500, count)) + rows
-        times = np.bincount(drawn.ravel(), minlength=500 * count).reshape(500, count)
-        means[start : start + 500] = times @ scores / count
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    rows = np.arange(_AT_ONCE)[:, np.newaxis] * count
+    for start in range(0, SAMPLES, _AT_ONCE):
+        drawn = rng.integers(0, count, (_AT_ONCE, count)) + rows
+        times = np.bincount(drawn.ravel(), minlength=_AT_ONCE * count).reshape(_AT_ONCE, count)
+        means[start : start + _AT_ONCE] = times @ scores / count
+    return means
+
+
+def mean_intervals(scores: Floats, *, seed: int) -> list[Interval]:
+    """Return the mean of each column (queries × columns) with its interval; see `mean_draws`."""
+    draws = mean_draws(scores, seed=seed)
     return [
-        Interval(*map(float, each)) for each in zip(scores.mean(axis=0), low, high, strict=True)
+        Interval.of(mean, column) for mean, column in zip(scores.mean(axis=0), draws.T, strict=True)
     ]

@@ -26,12 +26,12 @@ def save_outcomes(evaluation: Evaluation, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    queries, hybrid = evaluation.queries, evaluation.runs["hybrid"]
+    queries, hybrid = evaluation.queries, evaluation.hybrid
     ids = pa.list_(pa.string())
     columns = {
         "query": pa.array([query.text for query in queries], pa.string()),
         "right": pa.array([sorted(query.grades) for query in queries], ids),
-        "top": pa.array([[c.answer_id for c in hybrid[q.id][:TOP]] for q in queries], ids),
+        "top": pa.array([[c.answer_id for c in ranking[:TOP]] for ranking in hybrid], ids),
     }
     for method in METHODS:
         for metric in METRICS:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.measure.bootstrap import SAMPLES, Interval
+from training.measure.bootstrap import SAMPLES, Floats
 
 Counts = NDArray[np.int64]
 Ranks = NDArray[np.float64]
@@ -23,25 +23,19 @@ def spearman(found: Sequence[float], expected: Sequence[float]) -> float:
     return float(_correlations(_Ranker(found).ranks(once), _Ranker(expected).ranks(once), once)[0])
 
 
-def paired_bootstrap_of_spearman(
-    new: Sequence[float],
-    old: Sequence[float],
-    expected: Sequence[float],
-    *,
-    seed: int,
-    level: float = 0.95,
-) -> Interval:
-    """Return Spearman of `new` − Spearman of `old` with its percentile interval.
+def spearman_draws(
+    new: Sequence[float], old: Sequence[float], expected: Sequence[float], *, seed: int
+) -> tuple[Floats, float]:
+    """Return Spearman of `new` − Spearman of `old` in 10,000 draws of the pairs, and as it is.
 
-    Pairs are drawn with replacement 10,000 times, both models' cosines together. A draw is a count
-    a pair, and ranks follow from cumulated counts, so that nothing is sorted twice.
+    Pairs are drawn with replacement, both models' cosines together. A draw is a count a pair, and
+    ranks follow from cumulated counts, so that nothing is sorted twice.
 
     Args:
         new: one model's cosine for each pair.
         old: the other's, for the same pairs in the same order.
         expected: the scores that people gave.
         seed: of the draws.
-        level: share of the draws inside the interval.
     """
     rng = np.random.default_rng(seed)
     rankers = [_Ranker(values) for values in (new, old, expected)]
@@ -52,9 +46,7 @@ def paired_bootstrap_of_spearman(
         drawn = rng.multinomial(size, [1 / size] * size, min(at_once, SAMPLES - start))
         ours, theirs, wanted = (ranker.ranks(drawn) for ranker in rankers)
         gains.append(_correlations(ours, wanted, drawn) - _correlations(theirs, wanted, drawn))
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(gains), [tail, 1 - tail])
-    return Interval(spearman(new, expected) - spearman(old, expected), float(low), float(high))
+    return np.concatenate(gains), spearman(new, expected) - spearman(old, expected)
 
 
 class _Ranker:

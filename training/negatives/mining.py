@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexes.analyzer import Analyzer
 from indexes.collection import Collection
 from indexes.text import same_text_key
-from search.encoders import Encoder
 from training.judgements.decisions import Pair
 from training.negatives.negative import (
     SEARCHED,
@@ -22,7 +20,7 @@ from training.negatives.negative import (
     Source,
     train_side,
 )
-from training.negatives.pools import Block, Places, Pool, Ranked
+from training.negatives.pools import Block, Places, Pool, Ranked, TextEncoder, Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +47,12 @@ class Mined:
 
 def mine(
     collection: Collection,
-    encoder: Encoder,
-    analyzer: Analyzer,
+    encoder: TextEncoder,
+    analyzer: Tokenizer,
     config: MiningConfig,
     *,
     rejected: Iterable[Pair] = (),
     voted: Iterable[Pair] = (),
-    earlier: Iterable[Negative] = (),
 ) -> Mined:
     """Mine negatives for every train pair.
 
@@ -66,17 +63,16 @@ def mine(
 
     Args:
         collection: split; only its train side is used.
-        encoder: the model whose mistakes are looked for; vectors are made afresh.
+        encoder: the model whose mistakes are looked for.
         analyzer: for BM25.
         config: quotas, window, bound, sampling and seed.
         rejected: answers that a person has called wrong for a question: taken first.
         voted: answers that users have called wrong for a question: taken first as well.
-        earlier: negatives of earlier rounds, which are not mined again.
     """
     side = train_side(collection)
     pool = Pool(side, encoder, analyzer, config)
     wrong: dict[Source, Iterable[Pair]] = {"feedback": voted, "review": rejected}
-    miner = _Miner(pool, config, wrong, earlier)
+    miner = _Miner(pool, config, wrong)
     for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
@@ -105,7 +101,6 @@ class _Miner:
         pool: Pool,
         config: MiningConfig,
         wrong: Mapping[Source, Iterable[Pair]],
-        earlier: Iterable[Negative],
     ) -> None:
         self._pool, self._config = pool, config
         self.chosen: list[list[Negative]] = [[] for _ in pool.questions]
@@ -121,10 +116,6 @@ class _Miner:
             for text, answer_id in pairs:
                 if answer_id in pool.column:
                     self._wrong[same_text_key(text)][pool.column[answer_id]] = source
-        self._earlier: dict[Pair, set[str]] = defaultdict(set)
-        for negative in earlier:
-            pair = negative.question, negative.positive_id
-            self._earlier[pair].add(same_text_key(negative.text))
 
     def take(self, block: Block) -> None:
         """Take the negatives of a block's questions, and note its suspects."""
@@ -137,9 +128,6 @@ class _Miner:
     def _take_wrong(self, block: Block) -> None:
         """Take what people have called wrong, the nearest first; no bound applies."""
         for row, number in enumerate(block.numbers):
-            for key in self._earlier_of(number):
-                if key in self._pool.by_key:
-                    block.usable[row, self._pool.by_key[key]] = False
             wrong = self._wrong[self._pool.question_keys[number]]
             columns = sorted(
                 (column for column in wrong if block.usable[row, column]),
@@ -165,10 +153,6 @@ class _Miner:
         counted["over_bound"] += picked.over_bound
         counted["window"] = max(counted["window"], int(picked.windows.max()))
         counted["widened"] += int((picked.windows > self._config.window).sum())
-
-    def _earlier_of(self, number: int) -> set[str]:
-        question = self._pool.questions[number]
-        return self._earlier[question.text, question.answer_id]
 
     def _fill(self, block: Block) -> None:
         """Let random answers take the places that are left; fewer where there are no more.

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from indexes.analyzer import Analyzer
-from indexes.cache import Cache
 from indexes.collection import Collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, digest, write_json
-from search.encoded import IndexConfig
-from search.models import ModelConfig, check_model
+from search.encoded import EncodedCollection, IndexConfig
+from search.encoders import open_encoder
+from search.models import ModelConfig, check_model, enter_model
 from search.publish import all_texts
 from training.judgements.decisions import Decision, apply_decisions, read_decisions, review_counts
 from training.judgements.review import LISTED, list_suspects, save_review
-from training.loop import save_base
-from training.negatives import Mined, MiningConfig, mine, train_side
+from training.negatives import Mined, MiningConfig, mine
 from training.negatives.exports import save_flag_embedding, save_n_tuples
 from training.negatives.files import save_negatives
-from training.places import adapted_encoder, encode_with
-from training.split import split_collection
+from training.negatives.known import KnownTexts
+from training.places import geometry_of
+from training.split import hold_out
 
 _RECORD = "mining.json"  # settings, yields and the files' digests; the mark of such a folder
 
@@ -49,16 +49,16 @@ def mine_to_folder(
     model: ModelConfig | None = None,
     progress: bool = False,
 ) -> MinedPool:
-    """Mine the train side of a collection as `train` does, and write the pool into a folder.
+    """Mine a collection as `train` does, and write the pool into a folder.
 
     Nothing is written into the workspace.
 
     Args:
         workspace: whose published model mines and whose decisions are used.
-        collection: known questions and answers; split here.
+        collection: known questions and answers.
         folder: made, or written anew if it holds an earlier pool and nothing else.
         config: quotas, window, bound and sampling.
-        seed: of split and mining; None takes that of the published model, else 42.
+        seed: of mining; None takes that of the published model, else 42.
         model: mines in place of the published one.
         progress: show a bar while a large model encodes.
 
@@ -73,9 +73,9 @@ def mine_to_folder(
     seed = (training["seed"] if training else 42) if seed is None else seed
     decisions = read_decisions(workspace.folder)
     applied = apply_decisions(collection, decisions)
-    split = split_collection(applied.collection, seed=seed)
-    if not train_side(split).questions:
-        raise DotbogiError("the collection has no train question to mine for.")
+    split = hold_out(applied.collection, 0, seed=seed)
+    if not split.questions:
+        raise DotbogiError("the collection has no known question to mine for.")
     config = replace(config, seed=seed)
     mined, fingerprint = _mine(published, split, config, applied.rejected, model, progress)
     counts = review_counts(applied, split)
@@ -118,26 +118,38 @@ def _write(
 
 def _mine(
     published: Generation | None,
-    split: Collection,
+    collection: Collection,
     config: MiningConfig,
     rejected: Iterable[tuple[str, str]],
     model: ModelConfig | None,
     progress: bool,
 ) -> tuple[Mined, str]:
-    """Return what was mined, and the fingerprint of the model that mined."""
+    """Return what was mined, and the fingerprint of what made the vectors."""
     index = IndexConfig(**published.manifest["index"]) if published else IndexConfig()
     if model is None and published:
-        named = ModelConfig(**published.manifest["model"])
-    else:
-        named, published = model or ModelConfig(), None
+        return _mine_at(published.folder, index, collection, config, rejected, progress)
     with tempfile.TemporaryDirectory() as temporary:
-        base = Path(temporary) / "base"
-        save_base(published, all_texts(split), named, base)
-        cache = Cache(Path(temporary) / "cache")
-        encoded = encode_with(base, train_side(split), index, cache, progress=progress)
-        encoder = adapted_encoder(Path(temporary), 0, encoded)
-        analyzer = Analyzer(index.analyzer)
-        return mine(split, encoder, analyzer, config, rejected=rejected), encoder.fingerprint
+        place = Path(temporary)
+        enter_model(model or ModelConfig(), place, all_texts(collection))
+        return _mine_at(place, index, collection, config, rejected, progress)
+
+
+def _mine_at(
+    place: Path,
+    index: IndexConfig,
+    collection: Collection,
+    config: MiningConfig,
+    rejected: Iterable[tuple[str, str]],
+    progress: bool,
+) -> tuple[Mined, str]:
+    encoder = open_encoder(place, progress=progress)
+    encoded = EncodedCollection.of(collection, encoder, index, None)
+    geometry = geometry_of(place, encoded)
+    questions = [question.text for question in collection.questions]
+    tokens = Analyzer(index.analyzer).tokenize_queries(questions)
+    texts = KnownTexts(encoded, geometry, dict(zip(questions, tokens, strict=True)))
+    mined = mine(collection, texts, texts, config, rejected=rejected)
+    return mined, geometry.fingerprint(encoder.fingerprint)
 
 
 def _check_replaceable(folder: Path) -> None:

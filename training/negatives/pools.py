@@ -3,16 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.analyzer import Analyzer
 from indexes.collection import Answer, Collection
 from indexes.dense import Vectors
-from indexes.lexical import BM25Index
+from indexes.lexical import BM25Index, Tokens
 from indexes.text import same_text_key
-from search.encoders import Encoder
 from training.negatives.negative import MiningConfig, QuotaSource
 from training.negatives.sampling import Floats, limits, order_keys
 
@@ -21,6 +20,26 @@ _CELLS = 1 << 22  # of a block of questions × answers
 
 Places = NDArray[np.int64]
 Marks = NDArray[np.bool_]
+
+
+class TextEncoder(Protocol):
+    """Texts → unit rows: of an encoder, or of `KnownTexts`."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of questions."""
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of answers."""
+
+
+class Tokenizer(Protocol):
+    """Texts → tokens: an analyzer, or `KnownTexts`."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of answers."""
+
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of questions as queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +80,7 @@ class Pool:
     """
 
     def __init__(
-        self, side: Collection, encoder: Encoder, analyzer: Analyzer, config: MiningConfig
+        self, side: Collection, encoder: TextEncoder, analyzer: Tokenizer, config: MiningConfig
     ) -> None:
         self.questions, self.candidates = side.questions, [*_distinct(side.answers)]
         self.by_key = {same_text_key(a.text): i for i, a in enumerate(self.candidates)}

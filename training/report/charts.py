@@ -90,13 +90,10 @@ def round_chart(title: str, series: Sequence[Series], x_label: str = "round") ->
     return _svg(title, _told(series), parts)
 
 
-def line_chart(
-    title: str, x_label: str, series: Sequence[Series], *, from_zero: bool = False
-) -> Markup:
-    """Draw lines over a number, such as a loss over epochs."""
+def line_chart(title: str, x_label: str, series: Sequence[Series]) -> Markup:
+    """Draw lines over a number, such as a loss over epochs; the y axis begins at 0."""
     points = [point for each in series for point in each.points]
-    low = 0.0 if from_zero else min(point.y for point in points)
-    y_ticks = _ticks(low, max(point.y for point in points))
+    y_ticks = _ticks(0, max(point.y for point in points))
     last = max(point.x for point in points)
     x_ticks = [tick for tick in _ticks(0, last) if tick <= last and tick == int(tick)]
     frame = _Frame((0, last or 1), (y_ticks[0], y_ticks[-1]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import compress
 from statistics import fmean
 
-from indexes.collection import Collection
+from training.ledger import Measured
 from training.measure.bootstrap import Interval, paired_bootstrap
 from training.measure.outcomes import Outcomes
 from training.report.slices import length_of, politeness_of
@@ -37,22 +37,27 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One kind of queries: mean MRR@10 before and after, and the gain; None without a query."""
+    """One kind of queries: mean MRR@10 of the hybrid before and after; None without a query."""
 
     group: str
     name: str
     queries: int
     before: float | None
     after: float | None
-    gain: Interval | None
+    interval: Interval | None  # of the gain; None where only means are kept
+
+    @property
+    def gain(self) -> float | None:
+        """Return how much higher the mean is after."""
+        return None if self.before is None or self.after is None else self.after - self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a round did to the queries of one split, by the hybrid's MRR@10."""
+    """What a round did to the questions, by the hybrid's MRR@10; round 0 is "before"."""
 
-    split: str  # "test" or "development"
-    round: int  # the one after which is "after"; "before" is round 0
+    round: int
+    kept: bool
     queries: int
     better_count: int
     worse_count: int
@@ -62,43 +67,39 @@ class Comparison:
 
 
 def compare(
-    split: str,
-    number: int,
-    before: Outcomes,
-    after: Outcomes,
-    collection: Collection,
+    before: tuple[Measured, Outcomes],
+    after: tuple[Measured, Outcomes],
+    texts: Mapping[str, str],
     *,
     seed: int,
 ) -> Comparison:
-    """Compare two evaluations of the same queries.
+    """Compare two rounds, each question by what was learned without it.
 
     Args:
-        split: what to call the queries.
-        number: the round that `after` measures.
-        before: outcomes of round 0.
-        after: outcomes of the round, on the same queries in the same order.
-        collection: split; holds the answers' texts and the train-side questions.
+        before: round 0, and what became of each query.
+        after: the other round, on the same queries in the same order.
+        texts: of the answers, by id.
         seed: of the bootstrap.
     """
-    old, new = _reciprocal_ranks(before), _reciprocal_ranks(after)
+    (first, outcomes), (last, later) = before, after
+    old, new = _reciprocal_ranks(outcomes), _reciprocal_ranks(later)
     gains = [b - a for a, b in zip(old, new, strict=True)]
-    order = sorted(range(len(gains)), key=lambda i: -abs(gains[i]))  # stable: then as in the table
+    order = sorted(range(len(gains)), key=lambda i: -abs(gains[i]))  # stable: then as in the file
     better = [i for i in order if gains[i] > 0]
     worse = [i for i in order if gains[i] < 0]
-    texts = {answer.id: answer.text for answer in collection.answers}
 
     def changes(numbers: Sequence[int]) -> list[Change]:
-        return [_change(i, before, after, texts) for i in numbers[:SHOWN]]
+        return [_change(i, outcomes, later, texts) for i in numbers[:SHOWN]]
 
     return Comparison(
-        split=split,
-        round=number,
+        round=last.round,
+        kept=last.kept,
         queries=len(gains),
         better_count=len(better),
         worse_count=len(worse),
         better=changes(better),
         worse=changes(worse),
-        slices=_slices(before, collection, old, new, seed),
+        slices=[*_measured_slices(first, last), *_slices(outcomes.queries, old, new, seed)],
     )
 
 
@@ -126,30 +127,35 @@ def _rank(reciprocal: float) -> int | None:
     return round(1 / reciprocal) if reciprocal else None
 
 
+def _measured_slices(before: Measured, after: Measured) -> list[Slice]:
+    """Return the slices of the ledger: whether an answer is known depends on the query's fold."""
+    found = []
+    for name, part in before.slices.items():
+        label, count = name.removeprefix("answer "), part["queries"]
+        old, new = (
+            each.slices[name]["metrics"]["hybrid"]["MRR@10"] if count else None
+            for each in (before, after)
+        )
+        found.append(Slice("answer", label, count, old, new, None))
+    return found
+
+
 def _slices(
-    outcomes: Outcomes,
-    collection: Collection,
-    old: Sequence[float],
-    new: Sequence[float],
-    seed: int,
+    queries: Sequence[str], old: Sequence[float], new: Sequence[float], seed: int
 ) -> list[Slice]:
-    known = {question.answer_id for question in collection.questions if question.split == "train"}
-    marks = {
-        ("answer", "known from training"): [not known.isdisjoint(ids) for ids in outcomes.right],
-        ("answer", "not known from training"): [known.isdisjoint(ids) for ids in outcomes.right],
-    }
+    marks = {}
     for length, meaning in (
         ("short", "up to 8 characters"),
         ("medium", "9 to 20 characters"),
         ("long", "more than 20 characters"),
     ):
-        marks["length", meaning] = [length_of(query) == length for query in outcomes.queries]
+        marks["length", meaning] = [length_of(query) == length for query in queries]
     for politeness, meaning in (
         ("polite", "polite (…요, …습니다)"),
         ("plain", "plain (…해, …다)"),
         ("other", "other (no ending)"),
     ):
-        marks["politeness", meaning] = [politeness_of(q) == politeness for q in outcomes.queries]
+        marks["politeness", meaning] = [politeness_of(query) == politeness for query in queries]
     return [_slice(*name, chosen, old, new, seed) for name, chosen in marks.items()]
 
 
@@ -164,5 +170,5 @@ def _slice(
     before, after = list(compress(old, chosen)), list(compress(new, chosen))
     if not before:
         return Slice(group, name, 0, None, None, None)
-    gain = paired_bootstrap(after, before, seed=seed)
-    return Slice(group, name, len(before), fmean(before), fmean(after), gain)
+    interval = paired_bootstrap(after, before, seed=seed)
+    return Slice(group, name, len(before), fmean(before), fmean(after), interval)

@@ -1,18 +1,27 @@
 """A run's folder → what its report tells. No HTML here."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from indexes.collection import Collection, open_collection
+from indexes.collection import open_collection
 from indexes.errors import UsageError
-from search.fusion import METHODS, PARTS
-from training.ledger import read_events
+from search.fusion import METHODS
+from training.ledger import (
+    Ended,
+    Event,
+    Measured,
+    Mined,
+    Published,
+    Started,
+    Tested,
+    Trained,
+    read_events,
+)
 from training.measure.bootstrap import Interval, mean_intervals
 from training.measure.evaluation import METRICS
 from training.measure.outcomes import Outcomes, open_outcomes
@@ -21,37 +30,32 @@ from training.report.feedback import FeedbackReport, read_feedback_report
 from training.report.mined import Mining, read_mining
 
 Figures = Mapping[str, Mapping[str, Interval]]  # method → metric → mean with its interval
-Event = Mapping[str, Any]
+E = TypeVar("E", bound=Event)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round as measured on the development questions."""
+    """One round: each question measured by what was learned without it."""
 
-    number: int
+    measured: Measured
     figures: Figures
-    kept: bool
-    gain: Interval | None  # of the hybrid's MRR@10 over `against`; None for round 0
-    against: str
-    facts: Event  # `evaluated` of the ledger
+    first: int  # questions whose first answer is right
 
     @property
-    def weights(self) -> dict[str, float]:
-        """Return what each part of the hybrid counted for."""
-        return {name: self.facts["weights"][name] for name in PARTS}
+    def number(self) -> int:
+        """Return 0 for what was there before training."""
+        return self.measured.round
 
 
 @dataclass(frozen=True, slots=True)
 class FinalTest:
-    """The look at the test questions."""
+    """The look at the questions that were held out."""
 
-    queries: int
-    first_before: int  # queries whose first answer was right with round 0's model
-    first_after: int  # the same with the kept model; round 0's again if no round was kept
+    tested: Tested
     before: Figures
-    after: Figures
-    gain: Interval
-    confidence: Mapping[str, Any] | None
+    after: Figures  # round 0's again if no round was kept
+    first_before: int  # questions whose first answer was right before training
+    first_after: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,28 +63,22 @@ class RunReport:
     """All that the report of one run tells."""
 
     run: str
-    started: Event
+    started: Started
     answers: int
-    trained_before: int  # questions that the starting model had been trained on by an earlier run
-    dev_queries: int
     rounds: list[Round]  # round 0 first
-    incumbent: Event | None  # a published model that was better than round 0
-    incumbent_figures: Figures | None
-    fits: list[Event]  # `trained`, with settings, log and seconds
-    minings: list[Mining]
-    test: FinalTest | None  # None while the run goes on
-    kept_round: int | None
-    comparison: Comparison | None  # None before the first round has been measured
+    fits: list[Trained]  # one of each round
+    minings: list[Mining]  # for all questions
+    test: FinalTest | None  # None where nothing was held out, or while the run goes on
+    comparison: Comparison | None  # None before the first round of training has been measured
     feedback: FeedbackReport | None  # None for a run without
     published: str | None  # the generation
     ended: bool
-    steps: Sequence[Event]  # the ledger's events, in their order
+    events: Sequence[Event]  # the ledger's, in their order
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The settings of the run."""
-        config: Mapping[str, Any] = self.started["config"]
-        return config
+        return self.started.config
 
     @property
     def tried(self) -> list[Round]:
@@ -88,9 +86,19 @@ class RunReport:
         return self.rounds[1:]
 
     @property
+    def best(self) -> Round:
+        """The round that was kept last; round 0 if none was."""
+        return [each for each in self.rounds if each.measured.kept][-1]
+
+    @property
+    def queries(self) -> int:
+        """How many different questions each round was measured on."""
+        return self.rounds[0].measured.queries
+
+    @property
     def began(self) -> datetime:
         """When the run began, UTC."""
-        return datetime.fromisoformat(self.started["time"])
+        return datetime.fromisoformat(self.started.time)
 
 
 def read_run(folder: Path) -> RunReport:
@@ -101,55 +109,48 @@ def read_run(folder: Path) -> RunReport:
         DamagedError: a file is missing or not what was written.
     """
     events = read_events(folder)
-    last = {event["event"]: event for event in events}
-    measured = [event for event in events if event["event"] == "evaluated"]
+    measured, mined = _of(events, Measured), [m for m in _of(events, Mined) if m.fold is None]
     if not measured:
         raise UsageError(
             f"{folder}: nothing has been measured yet. If this is the last run, go on with it: "
             "dotbogi train --resume"
         )
+    (started,) = _of(events, Started)
+    seed = started.config["seed"]
     collection = open_collection(folder)
     texts = {answer.id: answer.text for answer in collection.answers}
-    started, incumbent, tested = last["started"], last.get("incumbent"), last.get("tested")
-    seed = started["config"]["seed"]
-    dev = [open_outcomes(folder / f"dev-{event['round']}.parquet") for event in measured]
-    bar = [open_outcomes(folder / "dev-incumbent.parquet")] if incumbent else []
-    figures = _figures([*dev, *bar], seed)
-    looks = (
-        [open_outcomes(folder / f"test-{when}.parquet") for when in ("before", "after")]
-        if tested
-        else []
-    )
-    kept = tested["kept_round"] if tested else None
-    asked = {"development": [dev[0], dev[_place(measured, kept or 0)]], "test": looks}
+    outcomes = [open_outcomes(folder / f"questions-{each.round}.parquet") for each in measured]
+    looks = [
+        open_outcomes(folder / f"test-{when}.parquet")
+        for _ in _of(events, Tested)
+        for when in ("before", "after")
+    ]
+    best = max(i for i, each in enumerate(measured) if each.kept)
+    asked = {"questions in folds": [outcomes[0], outcomes[best]], "held-out questions": looks}
+    published = _of(events, Published)
     return RunReport(
         run=folder.name,
         started=started,
         answers=len(collection.answers),
-        trained_before=len(json.loads((folder / "trained.json").read_text(encoding="utf-8"))),
-        dev_queries=len(dev[0].queries),
-        rounds=_rounds(measured, figures, incumbent),
-        incumbent=incumbent,
-        incumbent_figures=figures[-1] if incumbent else None,
-        fits=[event for event in events if event["event"] == "trained"],
-        minings=[read_mining(folder, e, texts) for e in events if e["event"] == "mined"],
-        test=_test(tested, looks, seed) if tested else None,
-        kept_round=kept,
-        comparison=_comparison(measured, tested, dev, looks, collection, seed),
+        rounds=_rounds(measured, outcomes, seed),
+        fits=_fits(_of(events, Trained)),
+        minings=[read_mining(folder, each, texts) for each in mined],
+        test=_test(_of(events, Tested)[0], looks, seed) if looks else None,
+        comparison=_comparison(measured, outcomes, texts, seed),
         feedback=read_feedback_report(
             folder,
             collection,
-            next((event for event in events if event["event"] == "mined"), None),
-            {split: pair for split, pair in asked.items() if pair},
+            mined[0].yields if mined else {},
+            {name: pair for name, pair in asked.items() if pair},
         ),
-        published=last["published"]["generation"] if "published" in last else None,
-        ended="ended" in last,
-        steps=events,
+        published=published[0].generation if published else None,
+        ended=bool(_of(events, Ended)),
+        events=events,
     )
 
 
-def _place(measured: Sequence[Event], number: int) -> int:
-    return next(i for i, event in enumerate(measured) if event["round"] == number)
+def _of(events: Sequence[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
 
 
 def _figures(evaluations: Sequence[Outcomes], seed: int) -> list[Figures]:
@@ -163,54 +164,46 @@ def _figures(evaluations: Sequence[Outcomes], seed: int) -> list[Figures]:
     ]
 
 
-def _rounds(
-    measured: Sequence[Event], figures: Sequence[Figures], incumbent: Event | None
-) -> list[Round]:
-    rounds: list[Round] = []
-    against = f"generation {incumbent['generation']}" if incumbent else "round 0"
-    for event, means in zip(measured, figures, strict=False):  # the incumbent's come last
-        number = event["round"]
-        gain = Interval(**event["interval"]) if number else None
-        rounds.append(Round(number, means, event["kept"], gain, against if number else "", event))
-        if number and event["kept"]:
-            against = f"round {number}"
-    return rounds
+def _rounds(measured: Sequence[Measured], outcomes: Sequence[Outcomes], seed: int) -> list[Round]:
+    figures = _figures(outcomes, seed)
+    return [
+        Round(event, means, _right_first(found))
+        for event, means, found in zip(measured, figures, outcomes, strict=True)
+    ]
 
 
-def _test(tested: Event, looks: Sequence[Outcomes], seed: int) -> FinalTest:
+def _test(tested: Tested, looks: Sequence[Outcomes], seed: int) -> FinalTest:
     before, after = _figures(looks, seed)
-    return FinalTest(
-        queries=len(looks[0].queries),
-        first_before=_right_first(looks[0]),
-        first_after=_right_first(looks[1]),
-        before=before,
-        after=after,
-        gain=Interval(**tested["interval"]),
-        confidence=tested.get("confidence"),
-    )
+    first_before, first_after = map(_right_first, looks)
+    return FinalTest(tested, before, after, first_before, first_after)
 
 
 def _right_first(outcomes: Outcomes) -> int:
     return sum(reciprocal == 1 for reciprocal in outcomes.scores["hybrid"]["MRR@10"])
 
 
+def _fits(trained: Sequence[Trained]) -> list[Trained]:
+    """Return of each round the fit on all questions; where there is none, its first fold's."""
+    found: dict[int, Trained] = {}
+    for event in trained:
+        if event.fold is None or event.round not in found:
+            found[event.round] = event
+    return [found[number] for number in sorted(found)]
+
+
 def _comparison(
-    measured: Sequence[Event],
-    tested: Event | None,
-    dev: Sequence[Outcomes],
-    looks: Sequence[Outcomes],
-    collection: Collection,
+    measured: Sequence[Measured],
+    outcomes: Sequence[Outcomes],
+    texts: Mapping[str, str],
     seed: int,
 ) -> Comparison | None:
-    """Compare on the test questions what was kept, or else on the development ones what was tried.
-
-    Of dropped rounds it is the one with the highest figure: the test questions never see them.
-    """
-    if tested and tested["kept_round"]:
-        before, after = looks
-        return compare("test", tested["kept_round"], before, after, collection, seed=seed)
+    """Compare round 0 with what was kept, or else with the highest of what was dropped."""
     if len(measured) == 1:
         return None
-    best = max(range(1, len(measured)), key=lambda i: measured[i]["metrics"]["hybrid"]["MRR@10"])
-    number = measured[best]["round"]
-    return compare("development", number, dev[0], dev[best], collection, seed=seed)
+    kept = [i for i, each in enumerate(measured) if each.kept and each.round]
+    after = (
+        kept[-1]
+        if kept
+        else max(range(1, len(measured)), key=lambda i: measured[i].metrics["hybrid"]["MRR@10"])
+    )
+    return compare((measured[0], outcomes[0]), (measured[after], outcomes[after]), texts, seed=seed)

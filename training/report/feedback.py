@@ -26,12 +26,12 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The questions of one split that came from feedback: mean MRR@10 of the hybrid."""
+    """Questions that came from feedback: mean MRR@10 of the hybrid."""
 
-    split: str  # "development" or "test"
+    what: str  # "questions in folds" or "held-out questions"
     queries: int
-    before: float  # with round 0's model
-    after: float  # with the kept model; round 0's again if no round was kept
+    before: float  # of round 0
+    after: float  # of the kept round; round 0's again if no round was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class FeedbackReport:
     counts: Mapping[str, Any]  # as the ledger has them
     negatives: int  # mined in the first round from answers called wrong
     conflicts: list[Conflict]
-    asked: list[Asked]  # none for a split without such a question
+    asked: list[Asked]  # those without such a question are left out
 
 
 def read_feedback_report(
     folder: Path,
     collection: Collection,
-    mined: Mapping[str, Any] | None,
+    yields: Mapping[str, Mapping[str, int]],
     looks: Mapping[str, Sequence[Outcomes]],
 ) -> FeedbackReport | None:
     """Return what a run made of feedback; None for a run without.
@@ -55,8 +55,8 @@ def read_feedback_report(
     Args:
         folder: of the run.
         collection: split.
-        mined: `mined` of the first round in the ledger.
-        looks: by split, the outcomes before and after.
+        yields: of the first round's mining, by source.
+        looks: the outcomes before and after, by what the questions are.
     """
     stored = read_feedback(folder)
     if stored is None:
@@ -65,18 +65,18 @@ def read_feedback_report(
     keys = {same_text_key(q.text) for q in collection.questions if q.origin == "feedback"}
     return FeedbackReport(
         counts=stored["counts"],
-        negatives=(mined or {}).get("yields", {}).get("feedback", {}).get("kept", 0),
+        negatives=yields.get("feedback", {}).get("kept", 0),
         conflicts=[
             Conflict(poll["query"], texts[poll["answer_id"]], poll["right"])
             for poll in stored["conflicts"][:SHOWN]
         ],
-        asked=[found for split, pair in looks.items() if (found := _asked(split, pair, keys))],
+        asked=[found for what, pair in looks.items() if (found := _asked(what, pair, keys))],
     )
 
 
-def _asked(split: str, looks: Sequence[Outcomes], keys: set[str]) -> Asked | None:
+def _asked(what: str, looks: Sequence[Outcomes], keys: set[str]) -> Asked | None:
     marks = [same_text_key(query) in keys for query in looks[0].queries]
     if not any(marks):
         return None
     means = [fmean(compress(each.scores["hybrid"]["MRR@10"], marks)) for each in looks]
-    return Asked(split, sum(marks), means[0], means[-1])
+    return Asked(what, sum(marks), means[0], means[-1])

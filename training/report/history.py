@@ -9,7 +9,19 @@ from markupsafe import Markup
 from indexes.errors import DamagedError
 from indexes.store import Workspace, read_manifest
 from search.fusion import METHODS
-from training.ledger import RUN_NAME, read_events, run_names
+from training.gate import LEVEL
+from training.ledger import (
+    RUN_NAME,
+    Ended,
+    Event,
+    Measured,
+    Metrics,
+    Published,
+    Started,
+    Tested,
+    read_events,
+    run_names,
+)
 from training.measure.bootstrap import Interval
 from training.report.charts import Point, Series, gain_chart, legend, round_chart
 from training.report.templates import open_templates
@@ -33,12 +45,12 @@ class PastGeneration:
 
 @dataclass(frozen=True, slots=True)
 class PastRound:
-    """One round of a run, by its figures on the development questions."""
+    """One round of a run, each question by what was learned without it."""
 
     number: int
     kept: bool
     figures: Mapping[str, float]  # by method; or of the pairs' scores, `spearman` alone
-    gain: Interval | None  # over what it had to beat; None for round 0
+    gain: Interval | None  # over the best before it; None for round 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,11 @@ class PastRun:
 
     name: str
     began: str
-    questions: Mapping[str, int]  # by split; of a run on scored pairs, the pairs
+    counts: Mapping[str, int]  # questions, or scored pairs, by split
+    folds: int
     rounds: list[PastRound]
     best: PastRound  # the round that was kept last; round 0 if none was
-    test: tuple[float, float] | None  # hybrid MRR@10 (or Spearman) before and after
+    test: tuple[float, float] | None  # hybrid MRR@10 (or Spearman) before and after, if any
     generation: str | None
     ended: bool
     has_report: bool
@@ -94,6 +107,7 @@ def render_history(workspace: Workspace, language: Literal["ko", "en"]) -> str:
         language=language,
         other="en" if language == "ko" else "ko",
         words=words,
+        level=f"{LEVEL:.0%}",
         methods=METHODS,
         generations=generations[:SHOWN],
         more_generations=max(0, len(generations) - SHOWN),
@@ -130,45 +144,46 @@ def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
         folder = workspace.rounds_folder / name
         try:
             events = read_events(folder)
-            if any(event["event"] == "evaluated" for event in events):
+            if any(isinstance(event, Measured) for event in events):
                 runs.append(_run(name, events, (folder / "report.html").is_file()))
         except (DamagedError, KeyError, TypeError, ValueError, IndexError):  # not as we write it
             damaged.append(name)
     return runs, damaged
 
 
-def _run(name: str, events: Sequence[Mapping[str, Any]], has_report: bool) -> PastRun:
-    last = {event["event"]: event for event in events}
-    started, tested = last["started"], last.get("tested")
-    rounds = [_round(event) for event in events if event["event"] == "evaluated"]
-    test = (_headline(tested["base"]), _headline(tested["kept"])) if tested else None
+def _run(name: str, events: Sequence[Event], has_report: bool) -> PastRun:
+    last = {type(event): event for event in events}
+    started, tested, published = last[Started], last.get(Tested), last.get(Published)
+    assert isinstance(started, Started)
+    rounds = [_round(event) for event in events if isinstance(event, Measured)]
     return PastRun(
         name=name,
-        began=started["time"],
-        questions=started.get("questions") or started["pairs"],
+        began=started.time,
+        counts=started.counts,
+        folds=started.config["folds"],
         rounds=rounds,
         best=[each for each in rounds if each.kept][-1],
-        test=test,
-        generation=last["published"]["generation"] if "published" in last else None,
-        ended="ended" in last,
+        test=(_headline(tested.before), _headline(tested.after))
+        if isinstance(tested, Tested)
+        else None,
+        generation=published.generation if isinstance(published, Published) else None,
+        ended=Ended in last,
         has_report=has_report,
     )
 
 
-def _round(event: Mapping[str, Any]) -> PastRound:
-    if "metrics" in event:
-        figures = {method: float(event["metrics"][method][_CHARTED]) for method in METHODS}
+def _round(event: Measured) -> PastRound:
+    if "hybrid" in event.metrics:
+        figures = {method: event.metrics[method][_CHARTED] for method in METHODS}
     else:
-        figures = {"spearman": float(event["spearman"])}
-    gain = Interval(**event["interval"]) if event.get("interval") else None
-    return PastRound(event["round"], event["kept"], figures, gain)
+        figures = {"spearman": _headline(event.metrics)}
+    gain = event.verdict.gain if event.verdict else None
+    return PastRound(event.round, event.kept, figures, gain)
 
 
-def _headline(measured: Mapping[str, Any] | float) -> float:
-    """Return the hybrid's MRR@10 of a test; of scored pairs it is the figure itself."""
-    if isinstance(measured, Mapping):
-        return float(measured["hybrid"][_CHARTED])
-    return float(measured)
+def _headline(metrics: Metrics) -> float:
+    """Return the hybrid's MRR@10; of scored pairs it is Spearman."""
+    return metrics["hybrid"][_CHARTED] if "hybrid" in metrics else metrics["dense"]["Spearman"]
 
 
 def _run_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup:

@@ -5,7 +5,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from search.calibration import KEPT
+from search.candidates import PARTS
 from search.fusion import METHODS
+from training.gate import LEVEL
+from training.ledger import Event, Mined, Trained
 from training.measure.bootstrap import Interval
 from training.measure.evaluation import METRICS
 from training.report.charts import (
@@ -23,10 +27,13 @@ from training.report.data import RunReport
 from training.report.mined import SHOWN, SHOWN_OF_ONE
 from training.report.templates import open_templates
 from training.report.text import (
+    agreement,
     between,
     feedback_summary,
+    fit_name,
     of_hundred,
     ordinal,
+    percent,
     shown_text,
     signed,
     summary,
@@ -35,11 +42,7 @@ from training.report.text import (
 
 CHARTED = ("MRR@10", "recall@1", "recall@5", "recall@10")
 
-_CURVES = (  # in a fit's log: key, title, whether the axis begins at 0
-    ("loss", "Training loss", True),
-    ("learning_rate", "Learning rate", True),
-    ("eval_dev_mrr@10", "Dense search on development, MRR@10", False),
-)
+_CURVES = {"loss": "Training loss", "learning_rate": "Learning rate"}  # in a fit's log
 _YIELDS = {"asked": "asked for", "kept": "found", "over_bound": "over the bound"}
 
 
@@ -52,6 +55,8 @@ def render_html(report: RunReport) -> str:
         signed=signed,
         between=between,
         ordinal=ordinal,
+        percent=percent,
+        fit_name=fit_name,
         flat=flat,
     )
     page = templates.get_template("page.html.jinja")
@@ -61,7 +66,13 @@ def render_html(report: RunReport) -> str:
         summary=summary(report),
         methods=METHODS,
         metrics=METRICS,
+        parts=PARTS,
         few=FEW,
+        level=LEVEL,
+        threshold_share=KEPT,
+        agreement=agreement,
+        fit_settings=list(dict.fromkeys(name for fit in report.fits for name in fit.settings)),
+        steps=[_step(event) for event in report.events],
         suspects_shown=SHOWN,
         suspects_of_one=SHOWN_OF_ONE,
         feedback_summary=feedback_summary(report.feedback) if report.feedback else "",
@@ -113,47 +124,56 @@ def _yields(report: RunReport) -> tuple[dict[str, str], list[tuple[int, str, Map
     return {key: _YIELDS.get(key, key.replace("_", " ")) for key in keys}, rows
 
 
+def _step(event: Event) -> tuple[str, str, str, str, float | None]:
+    """Return when a step was taken, its name, round and fold, and how long it took."""
+    fold = ""
+    if isinstance(event, Mined | Trained):
+        fold = "all" if event.fold is None else f"{event.fold + 1}"
+    number = f"{getattr(event, 'round', '')}"
+    return event.time, event.name, number, fold, getattr(event, "seconds", None)
+
+
 def _charts(report: RunReport) -> dict[str, Any]:
     return {
         "rounds": [(metric, _round_chart(report, metric)) for metric in CHARTED],
         "gains": _gain_chart(report),
         "fits": _fit_charts(report),
-        "fit_legend": legend([f"round {fit['round']}" for fit in report.fits]),
+        "fit_legend": legend([fit_name(fit) for fit in report.fits]),
         "cosines": _cosine_charts(report),
-        "confidence": _confidence_chart(report),
+        "confidence": _confidence_charts(report),
     }
 
 
 def _round_chart(report: RunReport, metric: str) -> Markup:
     def points(method: str) -> list[Point]:
-        found = [(each, each.figures[method][metric]) for each in report.rounds]
-        return [Point(r.number, i.mean, i.low, i.high, hollow=not r.kept) for r, i in found]
+        found = [(each.measured, each.figures[method][metric]) for each in report.rounds]
+        return [Point(m.round, i.mean, i.low, i.high, hollow=not m.kept) for m, i in found]
 
     series = [Series(method, points(method)) for method in METHODS]
-    return round_chart(f"{metric} by round, on development questions", series)
+    return round_chart(f"{metric} by round", series)
 
 
 def _gain_chart(report: RunReport) -> Markup | None:
     rows = [
-        (f"{each.number}", Point(g.mean, 0, g.low, g.high, hollow=not each.kept))
+        (f"{each.number}", Point(g.mean, 0, g.low, g.high, hollow=not each.measured.kept))
         for each in report.tried
-        if (g := each.gain)
+        if (verdict := each.measured.verdict) and (g := verdict.gain)
     ]
-    return gain_chart("Gain of each round over what it had to beat", rows) if rows else None
+    return gain_chart("Gain of each round over the best before it", rows) if rows else None
 
 
 def _fit_charts(report: RunReport) -> list[tuple[str, Markup]]:
     charts = []
-    for key, title, from_zero in _CURVES:
+    for key, title in _CURVES.items():
         series = [
             Series(
-                f"round {fit['round']}",
-                [Point(entry["epoch"], entry[key]) for entry in fit["log"] if key in entry],
+                fit_name(fit),
+                [Point(entry["epoch"], entry[key]) for entry in fit.log if key in entry],
             )
             for fit in report.fits
         ]
         if series and all(each.points for each in series):
-            charts.append((title, line_chart(title, "epoch", series, from_zero=from_zero)))
+            charts.append((title, line_chart(title, "epoch", series)))
     return charts
 
 
@@ -171,10 +191,18 @@ def _cosine_charts(report: RunReport) -> list[tuple[str, Markup, Markup]]:
     return charts
 
 
-def _confidence_chart(report: RunReport) -> Markup | None:
-    confidence = report.test.confidence if report.test else None
-    bins = [each for each in (confidence or {}).get("bins", []) if each["n"]]
-    if not bins:
-        return None
-    points = [Point(each["confidence"], each["accuracy"]) for each in bins]
-    return reliability_chart("Stated confidence against how often it is right", points)
+def _confidence_charts(report: RunReport) -> list[tuple[str, Markup]]:
+    qualities = {"each question by what was learned without it": report.best.measured.confidence}
+    if report.test:
+        qualities["questions held out"] = report.test.tested.confidence
+    return [
+        (
+            what,
+            reliability_chart(
+                f"Stated confidence against how often it is right, {what}",
+                [Point(each["confidence"], each["accuracy"]) for each in quality.bins],
+            ),
+        )
+        for what, quality in qualities.items()
+        if quality
+    ]

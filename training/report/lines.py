@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.measure.calibration import FEWEST, FEWEST_OF_EACH
+from training.ledger import Measured, Metrics, Tested
 from training.measure.evaluation import METRICS
-from training.run import LoopResult
-from training.scored.run import SimilarityResult
-
-Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
+from training.measure.reliability import ConfidenceQuality
+from training.report.text import by_split, percent
+from training.rounds import RunResult
 
 
 def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:
@@ -22,57 +21,113 @@ def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:
     return lines
 
 
-def loop_lines(result: LoopResult) -> list[str]:
-    """Return the rounds' table, the test table and what was published."""
-    counts, test = result.counts, result.test
-    lines = [
-        f"{result.run}: {counts['train']} train, {counts['dev']} development, "
-        f"{counts['test']} test questions",
-        *review_lines(result.review),
-        *(feedback_lines(result.feedback) if result.feedback else []),
-        "",
-        "development questions, round by round",
-        *metrics_table({_round_label(entry): entry["metrics"] for entry in result.dev}),
-        "",
-        "test questions, looked at once",
-    ]
-    rows: dict[str, Metrics] = {"round 0": test["base"]}
-    if test["kept_round"]:
-        rows[f"round {test['kept_round']}"] = test["kept"]
-    for label, part in test["slices"].items():
-        if part["queries"] and len(test["slices"]) > 1:
-            rows[f"{label} ({part['queries']})"] = part["metrics"]
-    interval = test["interval"]
-    lines += [
-        *metrics_table(rows),
-        "",
-        f"test gain of hybrid MRR@10 over round 0: {interval['mean']:+.3f} "
-        f"(95% interval {interval['low']:+.3f} to {interval['high']:+.3f})",
-    ]
-    if confidence := test["confidence"]:
-        lines.append(_confidence_line(confidence))
-    else:
-        lines.append(
-            f"no confidence: of {result.dev[-1]['queries']} development questions too few are "
-            f"answered right or wrong (at least {FEWEST}, {FEWEST_OF_EACH} of each)"
-        )
+def run_lines(result: RunResult) -> list[str]:
+    """Return what a run came to."""
+    scored = "hybrid" not in result.rounds[0].metrics
+    lines = _scored_lines(result) if scored else _question_lines(result)
     return [*lines, result.ended_early] if result.ended_early else lines
+
+
+def _question_lines(result: RunResult) -> list[str]:
+    started, best = result.started, _best(result.rounds)
+    counts, folds = started.counts, started.config["folds"]
+    divided = f" in {folds} folds" if folds > 1 else ", one in ten measured"
+    held_out = f", {counts['test']} held out" if counts["test"] else ""
+    lines = [
+        f"{result.run}: {counts['train']} questions{divided}{held_out}",
+        *(review_lines(started.review) if started.review else []),
+        *(feedback_lines(started.feedback) if started.feedback else []),
+        "",
+        f"{best.queries} questions, each by what was learned without it, round by round",
+        *metrics_table({f"round {each.round}": each.metrics for each in result.rounds}),
+        *_gate_lines(result.rounds),
+        "",
+        f"kinds of questions, round {best.round}",
+        *metrics_table(
+            {
+                f"{name} ({part['queries']})": part["metrics"]
+                for name, part in best.slices.items()
+                if part["queries"]
+            }
+        ),
+    ]
+    if best.confidence:
+        lines += ["", _confidence_line(best.confidence)]
+    return lines + (_test_lines(result.test) if result.test else [])
+
+
+def _best(rounds: Sequence[Measured]) -> Measured:
+    """Return the round that was kept last; round 0 if none was."""
+    return [each for each in rounds if each.kept][-1]
+
+
+def _gate_lines(rounds: Sequence[Measured]) -> list[str]:
+    return [
+        f"round {each.round}: gain {verdict.gain} over round {each.against}, "
+        f"P(gain > 0) {percent(verdict.probability)}: {'kept' if each.kept else 'dropped'}"
+        for each in rounds
+        if (verdict := each.verdict)
+    ]
+
+
+def _test_lines(test: Tested) -> list[str]:
+    rows: dict[str, Metrics] = {"round 0": test.before}
+    if test.kept_round:
+        rows[f"round {test.kept_round}"] = test.after
+    lines = ["", f"{test.queries} questions held out, looked at once", *metrics_table(rows)]
+    if test.kept_round:
+        probability = percent(test.verdict.probability)
+        lines.append(f"gain {test.verdict.gain} over round 0, P(gain > 0) {probability}")
+    return lines
+
+
+def _confidence_line(confidence: ConfidenceQuality) -> str:
+    if not confidence.coverage:
+        return f"confidence: no first answer reaches {confidence.threshold:.2f}"
+    return (
+        f"confidence: {confidence.coverage:.0%} of the first answers reach "
+        f"{confidence.threshold:.2f} (--min-confidence auto), {confidence.precision:.0%} of these "
+        f"are right; calibration error {confidence.ece:.3f}"
+    )
+
+
+def _scored_lines(result: RunResult) -> list[str]:
+    """Return Spearman before and after, on the pairs that decide and on those of the test."""
+    counts, test = result.started.counts, result.test
+    assert test, "scored pairs are always held out"
+    best = _best(result.rounds)
+    lines = [
+        f"{result.run}: {counts['train']} pairs to train on, {counts['dev']} to choose by, "
+        f"{counts['test']} to test on",
+        "",
+        f"{'Spearman':10}{'choice':>10}{'test':>10}",
+    ]
+    for each in result.rounds:
+        tested = test.after if each.round else test.before
+        # The test sees no dropped round.
+        shown = f"{tested['dense']['Spearman']:10.3f}" if each.kept else ""
+        lines.append(f"{f'round {each.round}':10}{each.metrics['dense']['Spearman']:10.3f}{shown}")
+    lines += _gate_lines(result.rounds)
+    if best.round:
+        probability = percent(test.verdict.probability)
+        lines.append(f"test: gain {test.verdict.gain} over round 0, P(gain > 0) {probability}")
+    return lines
 
 
 def review_lines(counts: Mapping[str, Any]) -> list[str]:
     """Return what became of the decisions about suspects; nothing if there were none."""
     accepted = counts["accepted"]
+    held_out = f" ({accepted['test']} held out)" if accepted["test"] else ""
     parts = [
-        f"{sum(accepted.values())} accepted ({accepted['train']} train)",
+        f"{sum(accepted.values())} accepted{held_out}",
         f"{counts['rejected']} rejected",
     ]
     notes = {
-        "rejected_used": "negatives from these",
         "withdrawn": "accepted before and rejected now",
         "overruled": "rejected but in the table",
         "unmatched": "not in this collection",
     }
-    parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts.get(name)]
+    parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
     decided = any(accepted.values()) or any(counts[n] for n in counts if n != "accepted")
     return ["review: " + ", ".join(parts)] if decided else []
 
@@ -90,9 +145,8 @@ def feedback_lines(counts: Mapping[str, Any]) -> list[str]:
     votes += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
     right = counts["right"]
     pairs = [
-        f"{sum(right.values())} right ({right['train']} train, {right['dev']} development, "
-        f"{right['test']} test; {counts['added']} new)",
-        f"{counts['wrong']} wrong ({counts['negatives_used']} negatives from these)",
+        f"{sum(right.values())} right ({by_split(right)}; {counts['added']} new)",
+        f"{counts['wrong']} wrong ({counts['negatives']} to questions in folds)",
     ]
     notes = {"withdrawn": "known before and withdrawn", "overruled": "overruled by the table"}
     pairs += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
@@ -112,16 +166,6 @@ def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
-def _confidence_line(confidence: Mapping[str, Any]) -> str:
-    if confidence["threshold"] > 1:
-        return "confidence: no share of the development questions was 90% right; none to advise"
-    return (
-        f"confidence: at {confidence['threshold']:.2f} and above, {confidence['coverage']:.0%} of "
-        f"the test questions, {confidence['precision']:.0%} of their first answers right "
-        f"(fitted for 90%; calibration error {confidence['ece']:.3f})"
-    )
-
-
 def threshold_lines(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
     """Return what each confidence asked for would do, a line a threshold."""
     lines = [f"{'--min-confidence':>16}{'answered':>10}{'right':>8}"]
@@ -129,37 +173,3 @@ def threshold_lines(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
         right = f"{row['precision']:8.0%}" if row["precision"] is not None else f"{'-':>8}"
         lines.append(f"{row['threshold']:16.1f}{row['coverage']:10.0%}{right}")
     return lines
-
-
-def run_lines(result: LoopResult | SimilarityResult) -> list[str]:
-    """Return what any run came to."""
-    return loop_lines(result) if isinstance(result, LoopResult) else similarity_lines(result)
-
-
-def similarity_lines(result: SimilarityResult) -> list[str]:
-    """Return Spearman before and after, on development and test pairs."""
-    counts, test = result.counts, result.test
-    before, after = result.dev
-    kept = "kept" if after["kept"] else "dropped"
-    shown = f"{test['kept']:10.3f}" if after["kept"] else ""
-    lines = [
-        f"{result.run}: {counts['train']} train, {counts['dev']} development, "
-        f"{counts['test']} test pairs",
-        "",
-        f"{'Spearman':16}{'development':>11}{'test':>10}",
-        f"{'before':16}{before['spearman']:11.3f}{test['base']:10.3f}",
-        f"{f'trained, {kept}':16}{after['spearman']:11.3f}{shown}",
-    ]
-    gains = {"development": after["interval"]}
-    if after["kept"]:
-        gains["test"] = test["interval"]
-    return lines + [
-        f"{name} gain: {gain['mean']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})"
-        for name, gain in gains.items()
-    ]
-
-
-def _round_label(entry: Mapping[str, Any]) -> str:
-    if entry["round"] == 0:
-        return "round 0"
-    return f"round {entry['round']} {'kept' if entry['kept'] else 'dropped'}"

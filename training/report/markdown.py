@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from search.fusion import METHODS
 from training.measure.bootstrap import Interval
 from training.measure.evaluation import METRICS
-from training.report.comparison import FEW, Change, Comparison
+from training.report.comparison import FEW, Change, Comparison, Slice
 from training.report.data import Figures, RunReport
 from training.report.text import (
     between,
     feedback_summary,
     ordinal,
+    percent,
     shown_text,
     signed,
     summary,
@@ -31,17 +32,17 @@ def render_markdown(report: RunReport) -> str:
         "",
         prose(summary(report)),
         "",
-        f"### Development questions ({report.dev_queries:,})",
+        f"### Questions ({report.queries:,}), each by what was learned without it",
         "",
-        *_figures_table(_dev_rows(report)),
+        *_figures_table([(f"round {each.number}", each.figures) for each in report.rounds]),
     ]
     if report.tried:
         lines += ["", "### Gate", "", *_gate_table(report)]
     if report.test:
         rows = [("before", report.test.before)]
-        if report.kept_round:
-            rows.append((f"after round {report.kept_round}", report.test.after))
-        title = f"### Test questions ({report.test.queries:,}), looked at once"
+        if report.best.number:
+            rows.append((f"after round {report.best.number}", report.test.after))
+        title = f"### Questions held out ({report.test.tested.queries:,}), looked at once"
         lines += ["", title, "", *_figures_table(rows)]
     if report.feedback:
         lines += ["", "### Feedback", "", prose(feedback_summary(report.feedback))]
@@ -93,30 +94,27 @@ def _figures_table(rows: Sequence[tuple[str, Figures]]) -> list[str]:
     )
 
 
-def _dev_rows(report: RunReport) -> list[tuple[str, Figures]]:
-    rows = [(f"round {each.number}", each.figures) for each in report.rounds]
-    if report.incumbent and report.incumbent_figures:
-        rows.insert(0, (f"generation {report.incumbent['generation']}", report.incumbent_figures))
-    return rows
-
-
 def _gate_table(report: RunReport) -> list[str]:
+    judged = [(each.measured, v) for each in report.tried if (v := each.measured.verdict)]
     return _table(
-        ["round", "against", "gain in MRR@10 of hybrid search", "decision"],
+        [
+            "round",
+            "against",
+            "gain in MRR@10 of hybrid search",
+            "probability of a gain",
+            "decision",
+        ],
         [
             [
-                f"{each.number}",
-                each.against,
-                _gain(each.gain),
-                "kept" if each.kept else "dropped",
+                f"{measured.round}",
+                f"round {measured.against}",
+                f"{signed(verdict.gain.mean)} ({between(verdict.gain)})",
+                percent(verdict.probability),
+                "kept" if measured.kept else "dropped",
             ]
-            for each in report.tried
+            for measured, verdict in judged
         ],
     )
-
-
-def _gain(gain: Interval | None) -> str:
-    return f"{signed(gain.mean)} ({between(gain)})" if gain else ""
 
 
 def _comparison(comparison: Comparison) -> list[str]:
@@ -126,17 +124,23 @@ def _comparison(comparison: Comparison) -> list[str]:
             f"{each.queries:,}",
             "" if each.before is None else f"{each.before:.3f}",
             "" if each.after is None else f"{each.after:.3f}",
-            _gain(each.gain),
+            _gain(each),
         ]
         for each in comparison.slices
     ]
     return [
-        f"### Round 0 → round {comparison.round}, {comparison.split} questions",
+        f"### Round 0 → round {comparison.round}{'' if comparison.kept else ' (dropped)'}",
         "",
         *_table(["questions", "count", "before", "after", "gain in MRR@10"], slices),
         *_changes("Better", comparison.better, comparison.better_count),
         *_changes("Worse", comparison.worse, comparison.worse_count),
     ]
+
+
+def _gain(part: Slice) -> str:
+    if part.gain is None:
+        return ""
+    return signed(part.gain) + (f" ({between(part.interval)})" if part.interval else "")
 
 
 def _changes(title: str, changes: Sequence[Change], count: int) -> list[str]:

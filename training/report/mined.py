@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from indexes.errors import DamagedError
+from training.ledger import Mined
+from training.negatives import Negative
+from training.negatives.files import open_negatives
 
 RIGHT = "right answers"
 BINS = 25
@@ -45,40 +46,28 @@ class Mining:
     suspects: list[list[Suspect]]  # by question, the highest above their positive first
 
 
-def read_mining(folder: Path, event: Mapping[str, Any], texts: Mapping[str, str]) -> Mining:
-    """Read one round's mining.
+def read_mining(folder: Path, event: Mined, texts: Mapping[str, str]) -> Mining:
+    """Read one round's mining for all questions.
 
     Args:
         folder: of the run.
-        event: `mined` of the round in the ledger.
+        event: of the ledger.
         texts: of the answers, by id.
     """
-    number = event["round"]
-    count, suspects = _suspects(_rows(folder / f"suspects-{number}.parquet"), texts)
-    negatives = _rows(folder / f"negatives-{number}.parquet")
-    histogram = _histogram(negatives, list(event["yields"]))
-    return Mining(number, event["yields"], histogram, count, suspects)
+    number = event.round
+    count, suspects = _suspects(open_negatives(folder / f"suspects-{number}.parquet"), texts)
+    negatives = open_negatives(folder / f"negatives-{number}.parquet")
+    return Mining(number, event.yields, _histogram(negatives, list(event.yields)), count, suspects)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedError(f"{path}: not a table of negatives ({error}).") from error
-    return rows
-
-
-def _histogram(negatives: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> Histogram | None:
+def _histogram(negatives: Sequence[Negative], sources: Sequence[str]) -> Histogram | None:
     """Spread the cosines of every pair's right answer, once a pair, and of each source."""
     if not negatives:
         return None
-    right = {(row["question"], row["positive_id"]): row["positive_cosine"] for row in negatives}
+    right = {(n.question, n.positive_id): n.positive_cosine for n in negatives}
     values: dict[str, list[float]] = {RIGHT: list(right.values()), **{s: [] for s in sources}}
-    for row in negatives:
-        values.setdefault(row["source"], []).append(row["cosine"])
+    for negative in negatives:
+        values[negative.source].append(negative.cosine)
     values = {name: series for name, series in values.items() if series}
     every = [value for series in values.values() for value in series]
     edges = np.linspace(min(every), max(max(every), min(every) + 0.01), BINS + 1)
@@ -90,19 +79,19 @@ def _histogram(negatives: Sequence[Mapping[str, Any]], sources: Sequence[str]) -
 
 
 def _suspects(
-    rows: Sequence[Mapping[str, Any]], texts: Mapping[str, str]
+    negatives: Sequence[Negative], texts: Mapping[str, str]
 ) -> tuple[int, list[list[Suspect]]]:
     """Return how many pairs are suspected, each counted once, and the strongest by question."""
-    found: dict[tuple[str, str], Suspect] = {}
-    for row in rows:
-        answer = texts.get(row["answer_id"] or "") or row.get("text") or ""
-        found[row["question"], answer] = Suspect(
-            question=row["question"],
-            positive=texts[row["positive_id"]],
-            positive_cosine=row["positive_cosine"],
-            answer=answer,
-            cosine=row["cosine"],
+    found = {
+        (each.question, each.text): Suspect(
+            question=each.question,
+            positive=texts[each.positive_id],
+            positive_cosine=each.positive_cosine,
+            answer=each.text,
+            cosine=each.cosine,
         )
+        for each in negatives
+    }
     groups: dict[str, list[Suspect]] = {}
     shown = 0
     for suspect in sorted(found.values(), key=lambda s: s.positive_cosine - s.cosine):

@@ -2,31 +2,35 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from training.gate import LEVEL, Verdict
+from training.ledger import Trained
 from training.measure.bootstrap import Interval
 from training.report.data import Round, RunReport
 from training.report.feedback import FeedbackReport
-from training.run import FEW_QUERIES
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LONGEST = 300  # characters of a text that are shown
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _SPELT_OUT = 4  # rounds that get a sentence each
+_FEW = 100  # questions, below which only a large gain is told from chance
 
 
 def verdict(report: RunReport) -> str:
     """Return the outcome in one line."""
+    kept, before = report.best.number, report.config["started_from"]
     if not report.ended:
         return "This run has not ended"
-    if report.kept_round:
-        return f"Round {report.kept_round} kept, published as generation {report.published}"
-    if report.published and report.feedback and report.config["started_from"]:
+    if kept:
+        return f"Round {kept} kept, published as generation {report.published}"
+    if report.published and report.feedback and before:
         return f"No round kept; what users said published as generation {report.published}"
+    if report.published and before:
+        return f"No round kept; the run's table published as generation {report.published}"
     if report.published:
         return f"No round kept; the starting model published as generation {report.published}"
-    return f"No round kept; generation {report.config['started_from']} stays published"
+    return f"No round kept; generation {before} stays published"
 
 
 def summary(report: RunReport) -> str:
@@ -36,6 +40,7 @@ def summary(report: RunReport) -> str:
         *_start(report),
         *_rounds(report),
         *_users(report),
+        *_held_out(report),
         *_publication(report),
     ]
     return " ".join(sentences)
@@ -78,103 +83,139 @@ def between(interval: Interval) -> str:
     return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
+def percent(probability: float) -> str:
+    """Return a probability from draws, which never say that something is certain.
+
+    >>> percent(0.9731), percent(1.0), percent(0.0)
+    ('97.3%', 'over 99.9%', 'under 0.1%')
+    """
+    if probability > 0.999:
+        return "over 99.9%"
+    return "under 0.1%" if probability < 0.001 else f"{probability:.1%}"
+
+
+def fit_name(fit: Trained) -> str:
+    """Return which fit it was."""
+    what = "all questions" if fit.fold is None else f"without fold {fit.fold + 1}"
+    return f"round {fit.round}, {what}"
+
+
+def by_split(counts: Mapping[str, int]) -> str:
+    """Return in words where questions are.
+
+    >>> by_split({"train": 3, "dev": 0, "test": 0})
+    '3 in folds'
+    """
+    held_out = f", {counts['test']:,} held out" if counts["test"] else ""
+    return f"{counts['train']:,} in folds{held_out}"
+
+
 def _in_figures(gain: Interval) -> str:
     return f"MRR@10 {signed(gain.mean)}, 95% interval {between(gain)}"
 
 
 def _questions(report: RunReport) -> list[str]:
-    counts, source = report.started["questions"], report.config["source"].get("table")
-    table = " of the bundled sample" if source == "bundled sample" else ""
-    return [
-        f"The {sum(counts.values()):,} questions to {report.answers:,} answers{table} were split "
-        f"into {counts['train']:,} to train on, {counts['dev']:,} to choose by (development) and "
-        f"{counts['test']:,} for one final test."
-    ]
-
-
-def _start(report: RunReport) -> list[str]:
-    name, first, tried = report.config["model"]["name"], report.rounds[0], len(report.tried)
-    if report.trained_before:
-        start = (
-            f"the model of generation {report.config['started_from']}, which had been trained "
-            f"before on {report.trained_before:,} questions,"
-        )
-    else:
-        start = f"the model {name}"
-    count = _NUMBERS[tried] if tried < len(_NUMBERS) else f"{tried}"
+    counts, folds = report.started.counts, report.config["folds"]
+    sample = report.config["source"].get("table") == "bundled sample"
+    whole = (
+        f"{counts['train']:,} questions to {report.answers:,} answers"
+        f"{' of the bundled sample' if sample else ''}"
+    )
     said = [
-        f"The run started from {start} and tried {count} round{'s' * (tried != 1)} of training."
+        f"The {whole} are in {folds} groups (folds), and each group was searched with what was "
+        "learned from the others."
+        if folds > 1
+        else f"Of the {whole}, one in ten was searched with what was learned from the others."
     ]
-    if report.incumbent:
-        said.append(
-            f"Generation {report.incumbent['generation']}, which was published, is better than "
-            f"that model on the development questions (MRR@10 {_mrr(report.incumbent):.3f} against "
-            f"{_mrr(first.facts):.3f}), so a round had to beat generation "
-            f"{report.incumbent['generation']}."
-        )
+    if counts["test"]:
+        said.append(f"Another {counts['test']:,} were held out for one final test.")
     return said
 
 
-def _mrr(facts: Mapping[str, Any]) -> float:
-    return float(facts["metrics"]["hybrid"]["MRR@10"])
+def _start(report: RunReport) -> list[str]:
+    tried = len(report.tried)
+    count = _NUMBERS[tried] if tried < len(_NUMBERS) else f"{tried}"
+    return [
+        f"The run started from the model {report.config['model']['name']} and tried {count} "
+        f"round{'s' * (tried != 1)} of training."
+    ]
 
 
 def _rounds(report: RunReport) -> list[str]:
     tried = report.tried
-    spelt_out = tried if len(tried) <= _SPELT_OUT else [each for each in tried if each.kept]
-    said = [_round(each) for each in spelt_out]
-    dropped = sum(not each.kept for each in tried)
-    if len(tried) > _SPELT_OUT and dropped:
+    few = len(tried) <= _SPELT_OUT
+    said = [_round(each) for each in tried if few or each.measured.kept]
+    dropped = sum(not each.measured.kept for each in tried)
+    if not few and dropped:
         said.append(f"{dropped} were dropped: their gains were not beyond chance.")
-    if tried and report.dev_queries < FEW_QUERIES:
+    if tried and report.queries < _FEW:
         said.append(
-            f"With only {report.dev_queries} development questions, a gain has to be large to be "
-            "told from chance."
+            f"With only {report.queries} questions, a gain has to be large to be told from chance."
         )
     return said
 
 
 def _round(each: Round) -> str:
-    assert each.gain, "a round of training was compared"
-    if each.kept:
+    verdict, against = each.measured.verdict, f"round {each.measured.against}"
+    assert verdict, "a round of training was judged"
+    gain = verdict.gain
+    if each.measured.kept:
         return (
-            f"Round {each.number} was kept: on the development questions right answers stand "
-            f"higher than with {each.against} ({_in_figures(each.gain)}), which is hardly chance."
+            f"Round {each.number} was kept: right answers stand higher than with {against} "
+            f"({_in_figures(gain)}); the gain is real with a probability of "
+            f"{percent(verdict.probability)}."
         )
-    if each.gain.low == each.gain.high == 0:
-        return f"Round {each.number} was dropped: it does no better or worse than {each.against}."
-    why = "it was worse than" if each.gain.high < 0 else "chance can explain its difference to"
-    return f"Round {each.number} was dropped: {why} {each.against} ({_in_figures(each.gain)})."
+    if gain.low == gain.high == 0:
+        return f"Round {each.number} was dropped: it does no better or worse than {against}."
+    if gain.high < 0:
+        why = f"it was worse than {against}"
+    elif gain.mean <= 0:
+        why = f"it was no better than {against}"
+    else:
+        why = (
+            f"its gain over {against} is real with a probability of only "
+            f"{percent(verdict.probability)}; {LEVEL:.0%} are needed"
+        )
+    return f"Round {each.number} was dropped: {why} ({_in_figures(gain)})."
+
+
+def _of_whole(before: int, after: int, whole: int) -> tuple[int, int, int]:
+    """Return counts of a hundred; of fewer, as they are."""
+    if whole < 100:
+        return before, after, whole
+    return of_hundred(before, whole), of_hundred(after, whole), 100
 
 
 def _users(report: RunReport) -> list[str]:
+    before, after, whole = _of_whole(report.rounds[0].first, report.best.first, report.queries)
+    if report.best.number:
+        return [
+            f"Of {whole} questions {after} now find a right answer in first place; before training "
+            f"it was {before}."
+        ]
+    return [f"Without training, {before} of {whole} questions find a right answer in first place."]
+
+
+def _held_out(report: RunReport) -> list[str]:
     test = report.test
     if not test:
         return []
-    before, after, whole = test.first_before, test.first_after, test.queries
-    if whole >= 100:
-        before, after, whole = of_hundred(before, whole), of_hundred(after, whole), 100
-    unmeasured = []
-    if report.incumbent:
-        name = report.incumbent["generation"]
-        unmeasured = [f"Generation {name} was not measured on the test questions."]
-    if not report.kept_round:
-        return [
-            f"With the model that the run started from, {before} of {whole} test questions find a "
-            "right answer in first place.",
-            *unmeasured,
-        ]
-    if test.gain.low > 0:
-        says = "the test agrees with the gain"
-    elif test.gain.high < 0:
-        says = "but the test contradicts the gain: look before this is used"
-    else:
-        says = "by itself the test cannot tell the gain from chance"
+    before, after, whole = _of_whole(test.first_before, test.first_after, test.tested.queries)
+    if not report.best.number:
+        return [f"Of {whole} questions held out it is {before}."]
     return [
-        f"Of {whole} test questions {after} now find a right answer in first place; with the model "
-        f"that the run started from it was {before}; {says} ({_in_figures(test.gain)}).",
-        *unmeasured,
+        f"Of {whole} questions held out it is {after}, and was {before}: "
+        f"{agreement(test.tested.verdict)} ({_in_figures(test.tested.verdict.gain)})."
     ]
+
+
+def agreement(verdict: Verdict) -> str:
+    """Return whether the test agrees with the gain."""
+    if verdict.kept:
+        return "the test agrees with the gain"
+    if verdict.probability <= 1 - LEVEL:
+        return "the test contradicts the gain, so look before this is used"
+    return "by itself the test cannot tell the gain from chance"
 
 
 def feedback_summary(feedback: FeedbackReport) -> str:
@@ -193,9 +234,8 @@ def feedback_summary(feedback: FeedbackReport) -> str:
         f"client{'s' * (counts['clients'] != 1)}; used: {counts['used']:,}"
         f"{'; ' if left_out else ''}{', '.join(left_out)}.",
         f"Pairs of a query and an answer that are right by majority: {sum(right.values()):,} "
-        f"({right['train']:,} to train on, {right['dev']:,} development, {right['test']:,} test), "
-        f"{counts['added']:,} of them new; wrong: {counts['wrong']:,}, from which "
-        f"{feedback.negatives:,} negatives of the first round come.",
+        f"({by_split(right)}), {counts['added']:,} of them new; wrong: {counts['wrong']:,}, from "
+        f"which {feedback.negatives:,} negatives of the first round come.",
     ]
     notes = {
         "withdrawn": "Known from feedback before, and withdrawn",
@@ -203,7 +243,7 @@ def feedback_summary(feedback: FeedbackReport) -> str:
     }
     said += [f"{note}: {counts[name]:,}." for name, note in notes.items() if counts[name]]
     said += [
-        f"MRR@10 of hybrid search on {asked.split} questions with an answer from users "
+        f"MRR@10 of hybrid search on {asked.what} with an answer from users "
         f"({asked.queries:,}): {asked.before:.3f} before, {asked.after:.3f} after."
         for asked in feedback.asked
     ]
@@ -217,9 +257,10 @@ def _publication(report: RunReport) -> list[str]:
             "The run has not ended: it is still going on, or it was cut off and "
             "`dotbogi train --resume` goes on with it."
         ]
-    if report.kept_round:
+    if report.best.number:
         return [
-            f"The model of round {report.kept_round} was published as generation "
+            f"Round {report.best.number} was then learned once more, from all "
+            f"{report.started.counts['train']:,} questions in folds, and published as generation "
             f"{report.published}."
         ]
     if report.published and before and report.feedback:
@@ -229,8 +270,8 @@ def _publication(report: RunReport) -> list[str]:
         ]
     if report.published and before:
         return [
-            "The model stays; the weights of its hybrid search and its confidence were fitted, and "
-            f"published with it as generation {report.published}."
+            "The model stays, and was published with the run's questions and answers as generation "
+            f"{report.published}."
         ]
     if report.published:
         return [

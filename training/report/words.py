@@ -15,10 +15,12 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "latest": "가장 최근 보고서",
         "open_report": "{run} 보고서 열기",
         "charts": "그림으로 보기",
-        "chart": "학습마다 검색 성능 (개발 질문, MRR@10)",
-        "chart_note": "빈 표시는 남긴 라운드가 없는 학습이에요.",
+        "chart": "학습마다 검색 성능 (MRR@10)",
+        "chart_note": (
+            "질문마다 그 질문 없이 배운 것으로 쟀어요. 빈 표시는 남긴 라운드가 없는 학습이에요."
+        ),
         "gains": "라운드마다 나아진 정도와 95% 구간",
-        "gains_note": "왼쪽 번호는 학습–라운드. 구간이 0보다 오른쪽이어야 남겨요.",
+        "gains_note": "왼쪽 번호는 학습–라운드. 나아졌을 확률이 {level} 이상이어야 남겨요.",
         "gain_axis": "MRR@10 차이",
         "run": "학습",
         "runs": "학습과 라운드",
@@ -30,7 +32,9 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "dropped": "버림",
         "start": "시작점",
         "gain": "나아진 정도 (95% 구간)",
-        "questions": "질문 {train}개로 학습, {dev}개로 고르고, {test}개로 시험",
+        "questions": "질문 {train}개를 {folds}묶음으로 나눠, 나머지 묶음에서 배운 것으로 쟀어요",
+        "questions_once": "질문 {train}개 가운데 열에 하나를 나머지에서 배운 것으로 쟀어요",
+        "held_out": "{test}개는 따로 두고 마지막에 한 번 시험",
         "pairs": "점수 매긴 문장 쌍 {train}개로 학습, {dev}개로 고르고, {test}개로 시험",
         "test": "시험에서 {before} → {after}",
         "test_same": "시험에서 {after}",
@@ -69,10 +73,15 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "latest": "Latest report",
         "open_report": "Open the report of {run}",
         "charts": "In pictures",
-        "chart": "Search after each run (development questions, MRR@10)",
-        "chart_note": "Hollow: a run that kept no round.",
+        "chart": "Search after each run (MRR@10)",
+        "chart_note": (
+            "Each question by what was learned without it. Hollow: a run that kept no round."
+        ),
         "gains": "Gain of each round with its 95% interval",
-        "gains_note": "On the left run–round. A round is kept if its interval is right of 0.",
+        "gains_note": (
+            "On the left run–round. A round is kept if its gain is above 0 with a probability of "
+            "at least {level}."
+        ),
         "gain_axis": "gain in MRR@10",
         "run": "run",
         "runs": "Runs and rounds",
@@ -84,7 +93,9 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "dropped": "dropped",
         "start": "start",
         "gain": "gain (95%)",
-        "questions": "{train} questions to train on, {dev} to choose by, {test} to test on",
+        "questions": "{train} questions in {folds} folds, each by what the others taught",
+        "questions_once": "{train} questions, one in ten of them by what the others taught",
+        "held_out": "{test} held out for one test at the end",
         "pairs": "{train} scored pairs to train on, {dev} to choose by, {test} to test on",
         "test": "in the test {before} → {after}",
         "test_same": "in the test {after}",

@@ -1,11 +1,10 @@
-"""One run on scored pairs: measure → train → measure → keep or drop; then publish."""
+"""One run on scored pairs: the rounds, measured by Spearman on pairs that are held out."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from indexes.cache import Cache
 from indexes.collection import Split, open_collection
@@ -14,38 +13,28 @@ from indexes.store import Workspace
 from search.encoded import IndexConfig
 from search.encoders import CachedEncoder, export_encoder, open_encoder
 from search.geometry import AdaptedEncoder, Geometry
-from search.index import question_digest, read_trained_on, read_weights
+from search.index import question_digest
 from search.models import copy_model
-from search.publish import publish_index
+from search.publish import library_versions, publish_index
 from training.config import LoopConfig
 from training.fit.adapter import adapter_config, learn_similarity
 from training.fit.config import TrainingRow, fit_config
-from training.ledger import Ledger, clear_models, published_by, read_trained
-from training.measure.bootstrap import Interval
-from training.measure.spearman import paired_bootstrap_of_spearman, spearman
-from training.places import round_place
-from training.publication import is_same_model
+from training.gate import Verdict, judge
+from training.ledger import Measured, Published, Started, Tested, Trained, published_by
+from training.measure.spearman import spearman, spearman_draws
+from training.places import encoder_place, place_of
+from training.rounds import Rounds, seconds_since
 from training.scored.pairs import ScoredPair
+
+METRIC = "Spearman"
 
 Encode = Callable[[Sequence[str]], Vectors]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarityResult:
-    """What a run on scored pairs came to."""
-
-    run: str
-    counts: Mapping[str, int]  # pairs by split
-    dev: list[Mapping[str, Any]]  # round 0 first: {round, spearman, kept, interval}
-    test: Mapping[str, Any]  # {base, kept, kept_round, interval}
-    generation: str | None  # published at the end; None if nothing was
-    model: str | None  # folder of the kept model where there is no collection to publish over
-
-
-class SimilarityRun:
-    """One run on scored pairs; a step that the ledger has is not taken again."""
+class ScoredRun(Rounds):
+    """One round of training on scored pairs; a tenth decides, a tenth is looked at once."""
 
     def __init__(
         self,
@@ -55,125 +44,109 @@ class SimilarityRun:
         config: LoopConfig,
         progress: bool,
     ) -> None:
-        self.workspace, self.folder, self.config = workspace, folder, config
-        self.progress, self.ledger = progress, Ledger(folder)
-        self._encoders: dict[int, AdaptedEncoder] = {}
-        trained = read_trained(folder)
+        super().__init__(workspace, folder, replace(config, rounds=1), progress)
         self._pairs: dict[Split, list[ScoredPair]] = {
-            "train": [pair for pair in pairs if pair.split == "train"]
+            split: [pair for pair in pairs if pair.split == split]
+            for split in ("train", "dev", "test")
         }
-        for split in ("dev", "test"):
-            held_out = [pair for pair in pairs if pair.split == split]
-            self._pairs[split] = [pair for pair in held_out if not is_seen(pair, trained)]
+        self._encoders: dict[int, AdaptedEncoder] = {}
 
-    def go(self) -> SimilarityResult:
-        """Take every step that has not been taken yet."""
-        counts: dict[str, int] = {split: len(pairs) for split, pairs in self._pairs.items()}
-        if not self.ledger.get("started"):
-            self.ledger.add("started", config=asdict(self.config), pairs=counts)
-        base = self.ledger.get("evaluated", 0) or self._evaluate(0, None)
-        self._fit()
-        tuned = self.ledger.get("evaluated", 1) or self._evaluate(1, self._incumbent(base))
-        test = self.ledger.get("tested") or self._final_test(tuned["kept"])
-        generation, model = self._publish() if tuned["kept"] else (None, None)
-        if not self.ledger.get("ended"):
-            self.ledger.add("ended")
-        clear_models(self.folder)
-        return SimilarityResult(self.folder.name, counts, [base, tuned], test, generation, model)
+    def start(self) -> Started:
+        """Return what the run begins with."""
+        return Started(
+            config=asdict(self.config),
+            counts={split: len(pairs) for split, pairs in self._pairs.items()},
+            fingerprints={},
+            libraries=library_versions(),
+        )
 
-    def _evaluate(self, number: int, incumbent: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        cosines, facts = self._measure(self._encoder(number), "dev")
-        kept = incumbent is None
-        if incumbent is not None:
-            interval = self._interval("dev", cosines, incumbent["gate_scores"])
-            kept = interval.low > 0
-            facts["interval"] = asdict(interval)
-            logger.info(
-                "round %d: dev Spearman %.3f of %d pairs, %s against the incumbent: %s",
-                number, facts["spearman"], len(cosines), interval, "kept" if kept else "dropped",
-            )  # fmt: skip
-        else:
-            logger.info("before: dev Spearman %.3f of %d pairs", facts["spearman"], len(cosines))
-        return self.ledger.add("evaluated", number, kept=kept, **facts, gate_scores=cosines)
-
-    def _incumbent(self, base: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what the trained model has to beat: the base, or a better published model."""
-        if self.workspace.current_name() is None:
-            return base
-        generation = self.workspace.current()
-        if is_same_model(base, generation.manifest):
-            return base
-        trained = read_trained_on(generation.folder)
-        if any(is_seen(pair, trained) for pair in self._pairs["dev"]):
-            logger.info("generation %s has trained on development pairs: no match", generation.name)
-            return base
-        encoder = open_encoder(generation.folder, progress=self.progress)
-        adapted = AdaptedEncoder(encoder, Geometry.open(generation.folder))
-        cosines, facts = self._measure(adapted, "dev")
-        if facts["spearman"] <= base["spearman"]:
-            return base
-        logger.info("published %s: dev Spearman %.3f", generation.name, facts["spearman"])
-        return {**facts, "gate_scores": cosines}
-
-    def _fit(self) -> None:
-        if self.ledger.get("trained", 1):
+    def learn(self, number: int, best: int) -> None:
+        """Learn from the train pairs; both texts of a pair are read as queries."""
+        del best
+        if self.ledger.find(Trained, round=number):
             return
-        started = time.monotonic()
-        facts = self._fit_adapter() if self.config.kind == "adapter" else self._fit_model()
-        seconds = round(time.monotonic() - started, 1)
-        self.ledger.add("trained", 1, kind=self.config.kind, **facts, seconds=seconds)
-        logger.info("trained on %d scored pairs in %.0f s", facts["rows"], seconds)
+        began = time.monotonic()
+        place = place_of(self.folder, number, None)
+        place.mkdir(parents=True, exist_ok=True)
+        fit = self._fit_adapter if self.config.kind == "adapter" else self._fit_model
+        done = self.ledger.add(replace(fit(number, place), seconds=seconds_since(began)))
+        logger.info("trained on %d scored pairs in %.0f s", done.rows, done.seconds)
 
-    def _fit_adapter(self) -> dict[str, Any]:
-        """Learn one map; both texts of a pair are read as queries."""
+    def _fit_adapter(self, number: int, place: Path) -> Trained:
+        """Learn one map for all texts."""
         base, pairs = self._encoder(0), self._pairs["train"]
         settings = adapter_config(self.config.fit, self.config.seed)
         first = base.encode_queries([pair.first for pair in pairs])
         second = base.encode_queries([pair.second for pair in pairs])
         adapter = learn_similarity(first, second, _scores(pairs), config=settings)
-        place = self.folder / "round-1"
-        place.mkdir(exist_ok=True)
         replace(base.geometry, adapter=adapter).save(place)
-        return {"fit": asdict(settings), "rows": len(pairs)}
+        return Trained(
+            round=number, fold=None, kind="adapter", settings=asdict(settings), rows=len(pairs),
+            negatives=0, log=[], seconds=0,
+        )  # fmt: skip
 
-    def _fit_model(self) -> dict[str, Any]:
+    def _fit_model(self, number: int, place: Path) -> Trained:
         from training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self.config.fit)
-        rows = [TrainingRow(p.first, p.second, score=p.score) for p in self._pairs["train"]]
-        dev, place = self._pairs["dev"], self.folder / "round-1"
-        log = finetune(
-            self.folder / "base" / "model",
-            rows,
-            settings,
-            place,
-            evaluate=lambda encode, _: spearman(_cosines(encode, dev), _scores(dev)),
-            progress=self.progress,
-        )
+        pairs = self._pairs["train"]
+        rows = [TrainingRow(pair.first, pair.second, score=pair.score) for pair in pairs]
+        base = self.folder / "base" / "model"
+        log = finetune(base, rows, settings, place, progress=self.progress)
         if not (place / "encoder").is_dir():
-            texts = [pair.first for pair in self._pairs["train"]]
+            texts = [pair.first for pair in pairs]
             export_encoder(place / "model", place / "encoder", texts)
-        return {"fit": asdict(settings), "rows": len(rows), "log": log}
+        return Trained(
+            round=number, fold=None, kind="full", settings=asdict(settings), rows=len(rows),
+            negatives=0, log=log, seconds=0,
+        )  # fmt: skip
 
-    def _final_test(self, kept: bool) -> Mapping[str, Any]:
+    def measure(self, number: int) -> Measured:
+        """Measure the pairs that decide."""
+        pairs = self._pairs["dev"]
+        cosines = _cosines(self._encoder(number).encode_queries, pairs)
+        return Measured(
+            round=number,
+            kept=True,
+            queries=len(pairs),
+            metrics={"dense": {METRIC: spearman(cosines, _scores(pairs))}},
+            scores=cosines,
+            slices={},
+            seconds=0,
+        )
+
+    def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:
+        """Ask the gate about Spearman."""
+        expected = _scores(self._pairs["dev"])
+        return judge(*spearman_draws(new, old, expected, seed=self.config.seed))
+
+    def refit(self, number: int) -> None:
+        """Leave a kept round as it is: the pairs that decided stay held out."""
+
+    def test(self, best: Measured) -> Tested | None:
         """Look at the test pairs, once: the kept model beside the base."""
-        before, base = self._measure(self._encoder(0), "test")
-        after, best = self._measure(self._encoder(1), "test") if kept else (before, base)
-        return self.ledger.add(
-            "tested",
-            kept_round=int(kept),
-            base=base["spearman"],
-            kept=best["spearman"],
-            interval=asdict(self._interval("test", after, before)),
+        pairs = self._pairs["test"]
+        expected = _scores(pairs)
+        before, after = (
+            _cosines(self._encoder(number).encode_queries, pairs) for number in (0, best.round)
+        )
+        found = spearman_draws(after, before, expected, seed=self.config.seed)
+        return Tested(
+            kept_round=best.round,
+            queries=len(pairs),
+            before={"dense": {METRIC: spearman(before, expected)}},
+            after={"dense": {METRIC: spearman(after, expected)}},
+            verdict=judge(*found),
+            seconds=0,
         )
 
     def _encoder(self, number: int) -> AdaptedEncoder:
         """Return what makes a round's vectors; both texts of a pair are read as queries."""
         if number not in self._encoders:
-            place = round_place(self.folder, number)
+            place = encoder_place(self.folder, number, None)
             cache = Cache(self.workspace.cache_folder)
             encoder = CachedEncoder(open_encoder(place, progress=self.progress), cache)
-            learned = self.folder / (f"round-{number}" if number else "base")
+            learned = place_of(self.folder, number, None)
             if (learned / "geometry.safetensors").is_file():
                 geometry = Geometry.open(learned)
             else:
@@ -183,75 +156,52 @@ class SimilarityRun:
             self._encoders[number] = AdaptedEncoder(encoder, geometry)
         return self._encoders[number]
 
-    def _measure(self, encoder: AdaptedEncoder, split: Split) -> tuple[list[float], dict[str, Any]]:
-        """Return the cosine of each pair of a split, and Spearman against the scores."""
-        pairs = self._pairs[split]
-        cosines = _cosines(encoder.encode_queries, pairs)
-        rho = spearman(cosines, _scores(pairs))
-        return cosines, {
-            "fingerprint": encoder.fingerprint,
-            "model_fingerprint": encoder.encoder.fingerprint,
-            "spearman": rho,
-        }
-
-    def _interval(self, split: Split, new: Sequence[float], old: Sequence[float]) -> Interval:
-        expected = _scores(self._pairs[split])
-        return paired_bootstrap_of_spearman(new, old, expected, seed=self.config.seed)
-
-    def _publish(self) -> tuple[str | None, str | None]:
+    def publish(self, best: Measured) -> tuple[str | None, str | None]:
         """Publish the collection with the trained model; without one, leave the model here."""
+        if not best.round:
+            return None, None
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
             if not kept.is_dir():
-                (self.folder / "round-1" / "model").rename(kept)
+                (place_of(self.folder, best.round, None) / "model").rename(kept)
             return None, str(kept)
-        entry = self.ledger.get("published")
-        name = entry["generation"] if entry else self._published_before_a_cut()
-        if name is None:
-            name = self._publish_collection()
-        if entry is None:
-            self.ledger.add("published", generation=name)
-        return name, None
+        done = self.ledger.find(Published)
+        if done is None:
+            began = time.monotonic()
+            name = published_by(self.workspace, self.folder.name, self.config.started_from)
+            name = name or self._publish_collection(best.round)
+            done = self.ledger.add(Published(generation=name, seconds=seconds_since(began)))
+        return done.generation, None
 
-    def _published_before_a_cut(self) -> str | None:
-        return published_by(self.workspace, self.folder.name, self.config.started_from)
-
-    def _publish_collection(self) -> str:
+    def _publish_collection(self, number: int) -> str:
         current = self.workspace.current()
-        before = read_trained(self.folder)
-        now = {question_digest(t) for p in self._pairs["train"] for t in (p.first, p.second)}
-        earlier = current.manifest["training"] if before else None
+        learned = {question_digest(t) for p in self._pairs["train"] for t in (p.first, p.second)}
         training = {
             "run": self.folder.name,
-            "round": 1,
-            # The seed of the split of known questions that the model was trained on, if it was.
-            "seed": earlier["seed"] if earlier else self.config.seed,
+            "round": number,
+            "kind": self.config.kind,
+            "seed": self.config.seed,
             "objective": "cosine",
         }
         generation = publish_index(
             self.workspace,
             open_collection(current.folder),
-            lambda folder: copy_model(round_place(self.folder, 1), folder),
+            lambda folder: copy_model(encoder_place(self.folder, number, None), folder),
             IndexConfig(**current.manifest["index"]),
             {
                 "model": asdict(self.config.model),
                 "source": current.manifest["source"],
                 "training": training,
-                "fitted": None,
                 "run": self.folder.name,
             },
-            geometry=self._encoder(1).geometry,
-            trained_on=before | now,
-            # Until the next run on questions; the confidence is not kept.
-            weights=read_weights(current.folder) if current.manifest["fitted"] else None,
+            geometry=self._encoder(number).geometry,
+            trained_on=frozenset(learned),
             progress=self.progress,
         )
         return generation.name
 
-
-def is_seen(pair: ScoredPair, trained: frozenset[str]) -> bool:
-    """Tell whether a model with these digests in trained.json has trained on a text of the pair."""
-    return any(question_digest(text) in trained for text in (pair.first, pair.second))
+    def leave(self) -> None:
+        """Leave nothing: a run on scored pairs has no report."""
 
 
 def _cosines(encode: Encode, pairs: Sequence[ScoredPair]) -> list[float]:

@@ -8,7 +8,7 @@ from indexes.hits import Hit
 from indexes.text import clean, is_valid_unicode
 from search.explain import Explanation, explanations
 from search.index import SearchIndex
-from search.ranking import find_rankings, hits_of, preferred_by_users
+from search.ranking import find_candidates, hits_of, preferred_by_users
 
 SHOWN, MORE = 5, 20  # answers
 _EXAMPLES, _LONGEST_EXAMPLE = 4, 40
@@ -51,15 +51,15 @@ def find_results(
     query, problem = _checked(typed, longest, words)
     if not query or problem:
         return Results(query, problem, [], [], {}, False, [] if query else _examples(index))
-    signals = find_rankings(index, [query])[0]  # more candidates than are shown
-    hits = hits_of(index, query, signals, count)
+    found = find_candidates(index, [query])[0]  # more than are shown
+    hits = hits_of(index, query, found, count)
     is_unsure = bool(hits) and hits[0].confidence is not None and hits[0].confidence < _UNSURE
     said = words["found"].format(count=len(hits)) if hits else words["nothing"]
     return Results(
         query=query,
         said=f"{words['unsure']} {said}" if is_unsure else said,
         hits=hits,
-        reasons=[_why(reason) for reason in explanations(index, query, signals, hits)],
+        reasons=[_why(reason) for reason in explanations(index, query, found, hits)],
         users={answer: known.users for answer, known in preferred_by_users(index, query).items()},
         is_unsure=is_unsure,
         examples=[],

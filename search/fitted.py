@@ -1,0 +1,31 @@
+"""What labelled queries have taught: the weights of the hybrid, and the confidence."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from indexes.store import write_json
+from search.calibration import DEFAULT
+from search.confidence import Calibration
+from search.fusion import FusionWeights
+
+_WEIGHTS = FusionWeights()
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Weights, and the confidence that goes with them; the defaults fit any collection a little."""
+
+    weights: FusionWeights = _WEIGHTS
+    calibration: Calibration = DEFAULT
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json and calibration.json into a staged generation."""
+        write_json(folder / "fusion.json", asdict(self.weights))
+        self.calibration.save(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Fitted":
+        """Read what `save` wrote."""
+        weights = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
+        return cls(FusionWeights(**weights), Calibration.open(folder))

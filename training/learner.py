@@ -1,0 +1,245 @@
+"""What a run learns, round by round, without each fold in turn and from all questions."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from indexes.analyzer import Analyzer
+from indexes.cache import Cache
+from indexes.collection import Collection
+from indexes.store import Workspace
+from indexes.views import owners_of_questions
+from search.encoded import EncodedCollection
+from search.encoders import CachedEncoder, export_encoder, open_encoder
+from search.geometry import Geometry
+from search.known_questions import fold_of
+from search.publish import all_texts
+from training.config import LoopConfig
+from training.fit.adapter import AdapterConfig, adapter_config, learn_adapter
+from training.fit.config import fit_config
+from training.fit.merge import merge_models
+from training.fit.rows import hard_negatives, training_rows
+from training.judgements.decisions import Pair
+from training.ledger import Ledger, Mined, Trained
+from training.negatives import Mined as MinedNegatives
+from training.negatives import Negative, describe_yields, mine
+from training.negatives.files import open_negatives, save_negatives
+from training.negatives.known import KnownTexts
+from training.places import encoder_place, geometry_of, place_of
+from training.rounds import seconds_since
+from training.split import division, held_back
+
+logger = logging.getLogger(__name__)
+
+
+class Learner:
+    """The models of one run; a step that the ledger has is not taken again."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        folder: Path,
+        collection: Collection,
+        config: LoopConfig,
+        ledger: Ledger,
+        *,
+        rejected: Sequence[Pair],
+        voted: Sequence[Pair],
+        progress: bool,
+    ) -> None:
+        """Take what the run is about.
+
+        Args:
+            workspace: whose cache is used.
+            folder: of the run.
+            collection: split.
+            config: settings of the run.
+            ledger: of the run.
+            rejected: pairs that a review has called wrong.
+            voted: pairs that users have called wrong.
+            progress: show bars.
+        """
+        self._workspace, self._folder, self._config = workspace, folder, config
+        self._collection, self._ledger, self._progress = collection, ledger, progress
+        self._wrong = {"rejected": rejected, "voted": voted}
+        self.train = collection.only(["train"])
+        count = division(config.folds)
+        self.fold_of_question = [fold_of(q.text, count, config.seed) for q in self.train.questions]
+        self._encoded_at: dict[tuple[Path, int | None], EncodedCollection] = {}
+        self._query_tokens: dict[str, list[str]] = {}
+
+    def mine(self, number: int, best: int) -> None:
+        """Mine for all questions by the best round so far: what people review, and the refit."""
+        self._mine(number, None, best)
+
+    def state(self, number: int, fold: int | None) -> tuple[EncodedCollection, Geometry]:
+        """Return the train side without a fold as a round's model reads it, and its geometry."""
+        encoded = self._encoded(encoder_place(self._folder, number, fold), fold)
+        return encoded, geometry_of(place_of(self._folder, number, fold), encoded)
+
+    def _encoded(self, place: Path, fold: int | None) -> EncodedCollection:
+        """Return the train side without a fold; every text is encoded once."""
+        if (place, fold) not in self._encoded_at:
+            if fold is None:
+                cache = Cache(self._workspace.cache_folder)
+                encoder = CachedEncoder(open_encoder(place, progress=self._progress), cache)
+                found = EncodedCollection.of(self.train, encoder, self._config.index, cache)
+            else:
+                kept = [mark != fold for mark in self.fold_of_question]
+                found = self._encoded(place, None).with_questions(kept)
+            self._encoded_at[place, fold] = found
+        return self._encoded_at[place, fold]
+
+    def _mine(self, number: int, fold: int | None, best: int) -> list[Negative]:
+        """Return the negatives of a round for the questions outside a fold."""
+        if fold is not None and not self._learns_from_mined(number):
+            return []
+        path = self._negatives_path(number, fold)
+        if self._ledger.find(Mined, round=number, fold=fold):
+            return open_negatives(path)
+        began = time.monotonic()
+        mined = self._mined(number, fold, best)
+        negatives = list(mined.all())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_negatives(negatives, path)
+        if fold is None:
+            save_negatives(mined.suspects, self._folder / f"suspects-{number}.parquet")
+            logger.info("round %d: %s", number, describe_yields(mined.counts))
+        self._ledger.add(
+            Mined(
+                round=number,
+                fold=fold,
+                yields=mined.counts,
+                suspects=len(mined.suspects),
+                seconds=seconds_since(began),
+            )
+        )
+        return negatives
+
+    def _confirmed(self, number: int) -> list[Negative]:
+        """Return what people have called wrong: learned from also where nothing else is mined."""
+        mined = open_negatives(self._negatives_path(number, None))
+        return [negative for negative in mined if negative.source in ("review", "feedback")]
+
+    def _learns_from_mined(self, number: int) -> bool:
+        return number >= self._config.hard_from and any(self._config.mining.quotas.values())
+
+    def _negatives_path(self, number: int, fold: int | None) -> Path:
+        if fold is None:
+            return self._folder / f"negatives-{number}.parquet"
+        return place_of(self._folder, number, fold) / "negatives.parquet"
+
+    def _mined(self, number: int, fold: int | None, best: int) -> MinedNegatives:
+        encoded, geometry = self.state(best, fold)
+        if not self._query_tokens:
+            questions = [question.text for question in self.train.questions]
+            tokens = Analyzer(self._config.index.analyzer).tokenize_queries(questions)
+            self._query_tokens = dict(zip(questions, tokens, strict=True))
+        texts = KnownTexts(encoded, geometry, self._query_tokens)
+        kept = [mark != fold for mark in self.fold_of_question]
+        return mine(
+            held_back(self._collection, self.train, kept),
+            texts,
+            texts,
+            replace(self._config.mining, seed=self._config.seed + number),
+            **self._wrong,
+        )
+
+    def fit(self, number: int, fold: int | None, best: int) -> None:
+        """Learn the round's adapter without a fold, or train its model."""
+        if self._ledger.find(Trained, round=number, fold=fold):
+            return
+        mines = self._learns_from_mined(number)
+        negatives = self._mine(number, fold, best) if mines else self._confirmed(number)
+        began = time.monotonic()
+        place_of(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
+        fit = self._fit_adapter if self._config.kind == "adapter" else self._fit_model
+        trained = fit(number, fold, best, negatives)
+        self._ledger.add(replace(trained, seconds=seconds_since(began)))
+        where = "all questions" if fold is None else f"fold {fold + 1} of {self._config.folds}"
+        logger.info("round %d, %s: %d pairs", number, where, trained.rows)
+
+    def _fit_adapter(
+        self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
+    ) -> Trained:
+        """Learn maps on the base's vectors; an adapter always starts from the base."""
+        del best
+        settings = adapter_config(self._config.fit, self._config.seed)
+        place = place_of(self._folder, number, fold)
+        encoded = self._encoded(self._folder / "base", fold)
+        log, rows, width = self._save_adapter(place, encoded, settings, negatives)
+        return Trained(
+            round=number, fold=fold, kind="adapter", settings=asdict(settings), rows=rows,
+            negatives=width, log=log, seconds=0,
+        )  # fmt: skip
+
+    def _save_adapter(
+        self,
+        place: Path,
+        encoded: EncodedCollection,
+        settings: AdapterConfig,
+        negatives: Sequence[Negative],
+    ) -> tuple[list[dict[str, float]], int, int]:
+        """Learn maps on the vectors of a place; return the log, the pairs, negatives of each."""
+        means = encoded.geometry()
+        rows = hard_negatives(encoded.collection, negatives)
+        owners = np.asarray(owners_of_questions(encoded.collection), np.int64)
+        adapter, log = learn_adapter(
+            means.queries(encoded.question_vectors),
+            owners,
+            means.answers(encoded.answer_vectors),
+            config=settings,
+            negatives=rows if rows.shape[1] else None,
+        )
+        replace(means, adapter=adapter).save(place)
+        return log, len(rows), rows.shape[1]
+
+    def _fit_model(
+        self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
+    ) -> Trained:
+        """Train all weights, from the base or the best round so far."""
+        from training.fit.full import finetune  # imports torch: seconds
+
+        settings = fit_config(self._config.fit)
+        start = best if self._config.start_from == "last" else 0
+        rows = training_rows(self._encoded(self._folder / "base", fold).collection, negatives)
+        log = finetune(
+            encoder_place(self._folder, start, fold) / "model",
+            rows,
+            settings,
+            place_of(self._folder, number, fold) / "tuned",
+            guide=self._folder / "guide" if settings.guide else None,
+            progress=self._progress,
+        )
+        return Trained(
+            round=number, fold=fold, kind="full", settings=asdict(settings), rows=len(rows),
+            negatives=len(rows[0].negatives), log=log, seconds=0,
+        )  # fmt: skip
+
+    def merge(self, number: int, fold: int | None, share: float) -> None:
+        """Make a round's model of the tuned weights and the base's, with an adapter on top.
+
+        Args:
+            number: the round, of a full fit.
+            fold: without which it was trained.
+            share: of the tuned weights.
+        """
+        place = place_of(self._folder, number, fold)
+        self._encoded_at.pop((place, fold), None)
+        self._encoded_at.pop((place, None), None)
+        for name in ("model", "encoder"):
+            shutil.rmtree(place / name, ignore_errors=True)
+        base = self._folder / "base" / "model"
+        merge_models(base, place / "tuned" / "model", share, place / "model")
+        collection = self._encoded(self._folder / "base", fold).collection
+        staged = place / ".encoder"
+        shutil.rmtree(staged, ignore_errors=True)
+        export_encoder(place / "model", staged, all_texts(collection))
+        staged.rename(place / "encoder")
+        on_top = AdapterConfig(seed=self._config.seed)
+        self._save_adapter(place, self._encoded(place, fold), on_top, [])

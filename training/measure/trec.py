@@ -1,0 +1,52 @@
+"""What trec_eval reads: run, qrels, and the texts of the queries."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from training.measure.evaluation import Evaluation
+
+
+def write_trec(evaluation: Evaluation, method: str, path: Path) -> None:
+    """Write a run file, and qrels.trec beside it, from which any trec_eval gives the figures.
+
+    queries.tsv tells the text of each query id.
+
+    trec_eval orders equal scores by its own rule and reads them in single precision: a score that
+    is not below the one before it is lowered by one such step.
+    """
+    lines = []
+    for query, ranking in zip(evaluation.queries, evaluation.rankings[method], strict=True):
+        previous = np.float32(np.inf)
+        for rank, candidate in enumerate(ranking, 1):
+            score = min(np.float32(candidate.score), np.nextafter(previous, np.float32(-np.inf)))
+            answer = _one_word(candidate.answer_id)
+            lines.append(f"{query.id} Q0 {answer} {rank} {score:.9g} dotbogi-{method}")
+            previous = score
+    _write(path, lines)
+    texts = (" ".join(query.text.split()) for query in evaluation.queries)
+    ids = (query.id for query in evaluation.queries)
+    _write(
+        path.parent / "queries.tsv", [f"{i}\t{text}" for i, text in zip(ids, texts, strict=True)]
+    )
+    _write(
+        path.parent / "qrels.trec",
+        [
+            f"{query.id} 0 {_one_word(answer)} {grade}"
+            for query in evaluation.queries
+            for answer, grade in query.grades.items()
+        ],
+    )
+
+
+def _one_word(answer_id: str) -> str:
+    """Percent-encode white space, which separates the columns of a TREC file."""
+    return re.sub(r"\s", lambda space: quote(space[0]), answer_id)
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

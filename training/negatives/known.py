@@ -1,0 +1,52 @@
+"""A collection's texts, analysed and encoded already: mining need do neither again."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.dense import Vectors
+from indexes.lexical import Tokens
+from search.encoded import EncodedCollection
+from search.geometry import Geometry
+
+
+class KnownTexts:
+    """Gives the vectors and tokens of a collection's answers and known questions, by text."""
+
+    def __init__(
+        self, encoded: EncodedCollection, geometry: Geometry, asked: Mapping[str, list[str]]
+    ) -> None:
+        """Take what is known.
+
+        Args:
+            encoded: the collection.
+            geometry: of the mining model.
+            asked: tokens of each known question as a query.
+        """
+        answers = [answer.text for answer in encoded.collection.answers]
+        questions = [question.text for question in encoded.collection.questions]
+        self._answers = _by_text(answers, geometry.answers(encoded.answer_vectors))
+        self._questions = _by_text(questions, geometry.queries(encoded.question_vectors))
+        self._tokens = dict(zip(answers, encoded.answer_tokens, strict=True))
+        self._asked = asked
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of answers."""
+        return np.stack([self._answers[text] for text in texts])
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows of known questions."""
+        return np.stack([self._questions[text] for text in texts])
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of answers."""
+        return [self._tokens[text] for text in texts]
+
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of known questions as queries."""
+        return [self._asked[text] for text in texts]
+
+
+def _by_text(texts: Sequence[str], vectors: Vectors) -> dict[str, NDArray[np.float32]]:
+    return dict(zip(texts, vectors, strict=True))
