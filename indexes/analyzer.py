@@ -77,9 +77,9 @@ class Analyzer:
         surface = [_surface_tokens(text) for text in folded]
         if self.name == "bigram":
             return [words + grams for words, grams in surface]
-        lemmas = map(_morpheme_tokens, map(_kiwi().tokenize, folded))
+        lemmas = map(_lemmas, folded)
         return [
-            times * (found + words) + grams
+            times * [*found, *words] + grams
             for found, (words, grams) in zip(lemmas, surface, strict=True)
         ]
 
@@ -119,6 +119,11 @@ def _stem() -> Callable[[str], str]:
 
     stem: Callable[[str], str] = Stemmer.Stemmer("english").stemWord
     return stem
+
+
+@lru_cache(maxsize=1 << 14)  # what is asked often, and what every round of training asks again
+def _lemmas(text: str) -> tuple[str, ...]:
+    return tuple(_morpheme_tokens(_kiwi().tokenize(text)))
 
 
 def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ MOST_ROWS = 2048
 # among them: it is faster, and as bound to MOST_ROWS as a search without a filter.
 _SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
+_LOOKED_AT = 3  # times as many texts as answers that are wanted, at first
+
+
+class Best(NamedTuple):
+    """The best answers to one query in one view, best first; equal scores by the smaller id."""
+
+    positions: NDArray[np.int64]  # of the answers
+    scores: NDArray[np.float64]
+    rows: NDArray[np.int64]  # of the text of each that scored it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,10 @@ class View:
     def search_dense(
         self, vectors: Vectors, n: int, allowed: Allowed | None = None
     ) -> list[Ranking]:
+        """Return the `n` best answers for each query vector; see `best_dense`."""
+        return list(map(self.ranking, self.best_dense(vectors, n, allowed)))
+
+    def best_dense(self, vectors: Vectors, n: int, allowed: Allowed | None = None) -> list[Best]:
         """Return the `n` best answers for each query vector (queries × dim).
 
         Args:
@@ -57,12 +71,12 @@ class View:
                 texts they are found exactly, whatever the kind of the index.
         """
         assert self.dense is not None
-        found: list[Ranking] = [[] for _ in range(len(vectors))]
+        found: list[Best] = [_NOTHING] * len(vectors)
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         among = None if allowed is None else np.flatnonzero(allowed[self.owners])
         if among is not None and (len(among) <= _SCORED_ROWS or not self.dense.filters):
-            for query, ranking in self._score_rows(vectors, pending, among, n):
-                found[query] = ranking
+            for query, best in self._score_rows(vectors, pending, among, n):
+                found[query] = best
             return found
         total = min(len(self.dense) if among is None else len(among), MOST_ROWS)
         fetch = min(total, 2 * n)
@@ -71,13 +85,12 @@ class View:
             unfinished = []
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
-                ranking = self._best_texts(
-                    self.owners, query_rows[real], query_scores[real].astype(np.float64), n
-                )
-                found[query] = ranking
+                best = self._best_texts(query_rows[real], query_scores[real].astype(np.float64), n)
+                found[query] = best
                 # More is needed while answers are missing, or texts beyond may tie with the last.
                 last = query_scores[real][-1] if real.any() else -np.inf
-                if real.all() and fetch < total and (len(ranking) < n or last >= ranking[-1].score):
+                missing = len(best.scores) < n
+                if real.all() and fetch < total and (missing or last >= best.scores[-1]):
                     unfinished.append(query)
             pending = np.asarray(unfinished, np.int64)
             fetch = min(total, 4 * fetch)
@@ -85,7 +98,7 @@ class View:
 
     def _score_rows(
         self, vectors: Vectors, queries: NDArray[np.int64], rows: NDArray[np.int64], n: int
-    ) -> Iterator[tuple[int, Ranking]]:
+    ) -> Iterator[tuple[int, Best]]:
         """Give, for each of these queries, the best answers among the owners of these rows."""
         assert self.dense is not None
         step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))
@@ -93,11 +106,17 @@ class View:
             part = queries[start : start + step]
             scores = self.dense.scores(vectors[part], rows).astype(np.float64)
             for query, of_query in zip(part.tolist(), scores, strict=True):
-                yield query, self._best_texts(self.owners, rows, of_query, n)
+                yield query, self._best_texts(rows, of_query, n)
 
     def search_bm25(
         self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
     ) -> list[Ranking]:
+        """Return the `n` best answers for each query's tokens; see `best_bm25`."""
+        return list(map(self.ranking, self.best_bm25(tokens, n, allowed)))
+
+    def best_bm25(
+        self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
+    ) -> list[Best]:
         """Return the `n` best answers for each query's tokens.
 
         Args:
@@ -106,33 +125,42 @@ class View:
             allowed: by position, the answers that may be found; None for all.
         """
         assert self.bm25 is not None
-        found: list[Ranking] = []
+        found: list[Best] = []
         for query in tokens:
             rows, scores = self.bm25.scores(query)
             if allowed is not None:
                 kept = allowed[self.owners[rows]]
                 rows, scores = rows[kept], scores[kept]
-            found.append(self._best_texts(self.owners, rows, scores, n))
+            found.append(self._best_texts(rows, scores, n))
         return found
 
-    def _best_texts(
-        self,
-        owners_of_rows: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        scores: NDArray[np.float64],
-        n: int,
-    ) -> Ranking:
+    def ranking(self, best: Best) -> Ranking:
+        """Return the best answers with their ids, and the known question that scored each."""
+        answer_ids = map(self.answer_ids.__getitem__, best.positions.tolist())
+        scores = best.scores.tolist()
+        if self.questions is None:
+            return list(map(Candidate, answer_ids, scores))
+        questions = map(self.questions.__getitem__, best.rows.tolist())
+        return list(map(Candidate, answer_ids, scores, questions))
+
+    def _best_texts(self, rows: NDArray[np.int64], scores: NDArray[np.float64], n: int) -> Best:
         """Keep each answer's best text and order answers by score, then by id."""
-        owners = owners_of_rows[rows]
+        kept = min(len(scores), _LOOKED_AT * n)
+        while kept < len(scores):
+            # All that tie with the last are in, so what is left out is behind `n` answers.
+            enough = scores >= np.partition(scores, len(scores) - kept)[len(scores) - kept]
+            if len(np.unique(self.owners[rows[enough]])) >= n:
+                rows, scores = rows[enough], scores[enough]
+                break
+            kept = min(len(scores), 4 * kept)
+        owners = self.owners[rows]
         order = np.lexsort((rows, owners, -scores))
         _, first = np.unique(owners[order], return_index=True)
         best = order[np.sort(first)][:n]
-        answer_ids = map(self.answer_ids.__getitem__, owners[best].tolist())
-        found = scores[best].tolist()
-        if self.questions is None:
-            return list(map(Candidate, answer_ids, found))
-        questions = map(self.questions.__getitem__, rows[best].tolist())
-        return list(map(Candidate, answer_ids, found, questions))
+        return Best(owners[best], scores[best], rows[best])
+
+
+_NOTHING = Best(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
 
 
 def make_views(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.hits import Evidence, Ranking
-from indexes.views import SIGNALS
+from indexes.views import SIGNALS, Best, View
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +46,23 @@ class Candidates:
                     id_ = candidate.answer_id
                     questions[id_] = min(questions.get(id_, seen), seen)
         return cls(answer_ids, scores, {id_: text for id_, (_, text) in questions.items()})
+
+    @classmethod
+    def gathered(cls, views: Mapping[str, View], found: Mapping[str, Best]) -> "Candidates":
+        """Gather what the views have found for one query; the same as of their rankings.
+
+        Args:
+            views: of one index.
+            found: by signal.
+        """
+        positions = np.unique(np.concatenate([found[name].positions for name in SIGNALS]))
+        scores = np.full((len(positions), len(SIGNALS)), np.nan)
+        for column, name in enumerate(SIGNALS):
+            best = found[name]
+            scores[np.searchsorted(positions, best.positions), column] = best.scores
+        answer_ids = views["answer"].answer_ids
+        ids = [answer_ids[position] for position in positions.tolist()]
+        return cls(ids, scores, _questions(views["question"], found))
 
     def without(self, answers: Container[str]) -> "Candidates":
         """Return what the signals would have found if these answers were not there."""
@@ -96,6 +113,21 @@ class Candidates:
         """Return the rows of the answers that have a score, best first; equals by their ids."""
         order = np.argsort(-scores, kind="stable")  # ids ascend already; NaN comes last
         return order[: len(scores) - int(np.isnan(scores).sum())]
+
+
+def _questions(view: View, found: Mapping[str, Best]) -> dict[str, str]:
+    """Return the known question of each answer, from the list where it stands highest."""
+    assert view.questions is not None
+    seen: dict[int, tuple[int, str]] = {}
+    for name in ("bm25.question", "dense.question"):
+        best = found[name]
+        for rank, (position, row) in enumerate(
+            zip(best.positions.tolist(), best.rows.tolist(), strict=True), 1
+        ):
+            entry = rank, view.questions[row]
+            if position not in seen or entry < seen[position]:
+                seen[position] = entry
+    return {view.answer_ids[position]: text for position, (_, text) in seen.items()}
 
 
 def _share_of_best(scores: Floats) -> Floats:

@@ -88,7 +88,10 @@ def ask(index: SearchIndex, queries: Sequence[Query], *, seed: int) -> Asked:
     again in other words then finds another answer (benchmarks/LOG.md).
     """
     cut = _cut_short(index.collection.questions, round(_CUT_SHARE * len(queries)), seed)
-    found = find_candidates(index, [query.text for query in [*queries, *cut]])
+    found = [
+        replace(each, questions={})  # their texts are not needed, and would be in memory
+        for each in find_candidates(index, [query.text for query in [*queries, *cut]])
+    ]
     return Asked(list(queries), found[: len(queries)], cut, found[len(queries) :])
 
 

@@ -7,7 +7,7 @@ from indexes.errors import UsageError
 from indexes.hits import Candidate, Evidence, Hit, Ranking
 from indexes.metadata import Allowed, Where
 from indexes.text import clean, is_valid_unicode, same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS
+from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS, Best
 from search.candidates import Candidates
 from search.fusion import fuse
 from search.index import Preference, SearchIndex
@@ -45,9 +45,9 @@ def find_candidates(
     """
     cleaned, allowed = clean_texts(queries), _allowed(index, where)
     return [
-        Candidates.of(signals)
+        Candidates.gathered(index.views, of_query)
         for part in _batches(cleaned)
-        for signals in _rankings(index, part, n, allowed)
+        for of_query in _found(index, part, n, allowed)
     ]
 
 
@@ -56,7 +56,11 @@ def find_rankings(
 ) -> list[dict[str, Ranking]]:
     """Return, for each query, the `n` best answers of every signal; see `find_candidates`."""
     cleaned, allowed = clean_texts(queries), _allowed(index, where)
-    return [signals for part in _batches(cleaned) for signals in _rankings(index, part, n, allowed)]
+    return [
+        {name: index.views[name.split(".")[1]].ranking(best) for name, best in found.items()}
+        for part in _batches(cleaned)
+        for found in _found(index, part, n, allowed)
+    ]
 
 
 def _allowed(index: SearchIndex, where: Where | None) -> Allowed | None:
@@ -97,16 +101,15 @@ def confidence_of(index: SearchIndex, query: str, found: Candidates, ranked: Ran
     return max(confidence, (known.users + 1) / (known.users + known.opposed + 2))
 
 
-def _rankings(
+def _found(
     index: SearchIndex, cleaned: Sequence[str], n: int, allowed: Allowed | None
-) -> list[dict[str, Ranking]]:
+) -> list[dict[str, Best]]:
+    """Return, for each query, the `n` best answers by signal."""
     tokens = index.analyzer.tokenize_queries(cleaned)
     vectors = index.vectors.encode_queries(cleaned)
     views = index.views
-    found = {f"bm25.{name}": views[name].search_bm25(tokens, n, allowed) for name in BM25_VIEWS}
-    found |= {
-        f"dense.{name}": views[name].search_dense(vectors, n, allowed) for name in DENSE_VIEWS
-    }
+    found = {f"bm25.{name}": views[name].best_bm25(tokens, n, allowed) for name in BM25_VIEWS}
+    found |= {f"dense.{name}": views[name].best_dense(vectors, n, allowed) for name in DENSE_VIEWS}
     return [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
 
 
