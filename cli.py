@@ -185,6 +185,7 @@ def index(
     click.echo(f"collection: {size['answers']} answers, {size['questions']} known questions")
     click.echo(f"model: {_describe_model(manifest)}")
     click.echo(f"hybrid: weights from {manifest['weights']}")
+    click.echo(f"confidence: from {manifest['confidence']}")
     kinds = manifest["index"]
     click.echo(
         f"dense: FAISS {kinds['dense']} on {device()}; bm25: {kinds['bm25']}, {kinds['analyzer']}"

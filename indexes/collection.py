@@ -37,6 +37,11 @@ class KnownQuestion:
     opposed: int = 0  # of a preferred one, users who call it wrong
 
 
+def pair_key(question: str, answer_id: str) -> tuple[str, str]:
+    """Return what is equal for all typings of a question with one answer."""
+    return same_text_key(question), answer_id
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What became of the rows of a table: read = kept + merged + sum of skipped."""
@@ -72,9 +77,9 @@ class Collection:
         Questions are the same whatever their typing.
         """
         mine = {(answer.id, answer.text) for answer in self.answers}
-        pairs = {(same_text_key(q.text), q.answer_id) for q in self.questions}
+        pairs = {pair_key(q.text, q.answer_id) for q in self.questions}
         return all((a.id, a.text) in mine for a in other.answers) and all(
-            (same_text_key(q.text), q.answer_id) in pairs for q in other.questions
+            pair_key(q.text, q.answer_id) in pairs for q in other.questions
         )
 
     def digest(self) -> str:

@@ -79,7 +79,7 @@ class EncodedCollection:
             collection=replace(self.collection, questions=questions),
             question_tokens=[self.question_tokens[row] for row in rows],
             question_vectors=self.question_vectors[rows],
-            _bm25={},
+            _bm25={name: index for name, index in self._bm25.items() if name == "answer"},
         )
 
     def geometry(self) -> Geometry:
@@ -88,7 +88,7 @@ class EncodedCollection:
 
     def bm25(self) -> Mapping[str, BM25Index]:
         """Return the lexical index of each view, built at the first call."""
-        if not self._bm25:
+        if len(self._bm25) < len(BM25_VIEWS):
             joined = [list(row) for row in self.answer_tokens]
             owners = owners_of_questions(self.collection)
             for owner, row in zip(owners, self.question_tokens, strict=True):
@@ -97,5 +97,6 @@ class EncodedCollection:
                 "answer": self.answer_tokens, "question": self.question_tokens, "joined": joined,
             }  # fmt: skip
             for view in BM25_VIEWS:
-                self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
+                if view not in self._bm25:
+                    self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
         return self._bm25

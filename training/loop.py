@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.collection import Collection, open_collection, save_collection
+from indexes.collection import Collection, open_collection, pair_key, save_collection
 from indexes.errors import DotbogiError, UsageError
 from indexes.store import Generation, Workspace, write_json
 from indexes.text import same_text_key
@@ -156,14 +156,14 @@ def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Co
 def _with_users_part(collection: Collection, indexed: Collection) -> Collection:
     """Add what users have said, and is searched now: no table has it."""
     answer_ids = {answer.id for answer in collection.answers}
-    by_key = {(same_text_key(q.text), q.answer_id): q for q in indexed.questions}
+    by_key = {pair_key(q.text, q.answer_id): q for q in indexed.questions}
     questions = []
     for question in collection.questions:
-        before = by_key.get((same_text_key(question.text), question.answer_id))
+        before = by_key.get(pair_key(question.text, question.answer_id))
         if before:
             question = replace(question, preferred=before.preferred, opposed=before.opposed)
         questions.append(question)
-    known = {(same_text_key(q.text), q.answer_id) for q in questions}
+    known = {pair_key(q.text, q.answer_id) for q in questions}
     users = [
         question
         for key, question in by_key.items()

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from indexes.collection import Collection, KnownQuestion, open_collection
+from indexes.collection import Collection, KnownQuestion, open_collection, pair_key
 from indexes.store import Generation, Workspace
-from indexes.text import same_text_key
 from search.encoders import EncoderFacts
 from search.fitted import Fitted
 from search.geometry import Geometry
@@ -79,12 +78,12 @@ class Publication:
 
     def _without_withdrawn(self, published: Collection) -> Collection:
         """Leave out the pairs that a review has rejected, or that users' votes may take back."""
-        rejected = {(same_text_key(question), answer_id) for question, answer_id in self.rejected}
+        rejected = {pair_key(*pair) for pair in self.rejected}
         with_feedback = self.config.votes_per_client is not None
         kept = [
             question
             for question in published.questions
-            if (same_text_key(question.text), question.answer_id) not in rejected
+            if pair_key(question.text, question.answer_id) not in rejected
             and not (with_feedback and question.origin == "feedback")
         ]
         return replace(published, questions=kept)

@@ -1,6 +1,7 @@
 """One run on questions and answers, cross-fitted: no question is measured by what learned it."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from indexes.analyzer import Analyzer
 from indexes.collection import Collection, KnownQuestion, open_collection
 from indexes.store import Workspace, digest
 from search.index import index_encoded
-from search.known_questions import Asked, Query, ask, queries_of
+from search.known_questions import Asked, Query, ask, queries_of, together
 from search.publish import library_versions
 from search.searcher import Searcher
 from training.config import LoopConfig
@@ -29,6 +30,7 @@ from training.measure.trec import write_trec
 from training.places import encoder_place, place_of
 from training.publication import Publication
 from training.rounds import Rounds
+from training.split import PARTS
 
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
@@ -63,7 +65,7 @@ class Run(Rounds):
             voted=[(q, answer) for q, answer in (self.feedback or {"wrong": []})["wrong"]],
             progress=progress,
         )  # fmt: skip
-        self._queries = self._queries_by_fold()
+        self._queries = self._queries_by_part()
 
     def _held_out(self) -> list[Query]:
         """Return the held out questions, of this table and of one of their own."""
@@ -72,19 +74,18 @@ class Run(Rounds):
             questions += open_collection(self.folder / "held-out").questions
         return queries_of(questions)
 
-    def _queries_by_fold(self) -> dict[int, list[Query]]:
-        """Return the questions of each fold that is measured; a fold may be empty."""
-        by_fold: dict[int, list[KnownQuestion]] = {fold: [] for fold in range(self.config.folds)}
-        for question, fold in zip(
-            self.learner.train.questions, self.learner.fold_of_question, strict=True
-        ):
-            if fold in by_fold:
-                by_fold[fold].append(question)
-        return {
-            fold: [replace(query, id=f"f{fold}{query.id}") for query in queries_of(questions)]
-            for fold, questions in by_fold.items()
-            if questions
-        }
+    def _queries_by_part(self) -> dict[int, dict[int, list[Query]]]:
+        """Return the questions of each part of each fold that is measured; a part may be empty."""
+        by_part: dict[int, list[KnownQuestion]] = defaultdict(list)
+        for question, part in zip(self.learner.train.questions, self.learner.parts, strict=True):
+            by_part[part].append(question)
+        queries: dict[int, dict[int, list[Query]]] = defaultdict(dict)
+        for part in range(self.config.folds * PARTS):
+            if part in by_part:
+                found = queries_of(by_part[part])
+                named = [replace(query, id=f"p{part}{query.id}") for query in found]
+                queries[part // PARTS][part] = named
+        return queries
 
     def start(self) -> Started:
         """Return what the run begins with."""
@@ -120,7 +121,7 @@ class Run(Rounds):
             for share in SHARES:
                 for fold in self._queries:
                     self.learner.merge(number, fold, share)
-                found = out_of_fold(self._ask(number)).evaluation
+                found = out_of_fold(self._ask(number)[0]).evaluation
                 figures[f"{share:g}"] = found.mean(GATE_METHOD, GATE_METRIC)
             best = max(SHARES, key=lambda share: figures[f"{share:g}"])
             chosen = self.ledger.add(Merged(round=number, share=best, figures=figures))
@@ -142,12 +143,7 @@ class Run(Rounds):
 
     def measure(self, number: int) -> Measured:
         """Ask every question of what knows neither it nor what was learned from it."""
-        asked = self._ask(number)
-        known: dict[str, bool] = {}  # by query id
-        for fold, queries in self._queries.items():
-            others = self.learner.state(0, fold)[0].collection.questions
-            marks = answer_is_known(queries, others)
-            known |= {query.id: mark for query, mark in zip(queries, marks, strict=True)}
+        asked, known = self._ask(number)
         found = out_of_fold(asked)
         evaluation = found.evaluation
         save_outcomes(evaluation, self.folder / f"questions-{number}.parquet")
@@ -167,14 +163,27 @@ class Run(Rounds):
             seconds=0,
         )
 
-    def _ask(self, number: int) -> list[Asked]:
-        """Ask the questions of every fold of what a round has learned without them."""
-        asked = []
-        for fold, queries in self._queries.items():
-            encoded, geometry = self.learner.state(number, fold)
-            index = index_encoded(encoded, geometry=geometry)
-            asked.append(ask(index, queries, seed=self.config.seed))
-        return asked
+    def _ask(self, number: int) -> tuple[list[Asked], dict[str, bool]]:
+        """Ask the questions of every fold of what a round has learned without them.
+
+        What is asked lacks the questions of their part alone: a published index lacks one.
+
+        Returns:
+            What was found, a fold each; and by query id whether another question has its answer.
+        """
+        asked: list[Asked] = []
+        known: dict[str, bool] = {}
+        for fold, parts in self._queries.items():
+            _, geometry = self.learner.state(number, fold)
+            of_fold = []
+            for part, queries in parts.items():
+                encoded = self.learner.without_part(number, part)
+                index = index_encoded(encoded, geometry=geometry)
+                of_fold.append(ask(index, queries, seed=self.config.seed))
+                marks = answer_is_known(queries, encoded.collection.questions)
+                known |= {query.id: mark for query, mark in zip(queries, marks, strict=True)}
+            asked.append(together(of_fold))
+        return asked, known
 
     def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:
         """Ask the gate about the hybrid's MRR@10."""

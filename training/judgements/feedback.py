@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.collection import Collection, KnownQuestion
+from indexes.collection import Collection, KnownQuestion, pair_key
 from indexes.store import write_json
 from indexes.text import clean, same_text_key
 from search.feedback import Feedback, FeedbackStore, Verdict
@@ -74,7 +74,7 @@ def count_votes(
     """
     last: dict[tuple[str, Key], Feedback] = {}
     for each in feedback:
-        vote = each.client, (same_text_key(each.query), each.answer_id)
+        vote = each.client, pair_key(each.query, each.answer_id)
         last.pop(vote, None)
         last[vote] = each  # behind the others: the order is that of the last words
     backed = frozenset(key for (_, key), each in last.items() if each.verdict != "wrong")
@@ -152,7 +152,7 @@ def apply_feedback(
         votes: about the answers of this collection.
         rejected: pairs that a review has called wrong.
     """
-    refused = {(same_text_key(question), answer_id) for question, answer_id in rejected}
+    refused = {pair_key(*pair) for pair in rejected}
     right = {key: poll for key, poll in votes.polls.items() if poll.right > poll.wrong}
     wrong = {key: poll for key, poll in votes.polls.items() if poll.wrong > poll.right}
     overruled = len(refused & right.keys())
@@ -192,7 +192,7 @@ def apply_feedback(
 
 
 def _key_of(question: KnownQuestion) -> Key:
-    return same_text_key(question.text), question.answer_id
+    return pair_key(question.text, question.answer_id)
 
 
 def feedback_counts(applied: AppliedFeedback, split: Collection) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def describe_feedback(workspace: Path, per_client: int = VOTES_PER_CLIENT) -> St
     """Return the counts of what a workspace holds, whether its answers are still there or not."""
     with contextlib.closing(FeedbackStore.open(workspace)) as store:
         feedback = list(store.export())
-    last = {(f.client, same_text_key(f.query), f.answer_id): f for f in feedback}
+    last = {(f.client, pair_key(f.query, f.answer_id)): f for f in feedback}
     by_client: dict[str, list[Feedback]] = defaultdict(list)
     for each in last.values():
         by_client[each.client].append(each)

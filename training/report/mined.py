@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from training.judgements.review import Suspect
 from training.ledger import Mined
 from training.negatives import Negative
 from training.negatives.files import open_negatives
@@ -22,17 +23,6 @@ class Histogram:
 
     edges: list[float]
     shares: Mapping[str, list[float]]  # RIGHT first, then each source
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A mined answer that may be right: its cosine is over the bound of its pair."""
-
-    question: str
-    positive: str
-    positive_cosine: float
-    answer: str
-    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +75,18 @@ def _suspects(
     found = {
         (each.question, each.text): Suspect(
             question=each.question,
-            positive=texts[each.positive_id],
-            positive_cosine=each.positive_cosine,
             answer=each.text,
+            answer_id=each.answer_id,
+            known_answer=texts[each.positive_id],
             cosine=each.cosine,
+            known_cosine=each.positive_cosine,
+            source=each.source,
         )
         for each in negatives
     }
     groups: dict[str, list[Suspect]] = {}
     shown = 0
-    for suspect in sorted(found.values(), key=lambda s: s.positive_cosine - s.cosine):
+    for suspect in sorted(found.values(), key=lambda s: s.known_cosine - s.cosine):
         group = groups.setdefault(suspect.question, [])
         if len(group) < SHOWN_OF_ONE:
             group.append(suspect)

@@ -12,7 +12,6 @@ from search.ranking import find_candidates, hits_of, preferred_by_users
 
 SHOWN, MORE = 5, 20  # answers
 _EXAMPLES, _LONGEST_EXAMPLE = 4, 40
-_UNSURE = 0.5  # a first answer below it is more likely wrong than right
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,8 @@ def find_results(
         return Results(query, problem, [], [], {}, False, [] if query else _examples(index))
     found = find_candidates(index, [query])[0]  # more than are shown
     hits = hits_of(index, query, found, count)
-    is_unsure = bool(hits) and hits[0].confidence is not None and hits[0].confidence < _UNSURE
+    first = hits[0].confidence if hits else None
+    is_unsure = first is not None and first < index.fitted.calibration.threshold
     said = words["found"].format(count=len(hits)) if hits else words["nothing"]
     return Results(
         query=query,
