@@ -555,10 +555,12 @@ def evaluate(
     _print_lines(counts.lines() if counts else [])
     click.echo(f"generation {searcher.generation}, {len(evaluation.queries)} queries")
     _print_lines(metrics_table({"all": evaluation.means()}))
-    if sum(unseen) < len(unseen):
+    if not any(unseen):
+        click.echo("the model has trained on all of them, which flatters it; what it finds of")
+        click.echo("questions that it does not know is in the run's report: dotbogi report")
+    elif not all(unseen):
         click.echo(f"{sum(unseen)} queries that the model has not trained on:")
-        if any(unseen):
-            _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
+        _print_lines(metrics_table({"unseen": evaluation.means(unseen)}))
     if thresholds:
         click.echo("their first answers, by the confidence asked for:")
         _print_lines(threshold_lines(thresholds))

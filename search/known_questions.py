@@ -95,16 +95,6 @@ def ask(index: SearchIndex, queries: Sequence[Query], *, seed: int) -> Asked:
     return Asked(list(queries), found[: len(queries)], cut, found[len(queries) :])
 
 
-def together(parts: Sequence[Asked]) -> Asked:
-    """Return what was found for the queries of several parts as one."""
-    return Asked(
-        [query for part in parts for query in part.queries],
-        [found for part in parts for found in part.found],
-        [query for part in parts for query in part.cut],
-        [found for part in parts for found in part.found_for_cut],
-    )
-
-
 def _cut_short(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[Query]:
     """Return some known questions without half of their words, or a single word's second half."""
     rng = np.random.default_rng(seed)

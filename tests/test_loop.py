@@ -122,8 +122,7 @@ def test_no_fold_learns_from_its_own_questions(small: Collection, tmp_path: Path
         place, place.rounds_folder / "run-0001",
         open_collection(place.rounds_folder / "run-0001"), config, progress=False,
     )  # fmt: skip
-    for fold, parts in run._queries.items():
-        queries = [query for of_part in parts.values() for query in of_part]
+    for fold, queries in run._queries.items():
         kept = [mark != fold for mark in run.learner.fold_of_question]
         learned = {
             same_text_key(question.text)

@@ -32,9 +32,7 @@ from training.negatives.files import open_negatives, save_negatives
 from training.negatives.known import KnownTexts
 from training.places import encoder_place, geometry_of, place_of
 from training.rounds import seconds_since
-from training.split import PARTS, division, held_back
-
-_MOST_KEPT = 20_000  # questions, of which indexes without a part stay in memory
+from training.split import division, held_back
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +68,8 @@ class Learner:
         self._collection, self._ledger, self._progress = collection, ledger, progress
         self._wrong = {"rejected": rejected, "voted": voted}
         self.train = collection.only(["train"])
-        count = division(config.folds) * PARTS
-        self.parts = [fold_of(q.text, count, config.seed) for q in self.train.questions]
-        self.fold_of_question = [part // PARTS for part in self.parts]
-        self._without: dict[tuple[Path, int], EncodedCollection] = {}
+        count = division(config.folds)
+        self.fold_of_question = [fold_of(q.text, count, config.seed) for q in self.train.questions]
         self._encoded_at: dict[tuple[Path, int | None], EncodedCollection] = {}
         self._query_tokens: dict[str, list[str]] = {}
 
@@ -85,16 +81,6 @@ class Learner:
         """Return the train side without a fold as a round's model reads it, and its geometry."""
         encoded = self._encoded(encoder_place(self._folder, number, fold), fold)
         return encoded, geometry_of(place_of(self._folder, number, fold), encoded)
-
-    def without_part(self, number: int, part: int) -> EncodedCollection:
-        """Return the train side without a part of a fold, as the model of the fold reads it."""
-        place = encoder_place(self._folder, number, part // PARTS)
-        if (place, part) in self._without:
-            return self._without[place, part]
-        found = self._encoded(place, None).with_questions([other != part for other in self.parts])
-        if len(self.parts) <= _MOST_KEPT:  # each round asks it again
-            self._without[place, part] = found
-        return found
 
     def _encoded(self, place: Path, fold: int | None) -> EncodedCollection:
         """Return the train side without a fold; every text is encoded once."""
@@ -246,7 +232,6 @@ class Learner:
         place = place_of(self._folder, number, fold)
         self._encoded_at.pop((place, fold), None)
         self._encoded_at.pop((place, None), None)
-        self._without = {key: kept for key, kept in self._without.items() if key[0] != place}
         for name in ("model", "encoder"):
             shutil.rmtree(place / name, ignore_errors=True)
         base = self._folder / "base" / "model"

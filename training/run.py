@@ -1,7 +1,6 @@
 """One run on questions and answers, cross-fitted: no question is measured by what learned it."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from indexes.analyzer import Analyzer
 from indexes.collection import Collection, KnownQuestion, open_collection
 from indexes.store import Workspace, digest
 from search.index import index_encoded
-from search.known_questions import Asked, Query, ask, queries_of, together
+from search.known_questions import Asked, Query, ask, queries_of
 from search.publish import library_versions
 from search.searcher import Searcher
 from training.config import LoopConfig
@@ -30,7 +29,6 @@ from training.measure.trec import write_trec
 from training.places import encoder_place, place_of
 from training.publication import Publication
 from training.rounds import Rounds
-from training.split import PARTS
 
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
@@ -65,7 +63,7 @@ class Run(Rounds):
             voted=[(q, answer) for q, answer in (self.feedback or {"wrong": []})["wrong"]],
             progress=progress,
         )  # fmt: skip
-        self._queries = self._queries_by_part()
+        self._queries = self._queries_by_fold()
 
     def _held_out(self) -> list[Query]:
         """Return the held out questions, of this table and of one of their own."""
@@ -74,18 +72,18 @@ class Run(Rounds):
             questions += open_collection(self.folder / "held-out").questions
         return queries_of(questions)
 
-    def _queries_by_part(self) -> dict[int, dict[int, list[Query]]]:
-        """Return the questions of each part of each fold that is measured; a part may be empty."""
-        by_part: dict[int, list[KnownQuestion]] = defaultdict(list)
-        for question, part in zip(self.learner.train.questions, self.learner.parts, strict=True):
-            by_part[part].append(question)
-        queries: dict[int, dict[int, list[Query]]] = defaultdict(dict)
-        for part in range(self.config.folds * PARTS):
-            if part in by_part:
-                found = queries_of(by_part[part])
-                named = [replace(query, id=f"p{part}{query.id}") for query in found]
-                queries[part // PARTS][part] = named
-        return queries
+    def _queries_by_fold(self) -> dict[int, list[Query]]:
+        """Return the questions of each fold that is measured; a fold may be empty."""
+        by_fold: dict[int, list[KnownQuestion]] = {fold: [] for fold in range(self.config.folds)}
+        folds = self.learner.fold_of_question
+        for question, fold in zip(self.learner.train.questions, folds, strict=True):
+            if fold in by_fold:
+                by_fold[fold].append(question)
+        return {
+            fold: [replace(query, id=f"f{fold}{query.id}") for query in queries_of(questions)]
+            for fold, questions in by_fold.items()
+            if questions
+        }
 
     def start(self) -> Started:
         """Return what the run begins with."""
@@ -166,23 +164,17 @@ class Run(Rounds):
     def _ask(self, number: int) -> tuple[list[Asked], dict[str, bool]]:
         """Ask the questions of every fold of what a round has learned without them.
 
-        What is asked lacks the questions of their part alone: a published index lacks one.
-
         Returns:
             What was found, a fold each; and by query id whether another question has its answer.
         """
         asked: list[Asked] = []
         known: dict[str, bool] = {}
-        for fold, parts in self._queries.items():
-            _, geometry = self.learner.state(number, fold)
-            of_fold = []
-            for part, queries in parts.items():
-                encoded = self.learner.without_part(number, part)
-                index = index_encoded(encoded, geometry=geometry)
-                of_fold.append(ask(index, queries, seed=self.config.seed))
-                marks = answer_is_known(queries, encoded.collection.questions)
-                known |= {query.id: mark for query, mark in zip(queries, marks, strict=True)}
-            asked.append(together(of_fold))
+        for fold, queries in self._queries.items():
+            encoded, geometry = self.learner.state(number, fold)
+            index = index_encoded(encoded, geometry=geometry)
+            asked.append(ask(index, queries, seed=self.config.seed))
+            marks = answer_is_known(queries, encoded.collection.questions)
+            known |= {query.id: mark for query, mark in zip(queries, marks, strict=True)}
         return asked, known
 
     def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from indexes.collection import Collection, Split
 from search.known_questions import fold_of
 
-PARTS = 2  # of a fold: the index that is asked lacks one of them at a time
 _ONE_IN = 10  # questions that are measured where there is a single fold
 _PLACES = 1_000_000
 

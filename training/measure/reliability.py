@@ -18,6 +18,7 @@ class ConfidenceQuality:
     coverage: float  # share of the queries that reach it
     precision: float  # share of those whose first answer is right
     bins: list[Mapping[str, Any]]  # low, high, n, confidence, accuracy
+    thresholds: list[Mapping[str, float | None]]  # see `at_thresholds`
 
     @classmethod
     def of(
@@ -36,6 +37,7 @@ class ConfidenceQuality:
             coverage=float(sure.mean()),
             precision=float(marks[sure].mean()) if sure.any() else 1.0,
             bins=bins,
+            thresholds=at_thresholds(confidence, right),
         )
 
 

@@ -41,18 +41,17 @@ def _question_lines(result: RunResult) -> list[str]:
         f"{best.queries} questions, each by what was learned without it, round by round",
         *metrics_table({f"round {each.round}": each.metrics for each in result.rounds}),
         *_gate_lines(result.rounds),
-        "",
-        f"kinds of questions, round {best.round}",
-        *metrics_table(
-            {
-                f"{name} ({part['queries']})": part["metrics"]
-                for name, part in best.slices.items()
-                if part["queries"]
-            }
-        ),
     ]
+    kinds = {
+        f"{name} ({part['queries']})": part["metrics"]
+        for name, part in best.slices.items()
+        if part["queries"]
+    }
+    if len(kinds) > 1:
+        lines += ["", f"kinds of questions, round {best.round}", *metrics_table(kinds)]
     if best.confidence:
         lines += ["", _confidence_line(best.confidence)]
+        lines += threshold_lines(best.confidence.thresholds)
     return lines + (_test_lines(result.test) if result.test else [])
 
 
