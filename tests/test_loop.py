@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from indexes.collection import Collection, KnownQuestion, build_collection, open_collection
+from indexes.collection import (
+    Answer,
+    Collection,
+    KnownQuestion,
+    build_collection,
+    open_collection,
+)
 from indexes.errors import DamagedError, DotbogiError, UsageError
 from indexes.store import Workspace
 from indexes.tables import read_table
@@ -291,6 +297,16 @@ def test_too_few_questions_are_refused_before_anything_is_written(tmp_path: Path
     with pytest.raises(DotbogiError, match="1 questions for 1 answers: too few"):
         run_loop(Workspace(tmp_path / "w"), one, LoopConfig())
     assert not (tmp_path / "w").exists()
+
+
+def test_a_single_fold_of_a_tiny_table_is_one_that_has_questions(tmp_path: Path) -> None:
+    table = Collection(
+        [Answer(f"a{n}", f"답 {n}") for n in range(11)],
+        [KnownQuestion(f"물음 {n}", f"a{n}") for n in range(11)],
+    )
+    config = LoopConfig(rounds=1, folds=1)
+    result = run_loop(Workspace(tmp_path / "w"), table, config, model=ModelConfig())
+    assert 1 <= result.rounds[0].queries < 11
 
 
 def test_a_small_table_is_measured_and_gets_a_confidence_of_its_own(

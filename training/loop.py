@@ -292,7 +292,8 @@ def _check_enough(split: Collection) -> None:
     counts = Counter(question.split for question in split.questions)
     if counts["train"] < FEWEST_QUESTIONS or len(split.answers) < 2:
         raise DotbogiError(
-            f"the table has {counts['train']} questions for {len(split.answers)} answers: too few "
+            f"the table has {counts['train']} questions for {len(split.answers)} answers"
+            f"{f', beside {held} that are held out' if (held := counts['test']) else ''}: too few "
             f"to train and measure on. Expected at least {FEWEST_QUESTIONS}, better 100."
         )
 

@@ -1,6 +1,7 @@
 """One run on questions and answers, cross-fitted: no question is measured by what learned it."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -73,16 +74,14 @@ class Run(Rounds):
         return queries_of(questions)
 
     def _queries_by_fold(self) -> dict[int, list[Query]]:
-        """Return the questions of each fold that is measured; a fold may be empty."""
-        by_fold: dict[int, list[KnownQuestion]] = {fold: [] for fold in range(self.config.folds)}
+        """Return the questions of each fold that is measured; none of them is empty."""
+        by_fold: dict[int, list[KnownQuestion]] = defaultdict(list)
         folds = self.learner.fold_of_question
         for question, fold in zip(self.learner.train.questions, folds, strict=True):
-            if fold in by_fold:
-                by_fold[fold].append(question)
+            by_fold[fold].append(question)
         return {
-            fold: [replace(query, id=f"f{fold}{query.id}") for query in queries_of(questions)]
-            for fold, questions in by_fold.items()
-            if questions
+            fold: [replace(query, id=f"f{fold}{query.id}") for query in queries_of(by_fold[fold])]
+            for fold in sorted(by_fold)[: self.config.folds]
         }
 
     def start(self) -> Started:
