@@ -5,7 +5,7 @@
 Simulated rounds draw n questions, with replacement, from those whose scores in round 0 and round 1
 gain.py has written to benchmarks/results/training-SET.json, the sets in turn. What a question
 changed by stays as it was, most of them by nothing; whether it gained or lost is drawn, so that the
-mean gain to expect is 0, .01, .02 or .03. A set in which questions change by less than that in
+mean gain to expect is 0, .01 or .02. A set in which questions change by less than that in
 the mean takes no part.
 
 With DATA, runs of the product on poisoned tables: 400 questions drawn from a set, the answers of
@@ -34,8 +34,8 @@ from training.gate import judge
 from training.measure.bootstrap import paired_draws
 
 SETS = ("sample", "welfare", "chatbot", "banking77")
-COUNTS = (60, 100, 200, 500, 1000, 2000, 5000)  # questions
-GAINS = (0.0, 0.01, 0.02, 0.03)
+COUNTS = (100, 500, 2000)  # questions
+GAINS = (0.0, 0.01, 0.02)
 
 POISONED_SETS = ("sample", "welfare", "chatbot", "banking77")
 KNOWN, ASKED = 400, 200
