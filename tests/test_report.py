@@ -224,7 +224,7 @@ def test_the_gate_s_table_is_the_ledger_s(kept: Path) -> None:
         f"| 1 | round 0 | {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) | over 99.9% "
         "| kept |" in markdown
     )
-    assert "with a probability of at least 96%" in page_of(kept).text
+    assert "with a probability of at least 98%" in page_of(kept).text
 
 
 def test_intervals_of_columns_are_those_of_the_paired_bootstrap() -> None:
@@ -290,9 +290,9 @@ def test_a_test_that_tells_nothing_or_the_contrary_is_told() -> None:
     def said(probability: float) -> str:
         return agreement(Verdict(probability >= LEVEL, Interval(0.0, -0.1, 0.1), probability))
 
-    assert said(0.97) == "the test agrees with the gain"
+    assert said(0.99) == "the test agrees with the gain"
     assert said(0.6) == "by itself the test cannot tell the gain from chance"
-    assert said(0.02).startswith("the test contradicts the gain")
+    assert said(0.01).startswith("the test contradicts the gain")
 
 
 def test_a_dropped_round_says_why(kept: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_dropped_round_says_why(kept: Path) -> None:
         return summary(replace(report, rounds=[first, dropped]))
 
     assert (
-        "its gain over round 0 is real with a probability of only 91.0%; 96% are needed "
+        "its gain over round 0 is real with a probability of only 91.0%; 98% are needed "
         "(MRR@10 +0.010, 95% interval −0.010 to +0.030)" in said(Interval(0.01, -0.01, 0.03), 0.91)
     )
     assert "it was worse than round 0" in said(Interval(-0.1, -0.2, -0.01), 0.001)
@@ -573,7 +573,7 @@ def test_the_history_shows_runs_of_both_kinds(
         assert (held_out in text) == (number == 1)
         assert f"{measured.metrics['hybrid']['MRR@10']:.3f}" in text
     assert f"{words['damaged_runs']}: run-0005" in text
-    assert words["gains_note"].format(level="96%") in text
+    assert words["gains_note"].format(level="98%") in text
 
 
 @pytest.mark.parametrize(
