@@ -70,9 +70,7 @@ def report(name: str, data: Path, precisions: dict[str, Encoder]) -> None:
         asked = find_candidates(index_encoded(encoded), [query.text for query in queries])
         found[precision] = {
             method: [
-                reciprocal_rank_at(
-                    10, [c.answer_id for c in fuse(each, method)], query.grades
-                )
+                reciprocal_rank_at(10, [c.answer_id for c in fuse(each, method)], query.grades)
                 for each, query in zip(asked, queries, strict=True)
             ]
             for method in ("dense", "hybrid")
