@@ -9,7 +9,6 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 AnalyzerName = Literal["kiwi", "bigram", "whitespace"]
@@ -33,8 +32,7 @@ class Analyzer:
 
     `kiwi` (default) gives words and n-grams. Words are the lemmas of content morphemes, Snowball
     stems of Latin words, and numbers, each with the first letter of its tag: 배송/N, window/S.
-    N-grams are the character bigrams of a word, trigrams if it is Latin; and a Latin word or number
-    with what stands beside it. `bigram` leaves Kiwi
+    N-grams are the character bigrams of a word, trigrams if it is Latin. `bigram` leaves Kiwi
     out; `whitespace` gives words as they stand.
     """
 
@@ -48,7 +46,7 @@ class Analyzer:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that decides the tokens: the rules and the library versions."""
-        parts = ["3", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
+        parts = ["2", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
         packages = {
             "kiwi": ["kiwipiepy", "kiwipiepy_model", "PyStemmer"],
             "bigram": ["PyStemmer"],
@@ -155,9 +153,8 @@ def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
     else still finds its text.
     """
     words: list[str] = []
-    runs = _RUN.findall(text)
-    grams = _neighbours(runs)
-    for run in runs:
+    grams: list[str] = []
+    for run in _RUN.findall(text):
         parts = _PART.findall(run)
         if not parts:
             grams += _ngrams(run, 2)
@@ -171,23 +168,6 @@ def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
             if part not in _ENGLISH_STOP_WORDS:
                 words.append(_stem()(part) + "/S")
     return words, grams
-
-
-def _neighbours(runs: Sequence[str]) -> list[str]:
-    """Return each Latin word or number with what stands beside it: of Korean, a letter.
-
-    >>> _neighbours(["windows", "업데이트", "설치"])
-    ['windows_업']
-    """
-
-    def end(run: str, letter: int) -> str:
-        return run if _PART.search(run) else run[letter]
-
-    return [
-        f"{end(before, -1)}_{end(after, 0)}"
-        for before, after in pairwise(runs)
-        if _PART.search(before) or _PART.search(after)
-    ]
 
 
 def _ngrams(word: str, n: int) -> Iterable[str]:
