@@ -89,7 +89,8 @@ _model = _options(
 _mining = _options(
     click.option(
         "--negatives", metavar="QUOTAS",
-        help="A pair's, of bm25, model, random; default bm25:1,model:1.",
+        help="A pair's, of bm25, model, random; default bm25:1,model:1, of an adapter from its second "
+        "round on.",
     ),
     click.option(
         "--window", type=click.IntRange(min=1),
@@ -353,7 +354,7 @@ def mine(
     n-tuple.jsonl         for sentence-transformers
     flagembedding.jsonl   for FlagEmbedding
 
-    The published model mines, else the one of --model, for the train side of the collection.
+    The published model mines, else the one of --model, for all known questions.
 
     \b
     dotbogi mine --out pool

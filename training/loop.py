@@ -61,7 +61,7 @@ def run_loop(
         model: the base; None takes that of the published model, or the default model where
             nothing is published yet.
         held_out: questions about answers of the collection, looked at once at the end. Those of
-            the collection that say the same are left out of it.
+            the collection that say the same are not learned from either.
         progress: show bars.
 
     Raises:
@@ -125,15 +125,19 @@ def _save_base(
 
 
 def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Collection]:
-    """Return the collection without the held out questions, and these on its answers.
+    """Return the collection with the held out questions marked as such, and these on its answers.
 
     Raises:
         DotbogiError: none of them has an answer that the collection has.
     """
     keys = {same_text_key(question.text) for question in held_out.questions}
-    rest = [q for q in collection.questions if same_text_key(q.text) not in keys]
-    if left := len(collection.questions) - len(rest):
-        logger.info("%d questions are in the test table too, and are left out", left)
+    # They stay known in what is published: the table has them.
+    marked = [
+        replace(q, split="test") if same_text_key(q.text) in keys else q
+        for q in collection.questions
+    ]
+    if count := sum(same_text_key(q.text) in keys for q in collection.questions):
+        logger.info("%d questions are in the test table too, and are not learned from", count)
     by_text = {same_text_key(answer.text): answer.id for answer in collection.answers}
     texts = {answer.id: answer.text for answer in held_out.answers}
     asked = [
@@ -148,7 +152,7 @@ def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Co
         )
     if missing := len(held_out.questions) - len(asked):
         logger.info("%d questions of the test table have other answers: left out", missing)
-    return replace(collection, questions=rest), replace(
+    return replace(collection, questions=marked), replace(
         held_out, answers=collection.answers, questions=asked
     )
 

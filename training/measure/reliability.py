@@ -14,7 +14,7 @@ class ConfidenceQuality:
 
     ece: float  # expected calibration error, ten bins of equal width
     auroc: float | None  # P(a right first answer is surer than a wrong one); None without both
-    threshold: float  # fitted on development queries
+    threshold: float  # below it there is no good answer
     coverage: float  # share of the queries that reach it
     precision: float  # share of those whose first answer is right
     bins: list[Mapping[str, Any]]  # low, high, n, confidence, accuracy
