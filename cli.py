@@ -89,7 +89,7 @@ _model = _options(
 _mining = _options(
     click.option(
         "--negatives", metavar="QUOTAS",
-        help="A pair's, of bm25, model, random; default bm25:1,model:1, of an adapter from round 2.",
+        help="A pair's, of bm25, model, random; default bm25:1,model:1 (adapter: from round 2).",
     ),
     click.option(
         "--window", type=click.IntRange(min=1),

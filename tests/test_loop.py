@@ -27,6 +27,7 @@ from indexes.text import same_text_key
 from search import ModelConfig, Searcher, index_collection
 from search.index import question_digest
 from training import LoopConfig, MiningConfig, RunResult, resume_loop, run_loop
+from training.judgements.decisions import Decision, save_decisions
 from training.ledger import Ended, Ledger, Measured, Mined, Started, Trained, read_events
 from training.measure.evaluation import evaluate_table
 from training.negatives.files import open_negatives
@@ -240,6 +241,23 @@ def test_full_fits_may_start_from_the_last_kept_round(small: Collection, tmp_pat
     assert searcher.index.geometry.adapter is not None  # on top of the weights
     evaluation, _ = evaluate_table(searcher, small)
     assert evaluation.mean("dense", "MRR@10") > 0.5
+
+
+def test_a_full_fit_without_mined_negatives_learns_from_all_pairs(
+    small: Collection, tmp_path: Path
+) -> None:
+    """One answer that a person has rejected must not leave the others out."""
+    place = Workspace(tmp_path / "w")
+    index_collection(place, small, {}, model=ModelConfig())
+    question, wrong = small.questions[0], small.answers[-1]
+    assert question.answer_id != wrong.id
+    save_decisions(place.folder, [Decision(question.text, wrong.text, False, "now")])
+    fit = {"epochs": 1, "batch_size": 64}
+    run_loop(place, small, LoopConfig(rounds=1, folds=1, kind="full", fit=fit))
+    ledger = Ledger(place.rounds_folder / "run-0001")
+    trained = ledger.find(Trained, round=1)
+    assert trained is not None
+    assert trained.rows > 0.8 * len(small.questions)
 
 
 def test_a_round_without_gain_is_dropped_and_ends_the_loop(

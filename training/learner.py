@@ -154,8 +154,11 @@ class Learner:
         """Learn the round's adapter without a fold, or train its model."""
         if self._ledger.find(Trained, round=number, fold=fold):
             return
-        mines = self._learns_from_mined(number)
-        negatives = self._mine(number, fold, best) if mines else self._confirmed(number)
+        negatives: list[Negative] = []
+        if self._learns_from_mined(number):
+            negatives = self._mine(number, fold, best)
+        elif self._config.kind == "adapter":  # rows of a full fit need as many each
+            negatives = self._confirmed(number)
         began = time.monotonic()
         place_of(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
         fit = self._fit_adapter if self._config.kind == "adapter" else self._fit_model
