@@ -123,7 +123,7 @@ def fit(asked: Sequence[Asked], what: str) -> Fitted:
     used = slice(None, None, step)
     queries = [query for part in asked for query in part.queries[used]]
     found = [candidates for part in asked for candidates in part.found[used]]
-    source = f"{count} {what}"
+    source = f"{len(queries)} {what}"
     if count < FEWEST_TO_FIT:
         weights = FusionWeights()
     else:
