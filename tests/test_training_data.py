@@ -1,5 +1,5 @@
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 
 import pytest
 from datasets import Dataset
@@ -7,7 +7,7 @@ from datasets import Dataset
 from indexes.collection import Collection, KnownQuestion, build_collection
 from indexes.tables import SAMPLE_PATH, read_table
 from indexes.text import same_text_key
-from search.known_questions import fold_of
+from search.known_questions import balanced_folds, fold_of
 from training.fit.sampler import NoSharedAnswerSampler
 from training.split import division, held_back, hold_out
 
@@ -29,9 +29,26 @@ def test_held_out_is_the_share_asked_for_by_question_and_seeded() -> None:
 def test_folds_are_even_and_those_held_out_are_of_all_folds() -> None:
     split = hold_out(sample(), 0.2, seed=42)
     for part in ("train", "test"):
-        folds = Counter(fold_of(q.text, 5, 42) for q in split.questions if q.split == part)
+        questions = [q for q in split.questions if q.split == part]
+        folds = Counter(fold_of(question.text, 5, 42) for question in questions)
         assert sorted(folds) == [0, 1, 2, 3, 4]
         assert max(folds.values()) < 1.5 * min(folds.values())
+        balanced = Counter(balanced_folds(questions, 5, 42))
+        assert max(balanced.values()) - min(balanced.values()) < 10  # typings stay together
+
+
+def test_the_questions_of_one_answer_are_in_as_many_folds_as_there_are() -> None:
+    questions = [q for q in sample().questions for _ in "12"]  # every question twice
+    places = defaultdict(set)
+    keys = defaultdict(set)
+    folds_of_key = defaultdict(set)
+    for question, fold in zip(questions, balanced_folds(questions, 5, 42), strict=True):
+        places[question.answer_id].add(fold)
+        keys[question.answer_id].add(same_text_key(question.text))
+        folds_of_key[same_text_key(question.text)].add(fold)
+    assert all(len(folds) == 1 for folds in folds_of_key.values())
+    apart = [len(places[answer]) == min(5, len(keys[answer])) for answer in keys]
+    assert sum(apart) >= 0.99 * len(apart)  # a question of two answers may have to share one
 
 
 def test_typings_of_one_question_stay_together_also_when_the_table_grows() -> None:

@@ -17,7 +17,7 @@ from indexes.views import owners_of_questions
 from search.encoded import EncodedCollection
 from search.encoders import CachedEncoder, export_encoder, open_encoder
 from search.geometry import Geometry
-from search.known_questions import fold_of
+from search.known_questions import balanced_folds
 from search.publish import all_texts
 from training.config import LoopConfig
 from training.fit.adapter import AdapterConfig, adapter_config, learn_adapter
@@ -69,7 +69,7 @@ class Learner:
         self._wrong = {"rejected": rejected, "voted": voted}
         self.train = collection.only(["train"])
         count = division(config.folds)
-        self.fold_of_question = [fold_of(q.text, count, config.seed) for q in self.train.questions]
+        self.fold_of_question = balanced_folds(self.train.questions, count, config.seed)
         self._encoded_at: dict[tuple[Path, int | None], EncodedCollection] = {}
         self._query_tokens: dict[str, list[str]] = {}
 
