@@ -38,10 +38,9 @@ from indexes.collection import Collection, KnownQuestion, build_collection
 from indexes.store import Workspace
 from indexes.tables import SAMPLE_PATH, read_table
 from training.config import LoopConfig
-from training.gate import Verdict, judge
+from training.gate import Verdict, judge_searches
 from training.ledger import Measured
 from training.loop import run_loop
-from training.measure.bootstrap import paired_draws
 from training.rounds import RunResult
 
 SETS = ("sample", "welfare", "welfare-questions", "chatbot", "banking77")
@@ -167,7 +166,11 @@ def figures_of(result: RunResult, seed: int) -> Figures:
     """Return MRR@10 before and after, out of fold and on untouched questions, with verdicts."""
     first, best, test = result.rounds[0], best_of(result), result.test
     assert test
-    gain = judge(*paired_draws(best.scores, first.scores, seed=seed)) if best.round else None
+    gain = None
+    if best.round:
+        gain = judge_searches(
+            (best.scores, first.scores), (best.dense_scores, first.dense_scores), seed=seed
+        )
     untouched = _beside(test.before, test.after, test.verdict if best.round else None)
     return {
         "kept_round": best.round,
@@ -214,10 +217,12 @@ def _verdict(verdict: Verdict | None) -> Figures:
 
 
 def pairs_of(result: RunResult) -> list[list[float]]:
-    """Return MRR@10 of single questions out of fold, in round 0 and in round 1."""
-    pairs = list(zip(result.rounds[0].scores, result.rounds[1].scores, strict=True))
+    """Return MRR@10 of single questions out of fold: hybrid in rounds 0 and 1, dense in both."""
+    first, second = result.rounds[:2]
+    columns = first.scores, second.scores, first.dense_scores, second.dense_scores
+    pairs = list(zip(*columns, strict=True))
     chosen = random.Random(0).sample(pairs, min(MOST_PAIRS, len(pairs)))
-    return [[round(old, 4), round(new, 4)] for old, new in chosen]
+    return [[round(score, 4) for score in row] for row in chosen]
 
 
 def means_of(seeds: Sequence[Figures]) -> Figures:

@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 
 from indexes.collection import Collection, KnownQuestion
 from training.config import LoopConfig
-from training.gate import judge
-from training.measure.bootstrap import paired_draws
+from training.gate import judge_searches
 
 SETS = ("sample", "welfare", "chatbot", "banking77")
 COUNTS = (100, 500, 2000)  # questions
@@ -74,8 +73,8 @@ def read_pools() -> dict[str, Floats]:
     pools: dict[str, Floats] = {}
     for each in sorted(read, key=lambda found: -(found["rows"] or 1 << 30)):
         if each["set"] in SETS and each["set"] not in pools:
-            old, new = np.asarray(each["pairs"], np.float64).T
-            pools[each["set"]] = new - old
+            old, new, old_dense, new_dense = np.asarray(each["pairs"], np.float64).T
+            pools[each["set"]] = np.stack([new - old, new_dense - old_dense], axis=1)
     return pools
 
 
@@ -89,23 +88,28 @@ def simulate(pools: Mapping[str, Floats], runs: int) -> dict[str, dict[str, Kept
 
 def simulate_cell(pools: Mapping[str, Floats], gain: float, count: int, runs: int) -> Kept:
     """Return what the gate kept of rounds with one gain to expect and one number of questions."""
-    usable = {name: sizes for name, pool in pools.items() if (sizes := np.abs(pool)).mean() > gain}
+    usable = {name: pool for name, pool in pools.items() if np.abs(pool[:, 0]).mean() > gain}
     kept: Kept = defaultdict(lambda: [0, 0])
     for number in range(runs if usable else 0):
         name = list(usable)[number % len(usable)]
         rng = np.random.default_rng([number, count, round(1000 * gain)])
         changes = changes_of(usable[name], gain, count, rng)
-        verdict = judge(*paired_draws(changes.tolist(), [0.0] * count, seed=number))
+        nothing = np.zeros(count)
+        verdict = judge_searches((changes[:, 0], nothing), (changes[:, 1], nothing), seed=number)
         kept[name][0] += verdict.kept
         kept[name][1] += 1
     return dict(kept)
 
 
-def changes_of(sizes: Floats, gain: float, count: int, rng: np.random.Generator) -> Floats:
-    """Return the changes of so many questions, with this mean to expect."""
-    chosen = rng.choice(sizes, count)
-    up = rng.random(count) < (1 + gain / sizes.mean()) / 2
-    return np.where(up, chosen, -chosen)
+def changes_of(pool: Floats, gain: float, count: int, rng: np.random.Generator) -> Floats:
+    """Return the changes of so many questions, hybrid and dense, with this mean of the hybrid's.
+
+    A question's two changes keep their signs to each other; so the dense mean follows.
+    """
+    chosen = pool[rng.integers(len(pool), size=count)]
+    chosen = np.where(chosen[:, :1] < 0, -chosen, chosen)
+    up = rng.random(count) < (1 + gain / np.abs(pool[:, 0]).mean()) / 2
+    return np.where(up[:, None], chosen, -chosen)
 
 
 def simulated_table(found: Mapping[str, Mapping[str, Kept]]) -> list[str]:

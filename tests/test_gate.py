@@ -10,7 +10,7 @@ from indexes.collection import build_collection
 from indexes.store import Workspace
 from indexes.tables import SAMPLE_PATH, read_table
 from tests.conftest import run
-from training.gate import LEVEL, judge
+from training.gate import LEVEL, judge, judge_searches
 from training.ledger import Measured, read_events
 from training.measure.bootstrap import paired_draws
 
@@ -38,6 +38,23 @@ def test_chance_alone_is_seldom_kept_and_a_real_gain_mostly() -> None:
     assert kept(0) <= 0.1  # 4 of 100 are expected
     assert kept(0.02) >= 0.5
     assert kept(0.05) >= 0.95
+
+
+def test_dense_search_is_a_witness_and_no_more() -> None:
+    """Dense search alone may show a gain of the hybrid, and cannot make one."""
+    rng = np.random.default_rng(1)
+    before = np.full(300, 0.5)
+    blurred = before + 0.01 + rng.choice([-0.2, 0.2], 300)
+    clear = before + 0.05 + rng.choice([-0.1, 0.1], 300)
+
+    def judged(hybrid: np.ndarray, dense: np.ndarray) -> bool:
+        return judge_searches((hybrid, before), (dense, before), seed=0).kept
+
+    blurred += 0.012 - (blurred - before).mean()  # a gain of .012, P = .85 or so
+    assert not judged(blurred, blurred)
+    assert judged(blurred, clear)
+    assert not judged(before - 0.001, clear)
+    assert not judged(blurred, before - 0.05)
 
 
 def write_poisoned(share: float, path: Path) -> None:

@@ -322,7 +322,7 @@ def test_hostile_texts_come_out_as_texts(hostile: Path) -> None:
     html = (hostile / "report.html").read_text(encoding="utf-8")
     assert html.count("</style>") == 1
     for before in html.split("\u202e")[:-1]:
-        assert before.rindex("<bdi>") > before.rindex("</bdi>")  # the turn ends with its text
+        assert before.rfind("<bdi>") > before.rfind("</bdi>")  # the turn ends with its text
 
 
 def test_hostile_texts_stay_in_their_cells_of_the_markdown(hostile: Path) -> None:

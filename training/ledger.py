@@ -92,6 +92,7 @@ class Measured(Event):
     queries: int
     metrics: Metrics
     scores: Sequence[float]  # of each query, for the gate
+    dense_scores: Sequence[float] = ()  # the same of dense search; of scored pairs there are none
     slices: Mapping[str, Mapping[str, Any]]  # name → queries, metrics
     fitted: Fitted | None = None  # weights and confidence, on all of them
     confidence: ConfidenceQuality | None = None

@@ -3,7 +3,6 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,7 +73,7 @@ class Rounds(ABC):
         began = time.monotonic()
         found = self.measure(number)
         if best:
-            verdict = self.judge(found.scores, best.scores)
+            verdict = self.judge(found, best)
             found = replace(found, kept=verdict.kept, against=best.round, verdict=verdict)
         done = self.ledger.add(replace(found, seconds=seconds_since(began)))
         logger.info(_described(done))
@@ -98,8 +97,8 @@ class Rounds(ABC):
         """Measure a round, each question or pair by what was learned without it."""
 
     @abstractmethod
-    def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:
-        """Ask the gate about the scores of a round and those of the best so far."""
+    def judge(self, new: Measured, old: Measured) -> Verdict:
+        """Ask the gate about a round and the best so far."""
 
     @abstractmethod
     def refit(self, number: int) -> None:

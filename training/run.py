@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from search.known_questions import Asked, Query, ask, queries_of
 from search.publish import library_versions
 from search.searcher import Searcher
 from training.config import LoopConfig
-from training.gate import Verdict, judge
+from training.gate import Verdict, judge_searches
 from training.judgements.decisions import used_decisions
 from training.judgements.feedback import read_feedback
 from training.judgements.review import LISTED, last_review, save_review
 from training.learner import Learner
 from training.ledger import Measured, Merged, Started, Tested
-from training.measure.bootstrap import paired_draws
 from training.measure.crossfit import out_of_fold
 from training.measure.evaluation import Evaluation, answer_is_known, evaluate
 from training.measure.outcomes import save_outcomes
@@ -151,6 +150,7 @@ class Run(Rounds):
             queries=len(evaluation.queries),
             metrics=evaluation.means(),
             scores=evaluation.scores[GATE_METHOD][GATE_METRIC],
+            dense_scores=evaluation.scores["dense"][GATE_METRIC],
             slices={
                 "answer known from other questions": _slice(evaluation, known, True),
                 "answer not known": _slice(evaluation, known, False),
@@ -176,9 +176,11 @@ class Run(Rounds):
             known |= {query.id: mark for query, mark in zip(queries, marks, strict=True)}
         return asked, known
 
-    def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:
-        """Ask the gate about the hybrid's MRR@10."""
-        return judge(*paired_draws(new, old, seed=self.config.seed))
+    def judge(self, new: Measured, old: Measured) -> Verdict:
+        """Ask the gate about MRR@10."""
+        return judge_searches(
+            (new.scores, old.scores), (new.dense_scores, old.dense_scores), seed=self.config.seed
+        )
 
     def test(self, best: Measured) -> Tested | None:
         """Ask the questions that were held out, once: of round 0 and of what was kept."""
@@ -190,14 +192,17 @@ class Run(Rounds):
         after = self._test(best) if best.round else before
         save_outcomes(before, self.folder / "test-before.parquet")
         save_outcomes(after, self.folder / "test-after.parquet")
-        scores = (found.scores[GATE_METHOD][GATE_METRIC] for found in (after, before))
+        hybrid, dense = (
+            (after.scores[method][GATE_METRIC], before.scores[method][GATE_METRIC])
+            for method in (GATE_METHOD, "dense")
+        )
         assert best.fitted
         return Tested(
             kept_round=best.round,
             queries=len(self.held_out),
             before=before.means(),
             after=after.means(),
-            verdict=self.judge(*scores),
+            verdict=judge_searches(hybrid, dense, seed=self.config.seed),
             confidence=_quality(after, best.fitted.calibration.threshold),
             seconds=0,
         )

@@ -20,7 +20,10 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
             "질문마다 그 질문 없이 배운 것으로 쟀어요. 빈 표시는 남긴 라운드가 없는 학습이에요."
         ),
         "gains": "라운드마다 나아진 정도와 95% 구간",
-        "gains_note": "왼쪽 번호는 학습–라운드. 나아졌을 확률이 {level} 이상이어야 남겨요.",
+        "gains_note": (
+            "왼쪽 번호는 학습–라운드. 점수가 오르고, 벡터 검색과 함께 나아졌을 확률이 {level} "
+            "이상이면 남겨요."
+        ),
         "gain_axis": "MRR@10 차이",
         "run": "학습",
         "runs": "학습과 라운드",
@@ -79,8 +82,8 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         ),
         "gains": "Gain of each round with its 95% interval",
         "gains_note": (
-            "On the left run–round. A round is kept if its gain is above 0 with a probability of "
-            "at least {level}."
+            "On the left run–round. A round is kept if it gains, and if it and dense search alone "
+            "gain together with a probability of at least {level}."
         ),
         "gain_axis": "gain in MRR@10",
         "run": "run",

@@ -115,10 +115,10 @@ class ScoredRun(Rounds):
             seconds=0,
         )
 
-    def judge(self, new: Sequence[float], old: Sequence[float]) -> Verdict:
+    def judge(self, new: Measured, old: Measured) -> Verdict:
         """Ask the gate about Spearman."""
         expected = _scores(self._pairs["dev"])
-        return judge(*spearman_draws(new, old, expected, seed=self.config.seed))
+        return judge(*spearman_draws(new.scores, old.scores, expected, seed=self.config.seed))
 
     def refit(self, number: int) -> None:
         """Leave a kept round as it is: the pairs that decided stay held out."""
