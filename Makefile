@@ -48,6 +48,7 @@ fix: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 check: $(VENV)/installed-dev
+	mkdir -p build/names && ln -sfn ../.. build/names/dotbogi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -60,5 +61,5 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/encode_speed.py
 
 starter: $(VENV)/installed-$(FAISS)
-	$(BIN)/python -m training.starter $(WHEEL) $(CORPORA) $(DATA) $(OUT)
+	$(BIN)/python -m dotbogi.training.starter $(WHEEL) $(CORPORA) $(DATA) $(OUT)
 	$(BIN)/python benchmarks/starter.py --model $(OUT) $(if $(wildcard $(DATA)),--data $(DATA))

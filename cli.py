@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 if TYPE_CHECKING:
-    from indexes import Collection, Counts
-    from indexes.fetch import Fetched
-    from search import ModelConfig
-    from search.explain import Explanation
-    from training import MiningConfig
+    from dotbogi.indexes import Collection, Counts
+    from dotbogi.indexes.fetch import Fetched
+    from dotbogi.search import ModelConfig
+    from dotbogi.search.explain import Explanation
+    from dotbogi.training import MiningConfig
 
 
 class _Commands(click.Group):
@@ -29,7 +29,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            from indexes.errors import DotbogiError, is_disk_full
+            from dotbogi.indexes.errors import DotbogiError, is_disk_full
 
             if isinstance(error, DotbogiError):
                 raise _shown(str(error), error.exit_code) from error
@@ -124,8 +124,7 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
-    for room in ("indexes", "search", "training"):
-        logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("dotbogi").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, one line each
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -160,9 +159,9 @@ def index(
     dotbogi index faq.parquet --model intfloat/multilingual-e5-small \\
         --query-prompt "query: " --answer-prompt "passage: "
     """
-    from indexes import Workspace
-    from indexes.dense import device
-    from search import index_collection
+    from dotbogi.indexes import Workspace
+    from dotbogi.indexes.dense import device
+    from dotbogi.search import index_collection
 
     place = Workspace(workspace)
     collection, counts, source = _collection(table, place, options)
@@ -294,9 +293,9 @@ def train(
     dotbogi train faq.csv --objective gist --guide-margin 0.05
     dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
     """
-    from indexes import UsageError, Workspace
-    from training import resume_loop
-    from training.report.lines import run_lines
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.training import resume_loop
+    from dotbogi.training.report.lines import run_lines
 
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
@@ -359,9 +358,9 @@ def mine(
     dotbogi mine --out pool
     dotbogi mine --out pool --negatives bm25:2,model:4,random:1 --sampling near
     """
-    from indexes import Workspace
-    from training.negatives.pool_folder import mine_to_folder
-    from training.report.lines import review_lines, yield_lines
+    from dotbogi.indexes import Workspace
+    from dotbogi.training.negatives.pool_folder import mine_to_folder
+    from dotbogi.training.report.lines import review_lines, yield_lines
 
     config, model = _mining_config(options), _model_config(options)
     place = Workspace(workspace)
@@ -406,8 +405,8 @@ def review(
     dotbogi review --out suspects.csv
     dotbogi review --import suspects.csv
     """
-    from indexes import UsageError, Workspace
-    from training.judgements.review import import_review, last_review, save_review
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.training.judgements.review import import_review, last_review, save_review
 
     place = Workspace(workspace)
     if filled:
@@ -473,8 +472,8 @@ def query(
     dotbogi query "배가 고파요" --explain
     dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
     """
-    from search import Searcher
-    from search.explain import explain_hits
+    from dotbogi.search import Searcher
+    from dotbogi.search.explain import explain_hits
 
     searcher = Searcher.open(workspace)
     where = _where(wanted)
@@ -521,13 +520,13 @@ def evaluate(
     dotbogi evaluate held-out.csv
     dotbogi evaluate held-out.csv --out trec/
     """
-    from indexes import UsageError, Workspace
-    from search import Searcher
-    from search.fusion import METHODS
-    from training.measure.evaluation import evaluate_table
-    from training.measure.reliability import at_thresholds
-    from training.measure.trec import write_trec
-    from training.report.lines import metrics_table, threshold_lines
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.search import Searcher
+    from dotbogi.search.fusion import METHODS
+    from dotbogi.training.measure.evaluation import evaluate_table
+    from dotbogi.training.measure.reliability import at_thresholds
+    from dotbogi.training.measure.trec import write_trec
+    from dotbogi.training.report.lines import metrics_table, threshold_lines
 
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: a file; expected a folder to write into.")
@@ -584,7 +583,7 @@ def fetch(name: str | None, as_json: bool) -> None:
     dotbogi fetch korsts/test
     dotbogi fetch hf:Ash-Hun/Welfare-QA
     """
-    from indexes.fetch import fetch as fetch_set
+    from dotbogi.indexes.fetch import fetch as fetch_set
 
     if name is None:
         _list_sets(as_json)
@@ -607,8 +606,8 @@ def fetch(name: str | None, as_json: bool) -> None:
 
 
 def _list_sets(as_json: bool) -> None:
-    from indexes.fetch import cache_folder, is_cached
-    from indexes.public_sets import CATALOGUE
+    from dotbogi.indexes.fetch import cache_folder, is_cached
+    from dotbogi.indexes.public_sets import CATALOGUE
 
     if as_json:
         sets = [{**asdict(known), "cached": is_cached(known)} for known in CATALOGUE.values()]
@@ -671,10 +670,10 @@ def serve(
         -d '{"query": "배가 고파요", "k": 3}'
     """
     with _serving("serve"):
-        from indexes import Workspace
-        from search.service import Settings, read_keys
-        from search.service import serve as run
-        from training.report.history import HistoryPages
+        from dotbogi.indexes import Workspace
+        from dotbogi.search.service import Settings, read_keys
+        from dotbogi.search.service import serve as run
+        from dotbogi.training.report.history import HistoryPages
     given = {name: value for name, value in options.items() if value is not None}
     settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
 
@@ -700,7 +699,7 @@ def mcp(workspace: str) -> None:
     dotbogi mcp --workspace /srv/faq
     """
     with _serving("mcp"):
-        from search.adapters.mcp import serve as run
+        from dotbogi.search.adapters.mcp import serve as run
     run(workspace)
 
 
@@ -718,8 +717,8 @@ def report(run: str | None, workspace: str, as_json: bool) -> None:
     dotbogi report
     dotbogi report run-0001
     """
-    from indexes import Workspace
-    from training.report import report_on
+    from dotbogi.indexes import Workspace
+    from dotbogi.training.report import report_on
 
     written = report_on(Workspace(workspace), run)
     if as_json:
@@ -742,7 +741,7 @@ def feedback_list(workspace: str, as_json: bool) -> None:
     \b
     dotbogi feedback list
     """
-    from training.judgements.feedback import describe_feedback
+    from dotbogi.training.judgements.feedback import describe_feedback
 
     found = describe_feedback(Path(workspace))
     if as_json:
@@ -774,7 +773,7 @@ def feedback_export(workspace: str, client: str | None, out: Path | None, as_jso
     dotbogi feedback export --out feedback.jsonl
     dotbogi feedback export --client user-17
     """
-    from search.feedback import FeedbackStore, save_feedback
+    from dotbogi.search.feedback import FeedbackStore, save_feedback
 
     with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
         rows = store.export(client)
@@ -804,7 +803,7 @@ def feedback_erase(workspace: str, client: str, as_json: bool) -> None:
     \b
     dotbogi feedback erase --client user-17
     """
-    from search.feedback import FeedbackStore
+    from dotbogi.search.feedback import FeedbackStore
 
     with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
         erased = store.erase(client)
@@ -828,8 +827,8 @@ def history_list(workspace: str, as_json: bool) -> None:
     \b
     dotbogi history list
     """
-    from indexes import DamagedError, Workspace
-    from indexes.store import read_manifest
+    from dotbogi.indexes import DamagedError, Workspace
+    from dotbogi.indexes.store import read_manifest
 
     place = Workspace(workspace)
     try:
@@ -870,7 +869,7 @@ def history_verify(name: str | None, workspace: str, as_json: bool) -> None:
     \b
     dotbogi history verify
     """
-    from indexes import DamagedError, DotbogiError, Workspace
+    from dotbogi.indexes import DamagedError, DotbogiError, Workspace
 
     place = Workspace(workspace)
     names = [name] if name else place.names()
@@ -904,7 +903,7 @@ def history_rollback(name: str | None, workspace: str, as_json: bool) -> None:
     dotbogi history rollback
     dotbogi history rollback 000001
     """
-    from indexes import Workspace
+    from dotbogi.indexes import Workspace
 
     place = Workspace(workspace)
     with place.writing():
@@ -919,7 +918,7 @@ def _collection(
     table: Path | None, place: Any, options: Mapping[str, Any]
 ) -> tuple["Collection", "Counts | None", Mapping[str, Any]]:
     """Return the table's collection, or the one indexed, or the sample's; its counts and origin."""
-    from indexes import (
+    from dotbogi.indexes import (
         SAMPLE_PATH,
         Columns,
         UsageError,
@@ -962,8 +961,8 @@ def _read_lines(counts: "Counts | None", source: Mapping[str, Any]) -> list[str]
 
 def _public_table(table: Path | None) -> "Fetched | None":
     """Return the public set that a TABLE names, fetched if missing; a file wins."""
-    from indexes.fetch import fetch as fetch_set
-    from indexes.public_sets import is_set_name
+    from dotbogi.indexes.fetch import fetch as fetch_set
+    from dotbogi.indexes.public_sets import is_set_name
 
     if table is None or not is_set_name(str(table)) or table.exists():
         return None
@@ -975,8 +974,8 @@ def _public_table(table: Path | None) -> "Fetched | None":
 
 
 def _model_config(options: Mapping[str, Any]) -> "ModelConfig | None":
-    from indexes import UsageError
-    from search import ModelConfig
+    from dotbogi.indexes import UsageError
+    from dotbogi.search import ModelConfig
 
     settings = {
         name: options[name]
@@ -995,7 +994,7 @@ def _train_on_pairs(
     table: Path | None, place: Any, options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], Any]:
     """Return what was read, as lines, and the result of the loop."""
-    from training import run_loop
+    from dotbogi.training import run_loop
 
     _refuse(options, "belongs to --objective cosine", "score_column")
     config, model = _loop_config(options), _model_config(options)
@@ -1014,9 +1013,9 @@ def _train_on_scores(
     table: Path | None, place: Any, options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], Any]:
     """Return what was read, as lines, and the result of a run on scored pairs."""
-    from indexes import UsageError
-    from training import run_similarity
-    from training.scored.pairs import ScoredColumns, read_scored_table, split_scored
+    from dotbogi.indexes import UsageError
+    from dotbogi.training import run_similarity
+    from dotbogi.training.scored.pairs import ScoredColumns, read_scored_table, split_scored
 
     why = "does not apply to --objective cosine"
     _refuse(
@@ -1044,7 +1043,7 @@ def _train_on_scores(
 
 
 def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
-    from indexes import UsageError
+    from dotbogi.indexes import UsageError
 
     for name in names:
         if options[name] is not None:
@@ -1053,9 +1052,9 @@ def _refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
 
 def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
     """Return what makes the loop's settings once the table's origin is known."""
-    from training import LoopConfig
-    from training.fit.objectives import default_kind
-    from training.judgements.feedback import VOTES_PER_CLIENT
+    from dotbogi.training import LoopConfig
+    from dotbogi.training.fit.objectives import default_kind
+    from dotbogi.training.judgements.feedback import VOTES_PER_CLIENT
 
     def given(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names if options[name] is not None}
@@ -1080,8 +1079,8 @@ def _loop_config(options: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], An
 
 
 def _mining_config(options: Mapping[str, Any]) -> "MiningConfig":
-    from indexes import UsageError
-    from training.negatives import MiningConfig, parse_quotas
+    from dotbogi.indexes import UsageError
+    from dotbogi.training.negatives import MiningConfig, parse_quotas
 
     settings = {n: options[n] for n in ("window", "sampling") if options[n] is not None}
     if options["negatives"] is not None:
@@ -1100,7 +1099,7 @@ def _serving(extra: str) -> Iterator[None]:
     """For the imports of a server: one thread a search, and what to run if a package is missing."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # before numpy: requests share the cores, not their parts
-    from indexes import DotbogiError
+    from dotbogi.indexes import DotbogiError
 
     try:
         yield
@@ -1112,7 +1111,7 @@ def _serving(extra: str) -> Iterator[None]:
 
 def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
     """Return the values asked for, by field; None where nothing is."""
-    from indexes import UsageError
+    from dotbogi.indexes import UsageError
 
     where: dict[str, list[str]] = {}
     for each in wanted:

@@ -32,22 +32,22 @@ import numpy as np
 from public_data import SETS as PUBLIC
 from public_data import collection_of
 
-from indexes.cache import Cache
-from indexes.collection import Answer, Collection, KnownQuestion, build_collection
-from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import clean
-from search.calibration import DEFAULT, logistic
-from search.candidates import Floats
-from search.confidence import FEATURES, features_of
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import CachedEncoder, Encoder, open_encoder
-from search.fusion import fuse
-from search.index import index_encoded
-from search.known_questions import Asked, ask, fit, folds_of
-from search.models import ModelConfig, enter_model
-from search.searcher import Searcher
-from training.measure.crossfit import out_of_fold
-from training.measure.reliability import expected_calibration_error, roc_auc
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion, build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.text import clean
+from dotbogi.search.calibration import DEFAULT, logistic
+from dotbogi.search.candidates import Floats
+from dotbogi.search.confidence import FEATURES, features_of
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import CachedEncoder, Encoder, open_encoder
+from dotbogi.search.fusion import fuse
+from dotbogi.search.index import index_encoded
+from dotbogi.search.known_questions import Asked, ask, fit, folds_of
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.search.searcher import Searcher
+from dotbogi.training.measure.crossfit import out_of_fold
+from dotbogi.training.measure.reliability import expected_calibration_error, roc_auc
 
 TABLES = ("sample", *PUBLIC)  # the development sets
 SETS = (*TABLES, "services", "clinc_oos")

@@ -12,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from indexes.collection import build_collection
-from indexes.tables import SAMPLE_PATH, read_table
-from search.models import STARTER_FOLDER, ModelConfig, enter_model
+from dotbogi.indexes.collection import build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.search.models import STARTER_FOLDER, ModelConfig, enter_model
 
 ROOT = Path(__file__).parent.parent
 RUNS = 3
@@ -22,13 +22,13 @@ RUNS = 3
 COMMON = """
 import sys, time
 from pathlib import Path
-from indexes.collection import build_collection
-from indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.collection import build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
 texts = [q.text for q in build_collection(read_table(SAMPLE_PATH))[0].questions][:1000]
 started = time.perf_counter()
 """
 OURS = """
-from search.encoders import open_encoder
+from dotbogi.search.encoders import open_encoder
 encode = open_encoder(Path(sys.argv[1])).encode_queries
 """
 THEIRS = """

@@ -24,19 +24,19 @@ from typing import Any
 
 from public_data import collection_of
 
-from indexes.collection import Collection
-from indexes.store import Workspace
-from indexes.text import same_text_key
-from search import Searcher, index_collection
-from search.feedback import Feedback, FeedbackStore, Verdict
-from search.known_questions import Query, queries_of
-from training.config import LoopConfig
-from training.judgements.feedback import VOTES_PER_CLIENT
-from training.loop import run_loop
-from training.measure.bootstrap import paired_bootstrap
-from training.measure.outcomes import open_outcomes
-from training.rounds import RunResult
-from training.split import hold_out
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search import Searcher, index_collection
+from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict
+from dotbogi.search.known_questions import Query, queries_of
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.judgements.feedback import VOTES_PER_CLIENT
+from dotbogi.training.loop import run_loop
+from dotbogi.training.measure.bootstrap import paired_bootstrap
+from dotbogi.training.measure.outcomes import open_outcomes
+from dotbogi.training.rounds import RunResult
+from dotbogi.training.split import hold_out
 
 QUERIES, USERS, SHOWN, NOISE, HOLDOUT = 2000, 200, 5, 0.1, 0.1
 UNCAPPED = 1_000_000

@@ -34,14 +34,14 @@ from typing import Any
 import numpy as np
 from public_data import collection_of
 
-from indexes.collection import Collection, KnownQuestion, build_collection
-from indexes.store import Workspace
-from indexes.tables import SAMPLE_PATH, read_table
-from training.config import LoopConfig
-from training.gate import Verdict, judge_searches
-from training.ledger import Measured
-from training.loop import run_loop
-from training.rounds import RunResult
+from dotbogi.indexes.collection import Collection, KnownQuestion, build_collection
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.gate import Verdict, judge_searches
+from dotbogi.training.ledger import Measured
+from dotbogi.training.loop import run_loop
+from dotbogi.training.rounds import RunResult
 
 SETS = ("sample", "welfare", "welfare-questions", "chatbot", "banking77")
 HELD_OUT = 0.2  # of the questions, or of the schemes

@@ -28,9 +28,9 @@ import numpy as np
 from gain import RESULTS, Task, best_of, drawn, read_set, run, save
 from numpy.typing import NDArray
 
-from indexes.collection import Collection, KnownQuestion
-from training.config import LoopConfig
-from training.gate import judge_searches
+from dotbogi.indexes.collection import Collection, KnownQuestion
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.gate import judge_searches
 
 SETS = ("sample", "welfare", "chatbot", "banking77")
 COUNTS = (100, 500, 2000)  # questions

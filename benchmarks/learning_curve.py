@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 from gain import RESULTS, ROOT, Task, best_of, by_scheme, read_set, run, save
 
-from indexes.collection import Collection, KnownQuestion
-from indexes.text import same_text_key
-from training.config import LoopConfig
+from dotbogi.indexes.collection import Collection, KnownQuestion
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.config import LoopConfig
 
 SETS = ("chatbot", "welfare", "banking77")
 SIZES: tuple[int | None, ...] = (30, 60, 100, 300, 1000, 3000, None)  # None: all

@@ -30,25 +30,25 @@ import numpy as np
 from public_data import SETS as PUBLIC
 from public_data import collection_of
 
-from indexes.analyzer import Analyzer
-from indexes.cache import Cache
-from indexes.collection import Collection, build_collection
-from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import same_text_key
-from indexes.views import owners_of_questions
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import CachedEncoder, open_encoder
-from search.geometry import Geometry
-from search.index import index_encoded
-from search.known_questions import Fold, Query, ask, folds_of
-from search.models import ModelConfig, enter_model
-from training.fit.adapter import AdapterConfig, learn_adapter
-from training.fit.rows import hard_negatives
-from training.measure.bootstrap import paired_bootstrap
-from training.measure.crossfit import out_of_fold
-from training.negatives import MiningConfig, mine, parse_quotas
-from training.negatives.known import KnownTexts
-from training.split import held_back
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Collection, build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.text import same_text_key
+from dotbogi.indexes.views import owners_of_questions
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import CachedEncoder, open_encoder
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.index import index_encoded
+from dotbogi.search.known_questions import Fold, Query, ask, folds_of
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.training.fit.adapter import AdapterConfig, learn_adapter
+from dotbogi.training.fit.rows import hard_negatives
+from dotbogi.training.measure.bootstrap import paired_bootstrap
+from dotbogi.training.measure.crossfit import out_of_fold
+from dotbogi.training.negatives import MiningConfig, mine, parse_quotas
+from dotbogi.training.negatives.known import KnownTexts
+from dotbogi.training.split import held_back
 
 SETS = (*PUBLIC, "sample")
 IN_BATCH = "in batch alone"

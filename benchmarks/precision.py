@@ -16,18 +16,18 @@ import numpy as np
 from public_data import collection_of
 from starter import CACHE, apart
 
-from indexes.cache import Cache
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import CachedEncoder, Encoder, open_encoder
-from search.encoders.graph import build_graph, save_graph
-from search.encoders.model_folder import fingerprint_of_folder
-from search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
-from search.fusion import fuse
-from search.index import index_encoded
-from search.models import ModelConfig, enter_model
-from search.ranking import find_candidates
-from training.measure.bootstrap import paired_bootstrap
-from training.measure.metrics import reciprocal_rank_at
+from dotbogi.indexes.cache import Cache
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import CachedEncoder, Encoder, open_encoder
+from dotbogi.search.encoders.graph import build_graph, save_graph
+from dotbogi.search.encoders.model_folder import fingerprint_of_folder
+from dotbogi.search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
+from dotbogi.search.fusion import fuse
+from dotbogi.search.index import index_encoded
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.search.ranking import find_candidates
+from dotbogi.training.measure.bootstrap import paired_bootstrap
+from dotbogi.training.measure.metrics import reciprocal_rank_at
 
 SETS = ("chatbot", "welfare_qa")
 

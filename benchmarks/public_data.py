@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-from indexes.collection import Answer, Collection, KnownQuestion, build_collection
-from indexes.tables import read_table
-from indexes.text import clean
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion, build_collection
+from dotbogi.indexes.tables import read_table
+from dotbogi.indexes.text import clean
 
 SETS = ("chatbot", "welfare_qa", "banking77")
 

@@ -24,20 +24,20 @@ from pathlib import Path
 import numpy as np
 from public_data import collection_of
 
-from indexes.cache import Cache
-from indexes.collection import Answer, Collection, KnownQuestion, build_collection
-from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import clean, same_text_key
-from search.candidates import PARTS
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import Encoder, open_encoder
-from search.fusion import FusionWeights, fuse
-from search.index import index_encoded
-from search.known_questions import Query, fit_on_known_questions, queries_of
-from search.models import ModelConfig, check_model, enter_model
-from search.ranking import find_candidates
-from training.measure.bootstrap import paired_bootstrap
-from training.measure.metrics import recall_at, reciprocal_rank_at
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion, build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.text import clean, same_text_key
+from dotbogi.search.candidates import PARTS
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import Encoder, open_encoder
+from dotbogi.search.fusion import FusionWeights, fuse
+from dotbogi.search.index import index_encoded
+from dotbogi.search.known_questions import Query, fit_on_known_questions, queries_of
+from dotbogi.search.models import ModelConfig, check_model, enter_model
+from dotbogi.search.ranking import find_candidates
+from dotbogi.training.measure.bootstrap import paired_bootstrap
+from dotbogi.training.measure.metrics import recall_at, reciprocal_rank_at
 
 CACHE = Path("build/benchmark-cache")
 TITLES = ("ms_windows_ko", "ms_intune_ko", "ms_learn_ko", "android_strings_ko")

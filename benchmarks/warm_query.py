@@ -17,14 +17,14 @@ import numpy as np
 from public_data import collection_of
 from starter import CACHE
 
-from indexes.cache import Cache
-from indexes.collection import Answer, Collection
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import CachedEncoder, open_encoder
-from search.index import index_encoded
-from search.known_questions import fit_on_known_questions
-from search.models import ModelConfig, enter_model
-from search.searcher import Searcher
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Answer, Collection
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import CachedEncoder, open_encoder
+from dotbogi.search.index import index_encoded
+from dotbogi.search.known_questions import fit_on_known_questions
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.search.searcher import Searcher
 
 ANSWERS = 10_000
 QUERIES = 300

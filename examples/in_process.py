@@ -6,7 +6,7 @@ python examples/in_process.py workspace
 
 import sys
 
-from search import DotbogiError, Searcher
+from dotbogi.search import DotbogiError, Searcher
 
 
 def main(workspace: str) -> None:

@@ -1,7 +1,7 @@
 """What is searched, and how it is kept."""
 
-from indexes.analyzer import Analyzer
-from indexes.collection import (
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.collection import (
     Answer,
     Collection,
     Counts,
@@ -9,7 +9,7 @@ from indexes.collection import (
     build_collection,
     open_collection,
 )
-from indexes.errors import (
+from dotbogi.indexes.errors import (
     DamagedError,
     DotbogiError,
     LockedError,
@@ -17,9 +17,9 @@ from indexes.errors import (
     NoSpaceError,
     UsageError,
 )
-from indexes.hits import Candidate, Evidence, Hit
-from indexes.store import Generation, Workspace
-from indexes.tables import SAMPLE_PATH, Columns, Table, read_table
+from dotbogi.indexes.hits import Candidate, Evidence, Hit
+from dotbogi.indexes.store import Generation, Workspace
+from dotbogi.indexes.tables import SAMPLE_PATH, Columns, Table, read_table
 
 __all__ = [
     "SAMPLE_PATH",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes.dense import Vectors
-from indexes.lexical import Tokens
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.lexical import Tokens
 
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8

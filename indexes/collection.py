@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from indexes.errors import DotbogiError
-from indexes.tables import Row, Table
-from indexes.text import clean, is_valid_unicode, same_text_key
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.indexes.tables import Row, Table
+from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
 Origin = Literal["feedback"]

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.errors import DamagedError, UsageError
 
 DenseKind = Literal["exact", "hnsw"]
 Vectors = NDArray[np.float32]

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 
-from indexes.errors import DamagedError, DotbogiError
-from indexes.store import digest, write_json
-from indexes.web import PassingError, RangeError, chunks, open_url
+from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.store import digest, write_json
+from dotbogi.indexes.web import PassingError, RangeError, chunks, open_url
 
 Progress = Callable[[str, int, int | None], None]
 """Told the file's name, how many of its bytes are there, and of how many if that is known."""

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from indexes.download import Expected, Patience, Progress, download
-from indexes.errors import DotbogiError, UsageError
-from indexes.hub import HubName, load_from_hub, parse_hub_name, write_table
-from indexes.public_sets import CATALOGUE, HUB_PREFIX, PublicSet, SetFile, find_set
-from indexes.store import digest, write_json
+from dotbogi.indexes.download import Expected, Patience, Progress, download
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.hub import HubName, load_from_hub, parse_hub_name, write_table
+from dotbogi.indexes.public_sets import CATALOGUE, HUB_PREFIX, PublicSet, SetFile, find_set
+from dotbogi.indexes.store import digest, write_json
 
 _RECORD = "set.json"  # {file name: what is known of it}, in each set's folder
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.collection import Answer
-from indexes.errors import UsageError
-from indexes.text import clean
+from dotbogi.indexes.collection import Answer
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.text import clean
 
 Where = Mapping[str, str | Sequence[str]]  # field → its value, or any of several
 Allowed = NDArray[np.bool_]  # by the position of an answer

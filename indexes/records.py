@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
 
 _MAX_CELL = 1 << 20  # characters; the csv module's own 131,072 is less than some answers
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from indexes.errors import (
+from dotbogi.indexes.errors import (
     DamagedError,
     DotbogiError,
     LockedError,

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.collection import Collection
-from indexes.dense import DenseIndex, Vectors
-from indexes.hits import Candidate, Ranking
-from indexes.lexical import BM25Index
-from indexes.metadata import Allowed
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.dense import DenseIndex, Vectors
+from dotbogi.indexes.hits import Candidate, Ranking
+from dotbogi.indexes.lexical import BM25Index
+from dotbogi.indexes.metadata import Allowed
 
 DENSE_VIEWS = ("answer", "question", "whole")
 BM25_VIEWS = ("answer", "question", "joined")

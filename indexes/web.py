@@ -9,7 +9,7 @@ from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from indexes.errors import DotbogiError
+from dotbogi.indexes.errors import DotbogiError
 
 _CHUNK = 1 << 16
 _SLOWEST = 100  # bytes a second over the timeout; a slower server counts as hanging

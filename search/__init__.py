@@ -1,6 +1,6 @@
 """How a query is answered: `Searcher` is what a backend imports."""
 
-from indexes.errors import (
+from dotbogi.indexes.errors import (
     DamagedError,
     DotbogiError,
     LockedError,
@@ -8,11 +8,11 @@ from indexes.errors import (
     NoSpaceError,
     UsageError,
 )
-from indexes.hits import Evidence, Hit
-from search.encoded import IndexConfig
-from search.models import ModelConfig
-from search.publish import index_collection
-from search.searcher import Reply, Searcher
+from dotbogi.indexes.hits import Evidence, Hit
+from dotbogi.search.encoded import IndexConfig
+from dotbogi.search.models import ModelConfig
+from dotbogi.search.publish import index_collection
+from dotbogi.search.searcher import Reply, Searcher
 
 __all__ = [
     "DamagedError",

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from search.candidates import Candidates, Floats
-from search.confidence import FEATURES, Calibration, features_of
-from search.fusion import FusionWeights, fuse
+from dotbogi.search.candidates import Candidates, Floats
+from dotbogi.search.confidence import FEATURES, Calibration, features_of
+from dotbogi.search.fusion import FusionWeights, fuse
 
 FEWEST = 60  # queries; below, the defaults are as honest (benchmarks/LOG.md)
 KEPT = 0.93  # of the right first answers, that the threshold lets through

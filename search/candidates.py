@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.hits import Evidence, Ranking
-from indexes.views import SIGNALS, Best, View
+from dotbogi.indexes.hits import Evidence, Ranking
+from dotbogi.indexes.views import SIGNALS, Best, View
 
 Floats = NDArray[np.float64]
 

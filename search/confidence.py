@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.hits import Ranking
-from indexes.store import write_json
-from indexes.views import SIGNALS
-from search.candidates import Candidates
+from dotbogi.indexes.hits import Ranking
+from dotbogi.indexes.store import write_json
+from dotbogi.indexes.views import SIGNALS
+from dotbogi.search.candidates import Candidates
 
 # What tells a right first answer from a wrong one, in the order of a calibration's coefficients.
 FEATURES = (

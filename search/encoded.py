@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from indexes.analyzer import Analyzer, AnalyzerName
-from indexes.cache import Cache
-from indexes.collection import Collection
-from indexes.dense import DenseKind, Vectors
-from indexes.lexical import BM25Engine, BM25Index, Tokens
-from indexes.views import BM25_VIEWS, owners_of_questions
-from search.encoders import CachedEncoder, Encoder
-from search.geometry import Geometry
+from dotbogi.indexes.analyzer import Analyzer, AnalyzerName
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.dense import DenseKind, Vectors
+from dotbogi.indexes.lexical import BM25Engine, BM25Index, Tokens
+from dotbogi.indexes.views import BM25_VIEWS, owners_of_questions
+from dotbogi.search.encoders import CachedEncoder, Encoder
+from dotbogi.search.geometry import Geometry
 
 _STAND_INS = 100  # answers
 _STAND_IN_LETTERS = 100  # of each: a query is short

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from indexes.hits import Hit
-from indexes.metadata import Where
-from search.candidates import PARTS, Candidates
-from search.index import SearchIndex
-from search.ranking import find_candidates
-from search.searcher import Searcher
+from dotbogi.indexes.hits import Hit
+from dotbogi.indexes.metadata import Where
+from dotbogi.search.candidates import PARTS, Candidates
+from dotbogi.search.index import SearchIndex
+from dotbogi.search.ranking import find_candidates
+from dotbogi.search.searcher import Searcher
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
-from indexes.text import is_valid_unicode
+from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.indexes.text import is_valid_unicode
 
 Verdict = Literal["best", "right", "wrong"]  # best: right, and to come first
 

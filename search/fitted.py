@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from indexes.store import write_json
-from search.calibration import DEFAULT
-from search.confidence import Calibration
-from search.fusion import FusionWeights
+from dotbogi.indexes.store import write_json
+from dotbogi.search.calibration import DEFAULT
+from dotbogi.search.confidence import Calibration
+from dotbogi.search.fusion import FusionWeights
 
 _WEIGHTS = FusionWeights()
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.hits import Candidate, Ranking
-from search.candidates import PARTS, Candidates, Floats
+from dotbogi.indexes.hits import Candidate, Ranking
+from dotbogi.search.candidates import PARTS, Candidates, Floats
 
 METHODS = ("bm25", "dense", "hybrid")
 

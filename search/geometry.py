@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.dense import Vectors
-from indexes.errors import DamagedError
-from search.encoders import Encoder, unit_rows
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.search.encoders import Encoder, unit_rows
 
 # Known questions as which the stand-ins for them count, in the mean of the queries
 # (benchmarks/LOG.md): thirty questions give nearly the mean of thousands.

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from indexes.analyzer import Analyzer
-from indexes.cache import Cache
-from indexes.collection import Answer, Collection, open_collection, save_collection
-from indexes.dense import DenseIndex
-from indexes.errors import ModelMismatchError
-from indexes.lexical import BM25Index
-from indexes.metadata import MetadataIndex
-from indexes.store import Generation, write_json
-from indexes.text import same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import Encoder, open_encoder, unit_rows
-from search.fitted import Fitted
-from search.geometry import AdaptedEncoder, Geometry
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Answer, Collection, open_collection, save_collection
+from dotbogi.indexes.dense import DenseIndex
+from dotbogi.indexes.errors import ModelMismatchError
+from dotbogi.indexes.lexical import BM25Index
+from dotbogi.indexes.metadata import MetadataIndex
+from dotbogi.indexes.store import Generation, write_json
+from dotbogi.indexes.text import same_text_key
+from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import Encoder, open_encoder, unit_rows
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.geometry import AdaptedEncoder, Geometry
 
 
 class Preference(NamedTuple):

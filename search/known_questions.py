@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexes.collection import KnownQuestion
-from indexes.text import clean, same_text_key
-from search.calibration import fit_calibration
-from search.candidates import Candidates
-from search.encoded import EncodedCollection
-from search.fitted import Fitted
-from search.fusion import FusionWeights
-from search.geometry import Geometry
-from search.index import SearchIndex, index_encoded, question_digest
-from search.ranking import find_candidates
-from search.weights import fit_weights
+from dotbogi.indexes.collection import KnownQuestion
+from dotbogi.indexes.text import clean, same_text_key
+from dotbogi.search.calibration import fit_calibration
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.encoded import EncodedCollection
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.fusion import FusionWeights
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.index import SearchIndex, index_encoded, question_digest
+from dotbogi.search.ranking import find_candidates
+from dotbogi.search.weights import fit_weights
 
 FOLDS = 10
 FEWEST_TO_FIT = 40  # known questions; below, the default weights are as good (benchmarks/LOG.md)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexes.errors import DamagedError, DotbogiError, UsageError
-from indexes.store import write_json
-from search.encoders import export_encoder
-from search.encoders.model_folder import first_position, prompts_of, read_modules
-from search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.store import write_json
+from dotbogi.search.encoders import export_encoder
+from dotbogi.search.encoders.model_folder import first_position, prompts_of, read_modules
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 
 STARTER = "starter"
 DEFAULT_MODEL = STARTER

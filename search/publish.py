@@ -7,17 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from indexes.cache import Cache
-from indexes.collection import Collection, open_collection
-from indexes.errors import DamagedError
-from indexes.store import Generation, Workspace
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import EncoderFacts, open_encoder
-from search.fitted import Fitted
-from search.geometry import Geometry
-from search.index import index_encoded, read_trained_on, save_index
-from search.known_questions import fit_on_known_questions
-from search.models import ModelConfig, check_model, copy_model, enter_model
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Collection, open_collection
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.store import Generation, Workspace
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import EncoderFacts, open_encoder
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.index import index_encoded, read_trained_on, save_index
+from dotbogi.search.known_questions import fit_on_known_questions
+from dotbogi.search.models import ModelConfig, check_model, copy_model, enter_model
 
 _LIBRARIES = (
     "bm25s", "faiss-cpu", "faiss-gpu", "kiwipiepy", "numpy", "onnxruntime", "rank-bm25",

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from indexes.errors import UsageError
-from indexes.hits import Candidate, Evidence, Hit, Ranking
-from indexes.metadata import Allowed, Where
-from indexes.text import clean, is_valid_unicode, same_text_key
-from indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS, Best
-from search.candidates import Candidates
-from search.fusion import fuse
-from search.index import Preference, SearchIndex
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.hits import Candidate, Evidence, Hit, Ranking
+from dotbogi.indexes.metadata import Allowed, Where
+from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
+from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS, Best
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.fusion import fuse
+from dotbogi.search.index import Preference, SearchIndex
 
 CANDIDATES = 100  # answers a signal puts forward
 _BATCH = 512  # queries searched together; bounds the memory

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indexes.text import clean
-from search.index import SearchIndex
+from dotbogi.indexes.text import clean
+from dotbogi.search.index import SearchIndex
 
 
 def relevance(index: SearchIndex, query: str, texts: Sequence[str]) -> list[float]:

@@ -12,14 +12,14 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import UsageError
-from indexes.hits import Hit, Ranking
-from indexes.metadata import Where
-from indexes.store import Workspace
-from search.encoders import Encoder
-from search.index import SearchIndex, open_index
-from search.ranking import CANDIDATES, clean_texts, find_hits, find_rankings
-from search.watch import Watcher
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.hits import Hit, Ranking
+from dotbogi.indexes.metadata import Where
+from dotbogi.indexes.store import Workspace
+from dotbogi.search.encoders import Encoder
+from dotbogi.search.index import SearchIndex, open_index
+from dotbogi.search.ranking import CANDIDATES, clean_texts, find_hits, find_rankings
+from dotbogi.search.watch import Watcher
 
 MinConfidence = float | Literal["auto"] | None
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.candidates import PARTS, Candidates, Floats
-from search.fusion import FusionWeights
+from dotbogi.search.candidates import PARTS, Candidates, Floats
+from dotbogi.search.fusion import FusionWeights
 
 DEPTH = 10  # MRR@10
 # Chosen on development splits cut down to 30, 100, 240 and 700 queries (benchmarks/LOG.md).

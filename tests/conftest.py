@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import settings
+from tiny_model import write_tiny_model
 
-from cli import main
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.dense import Vectors
-from search.encoders import unit_rows
-from search.models import STARTER_FOLDER
-from tests.tiny_model import write_tiny_model
+from dotbogi.cli import main
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.encoders import unit_rows
+from dotbogi.search.models import STARTER_FOLDER
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -110,7 +110,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _tiny_starter(tiny_model: Path) -> Iterator[None]:
     """Let the tiny model stand for the starter."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("search.models.STARTER_FOLDER", tiny_model)
+        patch.setattr("dotbogi.search.models.STARTER_FOLDER", tiny_model)
         yield
 
 
@@ -118,7 +118,7 @@ def _tiny_starter(tiny_model: Path) -> Iterator[None]:
 def _real_starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give tests marked `starter` the bundled model after all."""
     if request.node.get_closest_marker("starter"):
-        monkeypatch.setattr("search.models.STARTER_FOLDER", STARTER_FOLDER)
+        monkeypatch.setattr("dotbogi.search.models.STARTER_FOLDER", STARTER_FOLDER)
 
 
 @pytest.fixture

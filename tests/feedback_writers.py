@@ -1,6 +1,6 @@
 """Processes that write feedback at the same time, or are killed while they do.
 
-    python -m tests.feedback_writers crowd|killed FOLDER
+    python tests/feedback_writers.py crowd|killed FOLDER
 
 They are forked from one process that has imported everything, so that 200 of them take seconds.
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from search.feedback import Feedback, FeedbackStore
+from dotbogi.search.feedback import Feedback, FeedbackStore
 
 
 def feedback(id_: str, **changes: object) -> Feedback:

@@ -1,6 +1,6 @@
 """Feedback sent to a service that is killed again and again: what it acknowledged, and lost.
 
-    python -m tests.server_kills 200
+    python tests/server_kills.py 200
 
 The test suite does the same a few times.
 """
@@ -15,8 +15,9 @@ import threading
 import time
 from pathlib import Path
 
-from search.feedback import FeedbackStore
-from tests.service_process import Service, publish, serving
+from service_process import Service, publish, serving
+
+from dotbogi.search.feedback import FeedbackStore
 
 VOTERS = 4
 

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from indexes import Workspace
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.store import Generation
-from search.confidence import FEATURES, Calibration
-from search.fitted import Fitted
-from search.index import IndexConfig
-from search.models import ModelConfig, enter_model
-from search.publish import publish_index
-from tests.conftest import ANSWERS, QUESTIONS
+from conftest import ANSWERS, QUESTIONS
+
+from dotbogi.indexes import Workspace
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.store import Generation
+from dotbogi.search.confidence import FEATURES, Calibration
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.index import IndexConfig
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.search.publish import publish_index
 
 ROOT = Path(__file__).parent.parent
 

@@ -14,23 +14,23 @@ from typing import Any
 import haystack.telemetry._telemetry
 import mcp
 import pytest
+from conftest import ANSWERS, LetterEncoder
 from haystack import Pipeline
 from haystack.components.builders import PromptBuilder
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from mcp.client.stdio import stdio_client
+from service_process import ROOT, publish
+from test_backend import WaitingEncoder, wait_until
 
-import cli
-import search.watch
-from indexes import Answer, Collection, DotbogiError, UsageError
-from search import Hit, Searcher
-from search.adapters.haystack import DotbogiRetriever as HaystackRetriever
-from search.adapters.langchain import DotbogiRetriever
-from search.calibration import DEFAULT
-from search.index import build_index
-from tests.conftest import ANSWERS, LetterEncoder
-from tests.service_process import ROOT, publish
-from tests.test_backend import WaitingEncoder, wait_until
+import dotbogi.cli
+import dotbogi.search.watch
+from dotbogi.indexes import Answer, Collection, DotbogiError, UsageError
+from dotbogi.search import Hit, Searcher
+from dotbogi.search.adapters.haystack import DotbogiRetriever as HaystackRetriever
+from dotbogi.search.adapters.langchain import DotbogiRetriever
+from dotbogi.search.calibration import DEFAULT
+from dotbogi.search.index import build_index
 
 QUERIES = ["배고프다", "환불 언제", "wifi setting"]
 
@@ -75,7 +75,7 @@ def test_the_configuration_of_the_page_is_of_this_command() -> None:
     (server,) = json.loads(text)["mcpServers"].values()
     assert Path(server["command"]).name == "dotbogi"
     assert server["args"][:2] == ["mcp", "--workspace"]
-    assert "mcp" in cli.main.commands
+    assert "mcp" in dotbogi.cli.main.commands
 
 
 # --- LangChain ---
@@ -229,7 +229,7 @@ def test_haystack_pipelines_survive_dumps_and_loads(folder: Path, where: Any) ->
     """Haystack takes a setting with a "type" for an object to be built; here it is a field."""
     pipeline = answering(HaystackRetriever(folder, top_k=2, where=where, min_confidence=0.1))
     written = pipeline.dumps()
-    loaded = Pipeline.loads(written, allowed_modules=["search.adapters.haystack"])
+    loaded = Pipeline.loads(written, allowed_modules=["dotbogi.search.adapters.haystack"])
     assert loaded.dumps() == written
     assert loaded.get_component("retriever").to_dict()["init_parameters"] == {
         "workspace": str(folder), "top_k": 2, "where": where, "min_confidence": 0.1,
@@ -254,7 +254,7 @@ def test_haystack_opens_the_workspace_once_and_only_to_search(tmp_path: Path) ->
 def test_haystack_pipelines_move_to_new_generations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.watch, "EVERY", 0.02)
+    monkeypatch.setattr(dotbogi.search.watch, "EVERY", 0.02)
     publish(tmp_path / "w")
     pipeline = answering(HaystackRetriever(str(tmp_path / "w"), top_k=1))
     assert run(pipeline, "배고프다")[1] == ANSWERS["a1"] + "\n"
@@ -454,7 +454,7 @@ class Missing:
             raise ModuleNotFoundError(name=name)
 
 sys.meta_path.insert(0, Missing)
-import cli
+import dotbogi.cli
 
 cli.main()
 """

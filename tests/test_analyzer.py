@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from indexes.analyzer import Analyzer
-from indexes.lexical import BM25Index
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.lexical import BM25Index
 
 
 def found(name: str, query: str, texts: list[str]) -> list[int]:

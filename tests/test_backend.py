@@ -16,23 +16,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ANSWERS, QUESTIONS, LetterEncoder
+from tiny_model import write_tiny_model
 
-import search.watch
-from indexes import SAMPLE_PATH, build_collection, read_table
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.dense import Vectors
-from indexes.errors import DamagedError, ModelMismatchError, UsageError
-from indexes.hits import Hit
-from indexes.store import Workspace
-from search import IndexConfig, ModelConfig, Searcher, index_collection
-from search.confidence import FEATURES, Calibration
-from search.explain import explain
-from search.fitted import Fitted
-from search.index import build_index
-from search.models import enter_model
-from search.publish import publish_index
-from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
-from tests.tiny_model import write_tiny_model
+import dotbogi.search.watch
+from dotbogi.indexes import SAMPLE_PATH, build_collection, read_table
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DamagedError, ModelMismatchError, UsageError
+from dotbogi.indexes.hits import Hit
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import IndexConfig, ModelConfig, Searcher, index_collection
+from dotbogi.search.confidence import FEATURES, Calibration
+from dotbogi.search.explain import explain
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.index import build_index
+from dotbogi.search.models import enter_model
+from dotbogi.search.publish import publish_index
 
 ROOT = Path(__file__).parent.parent
 QUERIES = ["배가 고파요", "환불 언제", "wifi setting", "비밀번호를 바꾸고 싶어요", "xyz", ""]
@@ -55,7 +55,7 @@ def workspace(tmp_path: Path, tiny_model: Path) -> Workspace:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search.watch, "EVERY", 0.02)
+    monkeypatch.setattr(dotbogi.search.watch, "EVERY", 0.02)
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 30) -> None:
@@ -163,7 +163,7 @@ def test_a_dropped_searcher_ends_its_thread(workspace: Workspace) -> None:
 def test_a_damaged_generation_is_logged_once_and_tried_again(
     workspace: Workspace, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.watch, "RETRY", 0.1)
+    monkeypatch.setattr(dotbogi.search.watch, "RETRY", 0.1)
     path = index_collection(workspace, numbered(2), {}).folder / "answers.parquet"
     whole = path.read_bytes()
     workspace.roll_back()
@@ -188,7 +188,7 @@ def test_a_damaged_generation_is_logged_once_and_tried_again(
             wait_until(lambda logged=logged: len(warnings()) > logged)
         assert searcher.reply(["배고프다"]).generation == "000002"
         (workspace.folder / "CURRENT").write_text("000002\n")
-        monkeypatch.setattr(search.watch, "RETRY", 1000)  # a new CURRENT is not waited for
+        monkeypatch.setattr(dotbogi.search.watch, "RETRY", 1000)  # a new CURRENT is not waited for
         index_collection(workspace, numbered(3), {})
         wait_until(lambda: searcher.generation == "000003")
 
@@ -198,12 +198,12 @@ def test_a_damaged_generation_is_logged_once_and_tried_again(
 FORK = """
 import os, sys, threading, time
 from pathlib import Path
-import search.watch
-from indexes.store import Workspace
-from search import Searcher, index_collection
-from tests.test_backend import QUERIES, numbered
+import dotbogi.search.watch
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import Searcher, index_collection
+from test_backend import QUERIES, numbered
 
-search.watch.EVERY = 0.05
+dotbogi.search.watch.EVERY = 0.05
 place = Workspace(sys.argv[1])
 searcher = Searcher.open(place.folder, watch=True)
 texts = QUERIES * 10  # enough for the libraries to use their threads
@@ -245,7 +245,7 @@ def test_forked_processes_search_and_watch(workspace: Workspace) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     found = subprocess.run(
         [sys.executable, "-c", FORK, str(workspace.folder)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
+        cwd=ROOT / "tests", env=environment, capture_output=True, text=True, timeout=400,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert sorted(found.stdout.splitlines()) == [f"child {number}" for number in range(4)]
@@ -305,7 +305,7 @@ def test_what_is_no_list_of_texts_is_refused(collection: Collection) -> None:
 
 
 USER = """
-from search import DotbogiError, Evidence, Hit, Reply, Searcher
+from dotbogi.search import DotbogiError, Evidence, Hit, Reply, Searcher
 
 def answer(workspace: str, question: str) -> str | None:
     try:
@@ -331,7 +331,8 @@ def test_a_users_program_is_typed_by_the_installed_package(tmp_path: Path) -> No
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     site = next(place.glob("lib/python*/site-packages"))
     here = str(Path(np.__file__).parent.parent)
-    (site / "installed.pth").write_text(f"{ROOT}\n{here}\n")
+    (site / "installed.pth").write_text(f"{here}\n")
+    (site / "dotbogi").symlink_to(ROOT)
     (tmp_path / "user.py").write_text(textwrap.dedent(USER), encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull]
     command += ["--python-executable", str(place / "bin" / "python"), "user.py"]
@@ -343,14 +344,12 @@ def test_a_users_program_is_typed_by_the_installed_package(tmp_path: Path) -> No
     assert 'Argument "k" to "search" of "Searcher" has incompatible type "str"' in found.stdout
 
 
-def test_packages_carry_their_marker_of_types() -> None:
+def test_the_package_carries_its_marker_of_types() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    files = project["tool"]["setuptools"]["package-data"]
-    for package in ("indexes", "search", "training"):
-        assert "py.typed" in files[package]
-        assert (ROOT / package / "py.typed").is_file()
+    assert "py.typed" in project["tool"]["setuptools"]["package-data"]["dotbogi"]
+    assert (ROOT / "py.typed").is_file()
 
 
 def test_the_example_runs_as_written(tmp_path: Path) -> None:
@@ -374,7 +373,7 @@ def test_the_example_runs_as_written(tmp_path: Path) -> None:
         )
     found = subprocess.run(
         [sys.executable, "examples/in_process.py", str(place.folder)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     lines = found.stdout.splitlines()
@@ -390,7 +389,7 @@ def test_the_example_runs_as_written(tmp_path: Path) -> None:
 def test_the_example_says_what_to_run_where_nothing_is_indexed(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "examples/in_process.py", str(tmp_path)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert found.returncode == 1
     assert "Run: dotbogi index TABLE" in found.stderr

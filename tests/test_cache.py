@@ -3,10 +3,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from conftest import LetterEncoder
 
-from indexes.analyzer import Analyzer
-from indexes.cache import Cache
-from tests.conftest import LetterEncoder
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.cache import Cache
 
 
 def test_only_new_texts_are_encoded(tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ import random
 import numpy as np
 import pytest
 
-from indexes.collection import Collection
-from indexes.errors import UsageError
-from indexes.hits import Candidate
-from indexes.views import SIGNALS
-from search.calibration import DEFAULT, fit_calibration, threshold_for
-from search.candidates import Candidates
-from search.confidence import FEATURES, Calibration, features_of
-from search.fitted import Fitted
-from search.fusion import FusionWeights, fuse
-from search.index import build_index
-from search.searcher import Searcher
-from training.measure.reliability import ConfidenceQuality, expected_calibration_error, roc_auc
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.hits import Candidate
+from dotbogi.indexes.views import SIGNALS
+from dotbogi.search.calibration import DEFAULT, fit_calibration, threshold_for
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.confidence import FEATURES, Calibration, features_of
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.fusion import FusionWeights, fuse
+from dotbogi.search.index import build_index
+from dotbogi.search.searcher import Searcher
+from dotbogi.training.measure.reliability import (
+    ConfidenceQuality,
+    expected_calibration_error,
+    roc_auc,
+)
 
 EMPTY = {name: [] for name in SIGNALS}
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from conftest import LetterEncoder
 
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.hits import Evidence
-from search.candidates import Candidates
-from search.index import build_index
-from search.ranking import find_candidates, find_rankings
-from tests.conftest import LetterEncoder
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.hits import Evidence
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.index import build_index
+from dotbogi.search.ranking import find_candidates, find_rankings
 
 
 @pytest.mark.parametrize("n", [1, 3, 100])

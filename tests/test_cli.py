@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import pandas as pd
 import pytest
+from conftest import run
+from test_store import snapshot
 
-from cli import main
-from indexes.tables import SAMPLE_PATH
-from tests.conftest import run
-from tests.test_store import snapshot
+from dotbogi.cli import main
+from dotbogi.indexes.tables import SAMPLE_PATH
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes.dense import DenseIndex, DenseKind, Vectors
-from indexes.errors import DamagedError, UsageError
-from search.encoders import unit_rows
+from dotbogi.indexes.dense import DenseIndex, DenseKind, Vectors
+from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.search.encoders import unit_rows
 
 
 @pytest.fixture

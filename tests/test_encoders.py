@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ANSWERS, QUESTIONS, LetterEncoder
+from tiny_model import DIM, write_tiny_model
 
-from indexes.cache import Cache
-from indexes.errors import DamagedError, DotbogiError
-from search.encoders import (
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.search.encoders import (
     CachedEncoder,
     EncoderFacts,
     OnnxEncoder,
@@ -19,12 +21,10 @@ from search.encoders import (
     export_encoder,
     open_encoder,
 )
-from search.encoders.graph import NotExportableError, build_graph
-from search.encoders.model_folder import read_tensors
-from search.encoders.torch_encoder import load_sentence_transformer
-from search.models import ModelConfig, enter_model, save_model
-from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
-from tests.tiny_model import DIM, write_tiny_model
+from dotbogi.search.encoders.graph import NotExportableError, build_graph
+from dotbogi.search.encoders.model_folder import read_tensors
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.search.models import ModelConfig, enter_model, save_model
 
 TEXTS = [*ANSWERS.values(), *(text for text, _ in QUESTIONS), "龘", "ABC 123 가나", "가" * 300]
 
@@ -103,7 +103,7 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(tiny_model: Path, tmp_p
 def test_where_int8_falls_short_the_encoder_is_float32(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.encoders.graph._WEIGHT_STEPS", 1)  # no more than signs
+    monkeypatch.setattr("dotbogi.search.encoders.graph._WEIGHT_STEPS", 1)  # no more than signs
     facts = entered(tiny_model, tmp_path / "p", [a + b for a in TEXTS for b in TEXTS]).facts
     assert facts.precision == "float32"
     assert "of the ten nearest texts; expected" in facts.why
@@ -116,7 +116,7 @@ def test_a_large_graph_keeps_its_constants_beside_it(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = entered(tiny_model, tmp_path / "p").encode_answers(TEXTS)
-    monkeypatch.setattr("search.encoders.graph._LARGE", 1000)  # bytes
+    monkeypatch.setattr("dotbogi.search.encoders.graph._LARGE", 1000)  # bytes
     found = entered(tiny_model, tmp_path / "q").encode_answers(TEXTS)
     assert (tmp_path / "q" / "encoder" / "model.onnx.data").is_file()
     np.testing.assert_array_equal(found, expected)
@@ -257,7 +257,7 @@ def test_an_encoder_encodes_from_many_threads(tiny_model: Path, tmp_path: Path) 
 
 def test_onnxruntime_starts_no_thread_that_reports_and_the_environment_stays() -> None:
     code = (
-        "import os; from search.encoders.runtime import load_onnxruntime\n"
+        "import os; from dotbogi.search.encoders.runtime import load_onnxruntime\n"
         "before = dict(os.environ)\n"
         "load_onnxruntime()\n"
         "print(before == dict(os.environ), len(os.listdir('/proc/self/task')))"

@@ -7,26 +7,26 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
+from conftest import ANSWERS, QUESTIONS, run
+from feedback_writers import feedback
 
-from indexes.collection import (
+from dotbogi.indexes.collection import (
     Answer,
     Collection,
     KnownQuestion,
     open_collection,
     save_collection,
 )
-from indexes.store import Workspace
-from search import Searcher
-from search.confidence import FEATURES, Calibration
-from search.feedback import FeedbackStore
-from search.fitted import Fitted
-from search.index import open_index
-from tests.conftest import ANSWERS, QUESTIONS, run
-from tests.feedback_writers import feedback
-from training.judgements.decisions import Decision, apply_decisions, save_decisions
-from training.judgements.feedback import Poll, apply_feedback, count_votes, feedback_counts
-from training.negatives.files import open_negatives
-from training.split import hold_out
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import Searcher
+from dotbogi.search.confidence import FEATURES, Calibration
+from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.index import open_index
+from dotbogi.training.judgements.decisions import Decision, apply_decisions, save_decisions
+from dotbogi.training.judgements.feedback import Poll, apply_feedback, count_votes, feedback_counts
+from dotbogi.training.negatives.files import open_negatives
+from dotbogi.training.split import hold_out
 
 Vote = tuple[str, str, str, str]  # client, query, answer, verdict
 

@@ -9,18 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import run
+from feedback_writers import feedback
 
-import search.feedback
-from indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
-from search.feedback import FeedbackStore
-from tests.conftest import run
-from tests.feedback_writers import feedback
+import dotbogi.search.feedback
+from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.search.feedback import FeedbackStore
 
 ROOT = Path(__file__).parent.parent
 
 
 def writers(kind: str, folder: Path) -> dict[str, int]:
-    command = [sys.executable, "-m", "tests.feedback_writers", kind, str(folder)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("feedback_writers.py")),
+        kind,
+        str(folder),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -72,7 +77,7 @@ def test_what_was_added_comes_back_oldest_first_and_only_once(tmp_path: Path) ->
 def test_an_export_goes_on_over_pages_while_others_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.feedback, "_PAGE", 2)
+    monkeypatch.setattr(dotbogi.search.feedback, "_PAGE", 2)
     store = FeedbackStore.open(tmp_path)
     for number in range(5):
         store.add(feedback(f"{number}"))
@@ -93,7 +98,9 @@ def test_an_export_goes_on_over_pages_while_others_write(
         feedback(""),
     ],
 )
-def test_what_cannot_be_stored_is_refused(tmp_path: Path, row: search.feedback.Feedback) -> None:
+def test_what_cannot_be_stored_is_refused(
+    tmp_path: Path, row: dotbogi.search.feedback.Feedback
+) -> None:
     with pytest.raises(UsageError):
         FeedbackStore.open(tmp_path).add(row)
 
@@ -124,7 +131,7 @@ def test_erasing_a_client_leaves_none_of_its_bytes_in_any_file(tmp_path: Path) -
 def test_an_erase_says_when_a_reader_holds_on_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.feedback, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(dotbogi.search.feedback, "_BUSY_SECONDS", 0.1)
     store = FeedbackStore.open(tmp_path)
     store.add(feedback("1", query="secret-words"))
     with closing(sqlite3.connect(tmp_path / "feedback.sqlite")) as reader:
@@ -140,7 +147,7 @@ def test_an_erase_says_when_a_reader_holds_on_to_the_log(
 def test_a_full_disk_and_a_writer_that_does_not_end_are_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.feedback, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(dotbogi.search.feedback, "_BUSY_SECONDS", 0.1)
     store = FeedbackStore.open(tmp_path)
     store.add(feedback("1"))
     with store._database() as database:

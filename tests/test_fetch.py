@@ -10,19 +10,9 @@ from pathlib import Path
 
 import datasets
 import pytest
+from conftest import ANSWERS, QUESTIONS, run
 from huggingface_hub.hf_api import DatasetInfo
-
-from indexes import fetch as fetching
-from indexes import public_sets
-from indexes.download import Patience
-from indexes.errors import DamagedError, DotbogiError, UsageError
-from indexes.fetch import fetch
-from indexes.hub import HubName, HubSet, parse_hub_name, write_table
-from indexes.public_sets import CATALOGUE, PublicSet, SetFile, find_set
-from indexes.tables import read_table
-from indexes.web import check_address
-from tests.conftest import ANSWERS, QUESTIONS, run
-from tests.lying_server import (
+from lying_server import (
     Answer,
     LyingServer,
     chunked,
@@ -36,6 +26,16 @@ from tests.lying_server import (
     status,
     trickles,
 )  # fmt: skip
+
+from dotbogi.indexes import fetch as fetching
+from dotbogi.indexes import public_sets
+from dotbogi.indexes.download import Patience
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.fetch import fetch
+from dotbogi.indexes.hub import HubName, HubSet, parse_hub_name, write_table
+from dotbogi.indexes.public_sets import CATALOGUE, PublicSet, SetFile, find_set
+from dotbogi.indexes.tables import read_table
+from dotbogi.indexes.web import check_address
 
 ROOT = Path(__file__).parent.parent
 TABLE = "".join(

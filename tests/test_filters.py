@@ -4,23 +4,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import LetterEncoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import indexes.views
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.dense import DenseIndex, DenseKind, Vectors
-from indexes.errors import UsageError
-from indexes.hits import Ranking
-from indexes.lexical import BM25Index
-from indexes.metadata import MetadataIndex
-from indexes.views import SIGNALS, View
-from search.confidence import FEATURES, Calibration
-from search.encoders import unit_rows
-from search.fitted import Fitted
-from search.index import IndexConfig, build_index
-from search.searcher import Searcher
-from tests.conftest import LetterEncoder
+import dotbogi.indexes.views
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.dense import DenseIndex, DenseKind, Vectors
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.hits import Ranking
+from dotbogi.indexes.lexical import BM25Index
+from dotbogi.indexes.metadata import MetadataIndex
+from dotbogi.indexes.views import SIGNALS, View
+from dotbogi.search.confidence import FEATURES, Calibration
+from dotbogi.search.encoders import unit_rows
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.index import IndexConfig, build_index
+from dotbogi.search.searcher import Searcher
 
 ANSWERS = [
     Answer("a1", "배송은 이틀이면 도착합니다.", {"category": "배송", "lang": "ko"}),
@@ -215,7 +215,7 @@ def test_a_filtered_search_of_100000_answers_equals_brute_force(signal: str) -> 
 
 def test_texts_of_one_answer_crowd_no_other_out_of_a_filtered_search() -> None:
     # More rows of one answer than a search without a filter fetches at most.
-    rows = indexes.views.MOST_ROWS + 10
+    rows = dotbogi.indexes.views.MOST_ROWS + 10
     vectors = np.zeros((rows + 2, 4), np.float32)
     vectors[:rows, 0] = 1
     vectors[rows:] = unit_rows(np.asarray([[1, 1, 0, 0], [1, 2, 0, 0]], np.float32))
@@ -231,7 +231,7 @@ def test_hnsw_under_a_filter_is_exact_or_nearly(
     allowed_share: float, by_graph: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if by_graph:  # what many allowed rows get
-        monkeypatch.setattr(indexes.views, "_SCORED_ROWS", 0)
+        monkeypatch.setattr(dotbogi.indexes.views, "_SCORED_ROWS", 0)
     rng = np.random.default_rng(1)
     vectors: Vectors = unit_rows(rng.standard_normal((4000, 16), dtype=np.float32))
     owners = np.arange(4000)

@@ -1,10 +1,10 @@
 import pytest
 
-from indexes.hits import Candidate
-from indexes.views import SIGNALS
-from search.candidates import PARTS, Candidates
-from search.fusion import METHODS, FusionWeights
-from search.fusion import fuse as fuse_candidates
+from dotbogi.indexes.hits import Candidate
+from dotbogi.indexes.views import SIGNALS
+from dotbogi.search.candidates import PARTS, Candidates
+from dotbogi.search.fusion import METHODS, FusionWeights
+from dotbogi.search.fusion import fuse as fuse_candidates
 
 EMPTY = {name: [] for name in SIGNALS}
 SIGNALS_OF_A_QUERY = EMPTY | {

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run
 
-from indexes.collection import build_collection
-from indexes.store import Workspace
-from indexes.tables import SAMPLE_PATH, read_table
-from tests.conftest import run
-from training.gate import LEVEL, judge, judge_searches
-from training.ledger import Measured, read_events
-from training.measure.bootstrap import paired_draws
+from dotbogi.indexes.collection import build_collection
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.training.gate import LEVEL, judge, judge_searches
+from dotbogi.training.ledger import Measured, read_events
+from dotbogi.training.measure.bootstrap import paired_draws
 
 
 def test_a_round_is_kept_at_the_level_and_not_below() -> None:

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from service_process import serving
+from test_backend import QUERIES, ROOT, numbered, wait_until
+from tiny_model import write_tiny_model
 
-import search.watch
-from indexes.store import Workspace
-from search import ModelConfig, Searcher, index_collection
-from search.index import open_index
-from tests.service_process import serving
-from tests.test_backend import QUERIES, ROOT, numbered, wait_until
-from tests.tiny_model import write_tiny_model
+import dotbogi.search.watch
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import ModelConfig, Searcher, index_collection
+from dotbogi.search.index import open_index
 
 THREADS, CLIENTS = 8, 32
 PUBLISH = """
 import sys
-from indexes.store import Workspace
-from search import ModelConfig, index_collection
-from tests.test_backend import numbered
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import ModelConfig, index_collection
+from test_backend import numbered
 
 for number in range(2, 51):
     model = ModelConfig(name=sys.argv[2 + number % 2])
@@ -79,7 +79,7 @@ class Crowd:
 def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.watch, "EVERY", 0.02)  # the service looks once a second
+    monkeypatch.setattr(dotbogi.search.watch, "EVERY", 0.02)  # the service looks once a second
     place, other = Workspace(tmp_path / "w"), tmp_path / "other"
     write_tiny_model(other, seed=1)
     index_collection(place, numbered(1), {}, model=ModelConfig(name=str(tiny_model)))
@@ -106,7 +106,7 @@ def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
         clients.start(CLIENTS, search_there)
         models = (str(tiny_model), str(other))
         publisher = subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, str(place.folder), *models], cwd=ROOT
+            [sys.executable, "-c", PUBLISH, str(place.folder), *models], cwd=ROOT / "tests"
         )
         processes = (os.getpid(), service.process.pid)
         while publisher.poll() is None:

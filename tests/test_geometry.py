@@ -2,18 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import LetterEncoder
 
-from indexes.collection import Answer, Collection, KnownQuestion
-from search.candidates import Candidates
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import unit_rows
-from search.fitted import Fitted
-from search.fusion import fuse
-from search.geometry import STAND_INS, AdaptedEncoder, Adapter, Geometry
-from search.index import build_index
-from search.known_questions import fit_on_known_questions, fold_of, folds_of
-from search.searcher import Searcher
-from tests.conftest import LetterEncoder
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import unit_rows
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.fusion import fuse
+from dotbogi.search.geometry import STAND_INS, AdaptedEncoder, Adapter, Geometry
+from dotbogi.search.index import build_index
+from dotbogi.search.known_questions import fit_on_known_questions, fold_of, folds_of
+from dotbogi.search.searcher import Searcher
 
 
 def test_vectors_are_centred_mapped_and_normalised() -> None:
@@ -140,7 +140,7 @@ def test_few_known_questions_leave_the_defaults(collection: Collection) -> None:
 
 
 def test_questions_that_a_model_was_trained_on_fit_nothing() -> None:
-    from search.index import question_digest
+    from dotbogi.search.index import question_digest
 
     answers = [Answer(f"a{n}", f"답 {n}") for n in range(10)]
     questions = [KnownQuestion(f"물음 {n}", f"a{n % 10}") for n in range(60)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from indexes.lexical import K1, B, BM25Engine, BM25Index, Tokens
+from dotbogi.indexes.lexical import K1, B, BM25Engine, BM25Index, Tokens
 
 ENGINES: tuple[BM25Engine, ...] = ("bm25s", "rank-bm25")
 rows_of_tokens = st.lists(

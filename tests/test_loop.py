@@ -13,25 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from indexes.collection import (
+from dotbogi.indexes.collection import (
     Answer,
     Collection,
     KnownQuestion,
     build_collection,
     open_collection,
 )
-from indexes.errors import DamagedError, DotbogiError, UsageError
-from indexes.store import Workspace
-from indexes.tables import read_table
-from indexes.text import same_text_key
-from search import ModelConfig, Searcher, index_collection
-from search.index import question_digest
-from training import LoopConfig, MiningConfig, RunResult, resume_loop, run_loop
-from training.judgements.decisions import Decision, save_decisions
-from training.ledger import Ended, Ledger, Measured, Mined, Started, Trained, read_events
-from training.measure.evaluation import evaluate_table
-from training.negatives.files import open_negatives
-from training.run import Run
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import read_table
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search import ModelConfig, Searcher, index_collection
+from dotbogi.search.index import question_digest
+from dotbogi.training import LoopConfig, MiningConfig, RunResult, resume_loop, run_loop
+from dotbogi.training.judgements.decisions import Decision, save_decisions
+from dotbogi.training.ledger import Ended, Ledger, Measured, Mined, Started, Trained, read_events
+from dotbogi.training.measure.evaluation import evaluate_table
+from dotbogi.training.negatives.files import open_negatives
+from dotbogi.training.run import Run
 
 ROOT = Path(__file__).parent.parent
 FIT = {"penalty": 1.0, "learning_rate": 0.01}  # a random base is nothing to hold on to

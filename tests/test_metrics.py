@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.hits import Candidate
-from training.measure.bootstrap import paired_bootstrap
-from training.measure.evaluation import METRICS, Query, evaluation_of
-from training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
-from training.measure.trec import write_trec
+from dotbogi.indexes.hits import Candidate
+from dotbogi.training.measure.bootstrap import paired_bootstrap
+from dotbogi.training.measure.evaluation import METRICS, Query, evaluation_of
+from dotbogi.training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from dotbogi.training.measure.trec import write_trec
 
 THEIRS = {
     "recall@1": ir_measures.R @ 1,

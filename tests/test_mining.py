@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import LetterEncoder
 
-from indexes.analyzer import Analyzer
-from indexes.collection import Answer, Collection, KnownQuestion, build_collection
-from indexes.errors import UsageError
-from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import same_text_key
-from search.encoders import Encoder, open_encoder
-from search.models import ModelConfig, enter_model
-from tests.conftest import LetterEncoder
-from training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas, train_side
-from training.negatives.exports import save_flag_embedding, save_n_tuples
-from training.negatives.files import open_negatives, save_negatives
-from training.negatives.sampling import limits, near_weights, order_keys
-from training.split import hold_out
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion, build_collection
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search.encoders import Encoder, open_encoder
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.training.negatives import Mined, MiningConfig, Negative, mine, parse_quotas, train_side
+from dotbogi.training.negatives.exports import save_flag_embedding, save_n_tuples
+from dotbogi.training.negatives.files import open_negatives, save_negatives
+from dotbogi.training.negatives.sampling import limits, near_weights, order_keys
+from dotbogi.training.split import hold_out
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from conftest import run
 from transformers import BertModel
 
-from indexes.errors import DamagedError, DotbogiError, UsageError
-from indexes.store import Workspace
-from indexes.tables import SAMPLE_PATH
-from search.encoders.torch_encoder import load_sentence_transformer
-from search.models import ModelConfig, check_model, save_model
-from tests.conftest import run
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import SAMPLE_PATH
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.search.models import ModelConfig, check_model, save_model
 
 
 def test_plain_bert_gets_mean_pooling_and_keeps_its_length(tiny_bert: Path, tmp_path: Path) -> None:

@@ -4,26 +4,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ANSWERS, QUESTIONS, LetterEncoder
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     GISTEmbedLoss,
     MultipleNegativesRankingLoss,
 )
 
-from indexes.collection import build_collection
-from indexes.errors import UsageError
-from indexes.store import Workspace
-from indexes.tables import SAMPLE_PATH, Table, read_table
-from search import ModelConfig
-from search.encoders import EncoderFacts, TorchEncoder
-from search.encoders.torch_encoder import load_sentence_transformer
-from search.models import enter_model
-from tests.conftest import ANSWERS, QUESTIONS, LetterEncoder
-from training import LoopConfig, MiningConfig, run_loop
-from training.fit.config import OBJECTIVES, TrainConfig, TrainingRow
-from training.fit.full import finetune
-from training.fit.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
-from training.fit.objectives import check_objective
+from dotbogi.indexes.collection import build_collection
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import SAMPLE_PATH, Table, read_table
+from dotbogi.search import ModelConfig
+from dotbogi.search.encoders import EncoderFacts, TorchEncoder
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.search.models import enter_model
+from dotbogi.training import LoopConfig, MiningConfig, run_loop
+from dotbogi.training.fit.config import OBJECTIVES, TrainConfig, TrainingRow
+from dotbogi.training.fit.full import finetune
+from dotbogi.training.fit.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
+from dotbogi.training.fit.objectives import check_objective
 
 QUESTION_TEXTS = [text for text, _ in QUESTIONS]
 RIGHT = [ANSWERS[answer_id] for _, answer_id in QUESTIONS]

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from conftest import run
+from service_process import Answered, Service, publish, serving
 
-from indexes import Workspace
-from indexes.collection import Answer, Collection, KnownQuestion
-from search.index import IndexConfig
-from search.models import ModelConfig, enter_model
-from search.publish import publish_index
-from search.service.keys import Keys, read_keys
-from search.service.page.sessions import Sessions
-from tests.conftest import run
-from tests.service_process import Answered, Service, publish, serving
+from dotbogi.indexes import Workspace
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.search.index import IndexConfig
+from dotbogi.search.models import ModelConfig, enter_model
+from dotbogi.search.publish import publish_index
+from dotbogi.search.service.keys import Keys, read_keys
+from dotbogi.search.service.page.sessions import Sessions
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -133,8 +133,8 @@ def test_the_language_is_the_chosen_or_the_browsers(
 
 
 def test_every_word_is_there_in_both_languages() -> None:
-    from search.service.page.words import WORDS as PAGE
-    from training.report.words import WORDS as HISTORY
+    from dotbogi.search.service.page.words import WORDS as PAGE
+    from dotbogi.training.report.words import WORDS as HISTORY
 
     for words in (PAGE, HISTORY):
         assert words["ko"].keys() == words["en"].keys()

@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from test_loop import STILL, secret_language
 
-from cli import main
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.errors import DamagedError, UsageError
-from indexes.store import Workspace
-from search import ModelConfig
-from search.fusion import METHODS
-from tests.test_loop import STILL, secret_language
-from training import LoopConfig, MiningConfig, run_loop
-from training.gate import LEVEL, Verdict
-from training.ledger import (
+from dotbogi.cli import main
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.search import ModelConfig
+from dotbogi.search.fusion import METHODS
+from dotbogi.training import LoopConfig, MiningConfig, run_loop
+from dotbogi.training.gate import LEVEL, Verdict
+from dotbogi.training.ledger import (
     Ended,
     Event,
     Ledger,
@@ -31,23 +31,23 @@ from training.ledger import (
     Started,
     read_events,
 )
-from training.ledger import (
+from dotbogi.training.ledger import (
     Tested as Look,  # pytest would collect a class of that name
 )
-from training.measure.bootstrap import Interval, mean_intervals, paired_bootstrap
-from training.measure.evaluation import METRICS
-from training.negatives import Negative
-from training.negatives.files import save_negatives
-from training.report import report_on, write_report
-from training.report.data import read_run
-from training.report.history import render_history
-from training.report.lines import run_lines
-from training.report.markdown import code
-from training.report.mined import read_mining
-from training.report.slices import length_of, politeness_of
-from training.report.text import agreement, summary
-from training.report.words import WORDS
-from training.rounds import RunResult
+from dotbogi.training.measure.bootstrap import Interval, mean_intervals, paired_bootstrap
+from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.negatives import Negative
+from dotbogi.training.negatives.files import save_negatives
+from dotbogi.training.report import report_on, write_report
+from dotbogi.training.report.data import read_run
+from dotbogi.training.report.history import render_history
+from dotbogi.training.report.lines import run_lines
+from dotbogi.training.report.markdown import code
+from dotbogi.training.report.mined import read_mining
+from dotbogi.training.report.slices import length_of, politeness_of
+from dotbogi.training.report.text import agreement, summary
+from dotbogi.training.report.words import WORDS
+from dotbogi.training.rounds import RunResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -641,7 +641,7 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_run(
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.loop.write_report", full)
+    monkeypatch.setattr("dotbogi.training.loop.write_report", full)
     pairs = secret_language()[:60]
     collection = Collection(
         [Answer(f"a{i}", answer) for i, (_, answer) in enumerate(pairs)],

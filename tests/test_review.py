@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ANSWERS, QUESTIONS, run
 
-from indexes.collection import Answer, Collection, KnownQuestion, open_collection
-from indexes.errors import DamagedError
-from tests.conftest import ANSWERS, QUESTIONS, run
-from training.judgements.decisions import (
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion, open_collection
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.training.judgements.decisions import (
     Decision,
     apply_decisions,
     read_decisions,
     review_counts,
     save_decisions,
 )
-from training.judgements.review import Suspect, list_suspects, save_review
-from training.ledger import Trained, read_events
-from training.negatives import Negative
-from training.negatives.files import open_negatives
-from training.split import hold_out
+from dotbogi.training.judgements.review import Suspect, list_suspects, save_review
+from dotbogi.training.ledger import Trained, read_events
+from dotbogi.training.negatives import Negative
+from dotbogi.training.negatives.files import open_negatives
+from dotbogi.training.split import hold_out
 
 
 def decision(question: str, answer: str, right: bool) -> Decision:
@@ -282,7 +282,7 @@ def test_a_review_before_any_run_says_what_to_run(tmp_path: Path, pairs_csv: Pat
 
 
 def test_cells_that_a_spreadsheet_would_compute_survive_both_ways(tmp_path: Path) -> None:
-    from training.judgements.review import _restored
+    from dotbogi.training.judgements.review import _restored
 
     texts = ["=1+1", "'=1+1", "''@x", "-3도", "+82", "@이름", "\t탭", "'인용'", "보통"]
     save_review([Suspect(t, t, "a", t, 0.5, 0.4, "model") for t in texts], tmp_path / "r.csv")

@@ -11,19 +11,19 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-import training.fit.full
-from cli import main
-from indexes.collection import Answer, Collection
-from indexes.errors import DotbogiError, UsageError
-from indexes.store import Workspace
-from indexes.text import same_text_key
-from search import ModelConfig, Searcher, index_collection
-from search.index import question_digest
-from training import LoopConfig, RunResult, resume_loop, run_similarity
-from training.ledger import read_events
-from training.measure.bootstrap import Interval
-from training.measure.spearman import spearman, spearman_draws
-from training.scored.pairs import (
+import dotbogi.training.fit.full
+from dotbogi.cli import main
+from dotbogi.indexes.collection import Answer, Collection
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search import ModelConfig, Searcher, index_collection
+from dotbogi.search.index import question_digest
+from dotbogi.training import LoopConfig, RunResult, resume_loop, run_similarity
+from dotbogi.training.ledger import read_events
+from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.measure.spearman import spearman, spearman_draws
+from dotbogi.training.scored.pairs import (
     ScoredColumns,
     ScoredPair,
     open_pairs,
@@ -249,15 +249,15 @@ def test_a_run_on_shuffled_scores_is_dropped(tmp_path: Path, collection: Collect
 
 def test_a_run_that_was_cut_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = Workspace(tmp_path / "w")
-    finetune = training.fit.full.finetune
+    finetune = dotbogi.training.fit.full.finetune
 
     def cut(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.fit.full, "finetune", cut)
+    monkeypatch.setattr(dotbogi.training.fit.full, "finetune", cut)
     with pytest.raises(KeyboardInterrupt):
         run(place, meanings())
-    monkeypatch.setattr(training.fit.full, "finetune", finetune)
+    monkeypatch.setattr(dotbogi.training.fit.full, "finetune", finetune)
     result = resume_loop(place)
     assert isinstance(result, RunResult)
     assert result.rounds[1].kept

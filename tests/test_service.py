@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ANSWERS, QUESTIONS
 from openai import OpenAI
+from service_process import Service, publish, serving
 
-from search import Searcher
-from search.explain import explain
-from search.feedback import FeedbackStore
-from tests.conftest import ANSWERS, QUESTIONS
-from tests.service_process import Service, publish, serving
+from dotbogi.search import Searcher
+from dotbogi.search.explain import explain
+from dotbogi.search.feedback import FeedbackStore
 
 VOTE: dict[str, Any] = {
     "id": "vote-1", "client": "user-1", "query": "배고픈데요", "shown": ["a1", "a2"],

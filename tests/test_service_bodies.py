@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.service_process import Service, publish, serving
+from service_process import Service, publish, serving
 
 SECRET = "말하면안되는말"  # in every body: an error must not repeat it
 GOOD: dict[str, dict[str, Any]] = {
@@ -211,12 +210,12 @@ def test_a_body_that_does_not_come_is_not_waited_for_without_end(tmp_path: Path)
 
     from starlette.requests import Request
 
-    from search.service.errors import ServiceError
-    from search.service.guard import Guard
-    from search.service.keys import Keys
-    from search.service.metrics import Metrics
-    from search.service.page.sessions import Sessions
-    from search.service.settings import Settings
+    from dotbogi.search.service.errors import ServiceError
+    from dotbogi.search.service.guard import Guard
+    from dotbogi.search.service.keys import Keys
+    from dotbogi.search.service.metrics import Metrics
+    from dotbogi.search.service.page.sessions import Sessions
+    from dotbogi.search.service.settings import Settings
 
     async def never() -> Any:
         await asyncio.sleep(60)

@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ANSWERS
+from service_process import ROOT, publish, serving
 
-from search.feedback import FeedbackStore
-from tests.conftest import ANSWERS
-from tests.service_process import ROOT, publish, serving
+from dotbogi.search.feedback import FeedbackStore
 
 KEY = "the-key-of-the-chatbot-backend"
 

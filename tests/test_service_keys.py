@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from service_process import ROOT, Service, publish, serving
 
-from cli import main
-from indexes.errors import UsageError
-from search.service.keys import Role, read_keys
-from tests.service_process import ROOT, Service, publish, serving
+from dotbogi.cli import main
+from dotbogi.indexes.errors import UsageError
+from dotbogi.search.service.keys import Role, read_keys
 
 KEYS = {role: f"the-{role}-key-of-the-test-{'x' * 20}" for role in ("read", "feedback", "admin")}
 WRONG = "a-wrong-key-that-nobody-has-given"

@@ -2,8 +2,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.server_kills import killed
-from tests.service_process import Answered, Service, publish, serving
+from server_kills import killed
+from service_process import Answered, Service, publish, serving
 
 # A second or so of real work on one thread.
 HEAVY = {"queries": [f"{n} " + "배송 환불 예약 비밀번호 우산 " * 30 for n in range(256)], "k": 100}

@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service_process import publish, serving
+from service_process import publish, serving
 
 KEY = "the-key-of-the-schema-test"
 # Small bounds: the generated bodies go up to them, whatever they are.

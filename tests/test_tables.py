@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes.collection import build_collection, open_collection, save_collection
-from indexes.errors import DamagedError, DotbogiError, UsageError
-from indexes.tables import SAMPLE_FOLDER, SAMPLE_PATH, Columns, Row, Table, read_table
+from dotbogi.indexes.collection import build_collection, open_collection, save_collection
+from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.tables import SAMPLE_FOLDER, SAMPLE_PATH, Columns, Row, Table, read_table
 
 CSV = "질문,답변\n배고프다,밥 드세요\n졸려,주무세요\n"
 

@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 import pytest
 from datasets import Dataset
 
-from indexes.collection import Collection, KnownQuestion, build_collection
-from indexes.tables import SAMPLE_PATH, read_table
-from indexes.text import same_text_key
-from search.known_questions import balanced_folds, fold_of
-from training.fit.sampler import NoSharedAnswerSampler
-from training.split import division, held_back, hold_out
+from dotbogi.indexes.collection import Collection, KnownQuestion, build_collection
+from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search.known_questions import balanced_folds, fold_of
+from dotbogi.training.fit.sampler import NoSharedAnswerSampler
+from dotbogi.training.split import division, held_back, hold_out
 
 
 def sample() -> Collection:

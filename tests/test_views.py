@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from conftest import LetterEncoder
 
-from indexes.collection import Answer, Collection, KnownQuestion
-from indexes.hits import Candidate
-from search.index import build_index
-from tests.conftest import LetterEncoder
+from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
+from dotbogi.indexes.hits import Candidate
+from dotbogi.search.index import build_index
 
 
 def test_an_answer_counts_with_its_best_question(

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from indexes.hits import Candidate
-from indexes.views import SIGNALS
-from search.candidates import PARTS, Candidates
-from search.fusion import FusionWeights, fuse
-from search.weights import _Lists, fit_weights
-from training.measure.metrics import reciprocal_rank_at
+from dotbogi.indexes.hits import Candidate
+from dotbogi.indexes.views import SIGNALS
+from dotbogi.search.candidates import PARTS, Candidates
+from dotbogi.search.fusion import FusionWeights, fuse
+from dotbogi.search.weights import _Lists, fit_weights
+from dotbogi.training.measure.metrics import reciprocal_rank_at
 
 EMPTY = {name: [] for name in SIGNALS}
 

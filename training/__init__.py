@@ -1,11 +1,11 @@
 """How the encoder gets better from the collection's own questions and answers."""
 
-from search.known_questions import Query, queries_of
-from training.config import LoopConfig
-from training.loop import resume_loop, run_loop, run_similarity
-from training.measure.evaluation import Evaluation, evaluate
-from training.negatives import MiningConfig, mine
-from training.rounds import RunResult
+from dotbogi.search.known_questions import Query, queries_of
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.loop import resume_loop, run_loop, run_similarity
+from dotbogi.training.measure.evaluation import Evaluation, evaluate
+from dotbogi.training.negatives import MiningConfig, mine
+from dotbogi.training.rounds import RunResult
 
 __all__ = [
     "Evaluation",

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from search.encoded import IndexConfig
-from search.models import ModelConfig
-from training.fit.config import FitKind
-from training.negatives import MiningConfig
+from dotbogi.search.encoded import IndexConfig
+from dotbogi.search.models import ModelConfig
+from dotbogi.training.fit.config import FitKind
+from dotbogi.training.negatives import MiningConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.measure.bootstrap import Floats, Interval, mean_draws
+from dotbogi.training.measure.bootstrap import Floats, Interval, mean_draws
 
 # P(gain > 0) that a round needs. Few questions change in a round, so more than 2% of the rounds
 # without effect reach it; docs/design.md has what it keeps and drops (benchmarks/gate.py).

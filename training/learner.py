@@ -9,30 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes.analyzer import Analyzer
-from indexes.cache import Cache
-from indexes.collection import Collection
-from indexes.store import Workspace
-from indexes.views import owners_of_questions
-from search.encoded import EncodedCollection
-from search.encoders import CachedEncoder, export_encoder, open_encoder
-from search.geometry import Geometry
-from search.known_questions import balanced_folds
-from search.publish import all_texts
-from training.config import LoopConfig
-from training.fit.adapter import AdapterConfig, adapter_config, learn_adapter
-from training.fit.config import fit_config
-from training.fit.merge import merge_models
-from training.fit.rows import hard_negatives, training_rows
-from training.judgements.decisions import Pair
-from training.ledger import Ledger, Mined, Trained
-from training.negatives import Mined as MinedNegatives
-from training.negatives import Negative, describe_yields, mine
-from training.negatives.files import open_negatives, save_negatives
-from training.negatives.known import KnownTexts
-from training.places import encoder_place, geometry_of, place_of
-from training.rounds import seconds_since
-from training.split import division, held_back
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.views import owners_of_questions
+from dotbogi.search.encoded import EncodedCollection
+from dotbogi.search.encoders import CachedEncoder, export_encoder, open_encoder
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.known_questions import balanced_folds
+from dotbogi.search.publish import all_texts
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.fit.adapter import AdapterConfig, adapter_config, learn_adapter
+from dotbogi.training.fit.config import fit_config
+from dotbogi.training.fit.merge import merge_models
+from dotbogi.training.fit.rows import hard_negatives, training_rows
+from dotbogi.training.judgements.decisions import Pair
+from dotbogi.training.ledger import Ledger, Mined, Trained
+from dotbogi.training.negatives import Mined as MinedNegatives
+from dotbogi.training.negatives import Negative, describe_yields, mine
+from dotbogi.training.negatives.files import open_negatives, save_negatives
+from dotbogi.training.negatives.known import KnownTexts
+from dotbogi.training.places import encoder_place, geometry_of, place_of
+from dotbogi.training.rounds import seconds_since
+from dotbogi.training.split import division, held_back
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ class Learner:
         self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
     ) -> Trained:
         """Train all weights, from the base or the best round so far."""
-        from training.fit.full import finetune  # imports torch: seconds
+        from dotbogi.training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self._config.fit)
         start = best if self._config.start_from == "last" else 0

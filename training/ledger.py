@@ -11,11 +11,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
-from indexes.errors import DamagedError
-from indexes.store import Workspace
-from search.fitted import Fitted
-from training.gate import Verdict
-from training.measure.reliability import ConfidenceQuality
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.store import Workspace
+from dotbogi.search.fitted import Fitted
+from dotbogi.training.gate import Verdict
+from dotbogi.training.measure.reliability import ConfidenceQuality
 
 RUN_NAME = re.compile(r"run-[0-9]{4,}")
 

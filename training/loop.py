@@ -10,30 +10,35 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.collection import Collection, open_collection, pair_key, save_collection
-from indexes.errors import DotbogiError, UsageError
-from indexes.store import Generation, Workspace, write_json
-from indexes.text import same_text_key
-from search.encoded import IndexConfig
-from search.models import ModelConfig, check_model, copy_model, enter_model
-from search.publish import all_texts
-from training.config import LoopConfig
-from training.fit.objectives import SCORED, check_objective
-from training.judgements.decisions import (
+from dotbogi.indexes.collection import Collection, open_collection, pair_key, save_collection
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.store import Generation, Workspace, write_json
+from dotbogi.indexes.text import same_text_key
+from dotbogi.search.encoded import IndexConfig
+from dotbogi.search.models import ModelConfig, check_model, copy_model, enter_model
+from dotbogi.search.publish import all_texts
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.fit.objectives import SCORED, check_objective
+from dotbogi.training.judgements.decisions import (
     Applied,
     apply_decisions,
     read_decisions,
     save_used_decisions,
 )
-from training.judgements.feedback import AppliedFeedback, apply_feedback, read_votes, save_feedback
-from training.ledger import Ended, Ledger, clear_models, published_by, run_names
-from training.negatives import MiningConfig
-from training.report import write_report
-from training.rounds import RunResult
-from training.run import Run
-from training.scored.pairs import ScoredSplit, open_pairs, save_pairs
-from training.scored.run import ScoredRun
-from training.split import hold_out
+from dotbogi.training.judgements.feedback import (
+    AppliedFeedback,
+    apply_feedback,
+    read_votes,
+    save_feedback,
+)
+from dotbogi.training.ledger import Ended, Ledger, clear_models, published_by, run_names
+from dotbogi.training.negatives import MiningConfig
+from dotbogi.training.report import write_report
+from dotbogi.training.rounds import RunResult
+from dotbogi.training.run import Run
+from dotbogi.training.scored.pairs import ScoredSplit, open_pairs, save_pairs
+from dotbogi.training.scored.run import ScoredRun
+from dotbogi.training.split import hold_out
 
 FEWEST_QUESTIONS = 10  # below, folds have nothing to learn from
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from search.encoded import EncodedCollection
-from search.geometry import Geometry
+from dotbogi.search.encoded import EncodedCollection
+from dotbogi.search.geometry import Geometry
 
 
 def place_of(run: Path, number: int, fold: int | None) -> Path:

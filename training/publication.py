@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from indexes.collection import Collection, KnownQuestion, open_collection, pair_key
-from indexes.store import Generation, Workspace
-from search.encoders import EncoderFacts
-from search.fitted import Fitted
-from search.geometry import Geometry
-from search.index import question_digest, read_trained_on
-from search.models import copy_model
-from search.publish import publish_index
-from training.config import LoopConfig
-from training.judgements.decisions import Pair
-from training.ledger import Ledger, Measured, Published, published_by
+from dotbogi.indexes.collection import Collection, KnownQuestion, open_collection, pair_key
+from dotbogi.indexes.store import Generation, Workspace
+from dotbogi.search.encoders import EncoderFacts
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.geometry import Geometry
+from dotbogi.search.index import question_digest, read_trained_on
+from dotbogi.search.models import copy_model
+from dotbogi.search.publish import publish_index
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.judgements.decisions import Pair
+from dotbogi.training.ledger import Ledger, Measured, Published, published_by
 
 logger = logging.getLogger(__name__)
 

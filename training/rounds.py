@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexes.store import Workspace
-from training.config import LoopConfig
-from training.gate import Verdict
-from training.ledger import Ended, Ledger, Measured, Started, Tested, clear_models
+from dotbogi.indexes.store import Workspace
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.gate import Verdict
+from dotbogi.training.ledger import Ended, Ledger, Measured, Started, Tested, clear_models
 
 logger = logging.getLogger(__name__)
 

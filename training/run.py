@@ -7,28 +7,28 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.analyzer import Analyzer
-from indexes.collection import Collection, KnownQuestion, open_collection
-from indexes.store import Workspace, digest
-from search.index import index_encoded
-from search.known_questions import Asked, Query, ask, queries_of
-from search.publish import library_versions
-from search.searcher import Searcher
-from training.config import LoopConfig
-from training.gate import Verdict, judge_searches
-from training.judgements.decisions import used_decisions
-from training.judgements.feedback import read_feedback
-from training.judgements.review import LISTED, last_review, save_review
-from training.learner import Learner
-from training.ledger import Measured, Merged, Started, Tested
-from training.measure.crossfit import out_of_fold
-from training.measure.evaluation import Evaluation, answer_is_known, evaluate
-from training.measure.outcomes import save_outcomes
-from training.measure.reliability import ConfidenceQuality
-from training.measure.trec import write_trec
-from training.places import encoder_place, place_of
-from training.publication import Publication
-from training.rounds import Rounds
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.collection import Collection, KnownQuestion, open_collection
+from dotbogi.indexes.store import Workspace, digest
+from dotbogi.search.index import index_encoded
+from dotbogi.search.known_questions import Asked, Query, ask, queries_of
+from dotbogi.search.publish import library_versions
+from dotbogi.search.searcher import Searcher
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.gate import Verdict, judge_searches
+from dotbogi.training.judgements.decisions import used_decisions
+from dotbogi.training.judgements.feedback import read_feedback
+from dotbogi.training.judgements.review import LISTED, last_review, save_review
+from dotbogi.training.learner import Learner
+from dotbogi.training.ledger import Measured, Merged, Started, Tested
+from dotbogi.training.measure.crossfit import out_of_fold
+from dotbogi.training.measure.evaluation import Evaluation, answer_is_known, evaluate
+from dotbogi.training.measure.outcomes import save_outcomes
+from dotbogi.training.measure.reliability import ConfidenceQuality
+from dotbogi.training.measure.trec import write_trec
+from dotbogi.training.places import encoder_place, place_of
+from dotbogi.training.publication import Publication
+from dotbogi.training.rounds import Rounds
 
 GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from indexes.collection import Collection, Split
-from search.known_questions import fold_of
+from dotbogi.indexes.collection import Collection, Split
+from dotbogi.search.known_questions import fold_of
 
 _ONE_IN = 10  # questions that are measured where there is a single fold
 _PLACES = 1_000_000

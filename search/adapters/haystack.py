@@ -4,7 +4,7 @@ from typing import Any
 
 from haystack import Document, component, default_to_dict
 
-from search.searcher import MinConfidence, Searcher
+from dotbogi.search.searcher import MinConfidence, Searcher
 
 
 @component

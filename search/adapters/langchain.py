@@ -9,9 +9,9 @@ from langchain_core.callbacks import (
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from indexes.hits import Hit
-from indexes.metadata import Where
-from search.searcher import MinConfidence, Searcher
+from dotbogi.indexes.hits import Hit
+from dotbogi.indexes.metadata import Where
+from dotbogi.search.searcher import MinConfidence, Searcher
 
 
 class DotbogiRetriever(BaseRetriever):

@@ -9,9 +9,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import ValidationError
 
-from indexes.errors import DotbogiError
-from search.adapters.mcp_schemas import Filter, Found, K, MinConfidence, Query
-from search.searcher import Searcher
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.search.adapters.mcp_schemas import Filter, Found, K, MinConfidence, Query
+from dotbogi.search.searcher import Searcher
 
 _ARGUMENTS = ("query", "k", "where", "min_confidence")
 

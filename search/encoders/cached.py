@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from indexes.cache import Cache
-from indexes.dense import Vectors
-from search.encoders.encoder import Encoder
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.encoders.encoder import Encoder
 
 
 class CachedEncoder:

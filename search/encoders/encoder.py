@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from indexes.dense import Vectors
+from dotbogi.indexes.dense import Vectors
 
 
 class Encoder(Protocol):

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.dense import Vectors
-from search.encoders.encoder import Encoder, unit_rows
-from search.encoders.model_folder import (
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.encoders.encoder import Encoder, unit_rows
+from dotbogi.search.encoders.model_folder import (
     fingerprint_of_folder,
     first_position,
     prompts_of,
     read_modules,
     read_settings,
 )
-from search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
-from search.encoders.torch_encoder import TorchEncoder, load_sentence_transformer
+from dotbogi.search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
+from dotbogi.search.encoders.torch_encoder import TorchEncoder, load_sentence_transformer
 
 LEAST_OVERLAP = 0.85  # of the ten nearest; below, int8 is not trusted with this model
 _CHECKED_TEXTS = 128
@@ -43,7 +43,12 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
         folder: where to write; created.
         texts: of the collection; some of them are encoded in both precisions and compared.
     """
-    from search.encoders.graph import GRAPH_VERSION, NotExportableError, build_graph, save_graph
+    from dotbogi.search.encoders.graph import (
+        GRAPH_VERSION,
+        NotExportableError,
+        build_graph,
+        save_graph,
+    )
 
     folder.mkdir(parents=True)
     try:

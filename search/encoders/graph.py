@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save_model
 
-from search.encoders.model_folder import (
+from dotbogi.search.encoders.model_folder import (
     POSITIONS_BEHIND_PADDING,
     first_position,
     module_kinds,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.errors import DamagedError, DotbogiError
 
 MODULE_PREFIX = "sentence_transformers."
 _SETTINGS = ("config.json", "sentence_bert_config.json", "tokenizer_config.json")

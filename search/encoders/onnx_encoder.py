@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from indexes.dense import Vectors
-from indexes.errors import DamagedError
-from indexes.store import write_json
-from search.encoders.runtime import load_onnxruntime
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.store import write_json
+from dotbogi.search.encoders.runtime import load_onnxruntime
 
 _TOKENS_AT_ONCE = 512  # of a batch with its padding; what fits a core's cache
 _TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory

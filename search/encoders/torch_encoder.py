@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from indexes.dense import Vectors
-from search.encoders.encoder import unit_rows
-from search.encoders.onnx_encoder import EncoderFacts
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.encoders.encoder import unit_rows
+from dotbogi.search.encoders.onnx_encoder import EncoderFacts
 
 
 class TorchEncoder:

@@ -8,21 +8,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from search.feedback import FeedbackStore
-from search.searcher import Searcher
-from search.service import feedback_routes, operation_routes, search_routes, vector_routes
-from search.service.bounds import write_bounds
-from search.service.context import Context, RoundsPages
-from search.service.errors import add_handlers
-from search.service.guard import OPEN, Guard
-from search.service.metrics import Metrics
-from search.service.page import paths
-from search.service.page import routes as page_routes
-from search.service.page.render import refusal
-from search.service.page.sessions import Sessions
-from search.service.schemas import ErrorReply
-from search.service.settings import Settings
-from search.service.work import Work
+from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.searcher import Searcher
+from dotbogi.search.service import feedback_routes, operation_routes, search_routes, vector_routes
+from dotbogi.search.service.bounds import write_bounds
+from dotbogi.search.service.context import Context, RoundsPages
+from dotbogi.search.service.errors import add_handlers
+from dotbogi.search.service.guard import OPEN, Guard
+from dotbogi.search.service.metrics import Metrics
+from dotbogi.search.service.page import paths
+from dotbogi.search.service.page import routes as page_routes
+from dotbogi.search.service.page.render import refusal
+from dotbogi.search.service.page.sessions import Sessions
+from dotbogi.search.service.schemas import ErrorReply
+from dotbogi.search.service.settings import Settings
+from dotbogi.search.service.work import Work
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "Not JSON"},

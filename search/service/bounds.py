@@ -2,9 +2,15 @@
 
 from typing import Any
 
-from search.service.errors import ServiceError
-from search.service.schemas import EmbeddingsBody, FeedbackBody, RerankBody, SearchMany, SearchOne
-from search.service.settings import Settings
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.schemas import (
+    EmbeddingsBody,
+    FeedbackBody,
+    RerankBody,
+    SearchMany,
+    SearchOne,
+)
+from dotbogi.search.service.settings import Settings
 
 
 def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, Request
 
-from search.feedback import FeedbackStore
-from search.searcher import Searcher
-from search.service.metrics import Metrics
-from search.service.page.sessions import Sessions
-from search.service.settings import Settings
-from search.service.work import Work
+from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.searcher import Searcher
+from dotbogi.search.service.metrics import Metrics
+from dotbogi.search.service.page.sessions import Sessions
+from dotbogi.search.service.settings import Settings
+from dotbogi.search.service.work import Work
 
 
 class RoundsPages(Protocol):

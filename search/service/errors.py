@@ -9,8 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from indexes.errors import DotbogiError, UsageError
-from search.service.schemas import BODIES
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.search.service.schemas import BODIES
 
 _LONGEST = 500  # characters of a message
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Response
 
-from search.feedback import Feedback
-from search.service.bounds import check_feedback
-from search.service.context import InContext
-from search.service.errors import ServiceError
-from search.service.replies import json_reply
-from search.service.schemas import FeedbackBody, FeedbackReply
+from dotbogi.search.feedback import Feedback
+from dotbogi.search.service.bounds import check_feedback
+from dotbogi.search.service.context import InContext
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.replies import json_reply
+from dotbogi.search.service.schemas import FeedbackBody, FeedbackReply
 
 router = APIRouter()
 

@@ -13,15 +13,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.service.errors import ServiceError, internal_error
-from search.service.keys import Key, Role
-from search.service.metrics import Metrics
-from search.service.page import paths
-from search.service.page.render import refusal
-from search.service.page.sessions import COOKIE, Sessions
-from search.service.replies import GENERATION
-from search.service.settings import Settings
-from search.service.work import busy
+from dotbogi.search.service.errors import ServiceError, internal_error
+from dotbogi.search.service.keys import Key, Role
+from dotbogi.search.service.metrics import Metrics
+from dotbogi.search.service.page import paths
+from dotbogi.search.service.page.render import refusal
+from dotbogi.search.service.page.sessions import COOKIE, Sessions
+from dotbogi.search.service.replies import GENERATION
+from dotbogi.search.service.settings import Settings
+from dotbogi.search.service.work import busy
 
 OPEN = frozenset({"/healthz"}) | paths.OPEN  # without a key
 _ROLES = {"/v1/feedback": Role.FEEDBACK, "/admin/reload": Role.ADMIN, **paths.ROLES}

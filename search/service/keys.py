@@ -10,7 +10,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from indexes.errors import UsageError
+from dotbogi.indexes.errors import UsageError
 
 SHORTEST = 16  # characters of a key
 _EXPECTED = (

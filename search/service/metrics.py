@@ -14,7 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from indexes.hits import Hit
+from dotbogi.indexes.hits import Hit
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from indexes.errors import DotbogiError
-from search.service.context import InContext
-from search.service.errors import ServiceError
-from search.service.metrics import CONTENT_TYPE
-from search.service.replies import json_reply
-from search.service.schemas import ReloadReply, StateReply
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.search.service.context import InContext
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.metrics import CONTENT_TYPE
+from dotbogi.search.service.replies import json_reply
+from dotbogi.search.service.schemas import ReloadReply, StateReply
 
 router = APIRouter()
 

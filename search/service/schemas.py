@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from typing_extensions import TypeAliasType
 
-from search.feedback import Verdict
+from dotbogi.search.feedback import Verdict
 
 
 def _integral(value: Any) -> Any:

@@ -5,14 +5,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Response
 
-from indexes.hits import Hit
-from search.explain import Explanation, explain_hits
-from search.searcher import Searcher
-from search.service.bounds import check_search
-from search.service.context import InContext
-from search.service.errors import ServiceError
-from search.service.replies import json_reply
-from search.service.schemas import AnswerReply, SearchBody, SearchMany, SearchOne, SearchReply
+from dotbogi.indexes.hits import Hit
+from dotbogi.search.explain import Explanation, explain_hits
+from dotbogi.search.searcher import Searcher
+from dotbogi.search.service.bounds import check_search
+from dotbogi.search.service.context import InContext
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.replies import json_reply
+from dotbogi.search.service.schemas import (
+    AnswerReply,
+    SearchBody,
+    SearchMany,
+    SearchOne,
+    SearchReply,
+)
 
 router = APIRouter()
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import uvicorn
 
-from indexes.errors import DotbogiError, UsageError
-from search.feedback import FeedbackStore
-from search.searcher import Searcher
-from search.service.app import create_app
-from search.service.context import RoundsPages
-from search.service.settings import Settings
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.searcher import Searcher
+from dotbogi.search.service.app import create_app
+from dotbogi.search.service.context import RoundsPages
+from dotbogi.search.service.settings import Settings
 
 _LAST_SECONDS = 30  # for what is in flight when the service is told to end
 

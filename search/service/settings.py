@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from search.service.keys import Keys
+from dotbogi.search.service.keys import Keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Response
 
-from indexes.dense import Vectors
-from search.rerank import relevance
-from search.service.bounds import check_embeddings, check_rerank
-from search.service.context import InContext
-from search.service.errors import ServiceError
-from search.service.replies import json_reply
-from search.service.schemas import EmbeddingsBody, EmbeddingsReply, RerankBody, RerankReply
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.rerank import relevance
+from dotbogi.search.service.bounds import check_embeddings, check_rerank
+from dotbogi.search.service.context import InContext
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.replies import json_reply
+from dotbogi.search.service.schemas import EmbeddingsBody, EmbeddingsReply, RerankBody, RerankReply
 
 router = APIRouter()
 

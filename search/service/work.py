@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from search.service.errors import ServiceError
-from search.service.metrics import Metrics
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.metrics import Metrics
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.dense import Vectors
-from search.geometry import Adapter
+from dotbogi.indexes.dense import Vectors
+from dotbogi.search.geometry import Adapter
 
 if TYPE_CHECKING:
     from torch import Tensor

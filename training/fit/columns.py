@@ -6,9 +6,9 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 from sentence_transformers import SentenceTransformer
 
-from training.fit.config import TrainConfig, TrainingRow
-from training.fit.objectives import GUIDED, SCORED
-from training.fit.sampler import LABEL
+from dotbogi.training.fit.config import TrainConfig, TrainingRow
+from dotbogi.training.fit.objectives import GUIDED, SCORED
+from dotbogi.training.fit.sampler import LABEL
 
 
 def make_dataset(

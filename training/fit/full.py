@@ -20,14 +20,14 @@ from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from indexes.store import write_json
-from search.encoders import open_encoder
-from search.encoders.torch_encoder import load_sentence_transformer
-from training.fit.columns import column_prompts, make_dataset
-from training.fit.config import TrainConfig, TrainingRow
-from training.fit.guided import GuideVectors
-from training.fit.objectives import GUIDED, SCORED, make_loss
-from training.fit.sampler import LABEL, NoSharedAnswerSampler
+from dotbogi.indexes.store import write_json
+from dotbogi.search.encoders import open_encoder
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.training.fit.columns import column_prompts, make_dataset
+from dotbogi.training.fit.config import TrainConfig, TrainingRow
+from dotbogi.training.fit.guided import GuideVectors
+from dotbogi.training.fit.objectives import GUIDED, SCORED, make_loss
+from dotbogi.training.fit.sampler import LABEL, NoSharedAnswerSampler
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from sentence_transformers.base.losses.merged_forward import embed_columns
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search.encoders import Encoder
+from dotbogi.search.encoders import Encoder
 
 _SAMPLE = 2000  # rows
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.encoders.model_folder import read_modules, read_tensors
+from dotbogi.search.encoders.model_folder import read_modules, read_tensors
 
 
 def merge_models(base: Path, tuned: Path, share: float, folder: Path) -> None:

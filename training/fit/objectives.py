@@ -4,11 +4,11 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from indexes.errors import UsageError
-from training.fit.config import FitKind, TrainConfig
+from dotbogi.indexes.errors import UsageError
+from dotbogi.training.fit.config import FitKind, TrainConfig
 
 if TYPE_CHECKING:
-    from training.fit.guided import GuideVectors
+    from dotbogi.training.fit.guided import GuideVectors
 
 CACHED = ("cached-mnr", "cached-gist")
 GUIDED = ("gist", "cached-gist")
@@ -74,7 +74,7 @@ def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> 
     """
     from sentence_transformers.sentence_transformer import losses
 
-    from training.fit.guided import CachedGuidedLoss, GuidedLoss
+    from dotbogi.training.fit.guided import CachedGuidedLoss, GuidedLoss
 
     scale = 1 / config.temperature
     if config.objective == "cosine":

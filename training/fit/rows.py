@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.collection import Collection
-from training.fit.config import TrainingRow
-from training.negatives import Negative, train_side
+from dotbogi.indexes.collection import Collection
+from dotbogi.training.fit.config import TrainingRow
+from dotbogi.training.negatives import Negative, train_side
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from indexes.text import same_text_key
+from dotbogi.indexes.text import same_text_key
 
 LABEL = "label"  # the column that goes to the loss beside the texts
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from indexes.collection import Collection, KnownQuestion, Split
-from indexes.errors import DamagedError
-from indexes.store import write_json
-from indexes.text import same_text_key
+from dotbogi.indexes.collection import Collection, KnownQuestion, Split
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.store import write_json
+from dotbogi.indexes.text import same_text_key
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.collection import Collection, KnownQuestion, pair_key
-from indexes.store import write_json
-from indexes.text import clean, same_text_key
-from search.feedback import Feedback, FeedbackStore, Verdict
-from training.judgements.decisions import Pair, count_by_split
+from dotbogi.indexes.collection import Collection, KnownQuestion, pair_key
+from dotbogi.indexes.store import write_json
+from dotbogi.indexes.text import clean, same_text_key
+from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict
+from dotbogi.training.judgements.decisions import Pair, count_by_split
 
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 

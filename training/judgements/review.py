@@ -9,14 +9,20 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from indexes.collection import Collection, open_collection
-from indexes.errors import DamagedError, UsageError
-from indexes.records import quoted, read_records
-from indexes.store import Workspace
-from indexes.text import same_text_key
-from training.judgements.decisions import Decision, Key, in_force, read_decisions, save_decisions
-from training.negatives import Negative
-from training.negatives.files import open_negatives
+from dotbogi.indexes.collection import Collection, open_collection
+from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.records import quoted, read_records
+from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.judgements.decisions import (
+    Decision,
+    Key,
+    in_force,
+    read_decisions,
+    save_decisions,
+)
+from dotbogi.training.negatives import Negative
+from dotbogi.training.negatives.files import open_negatives
 
 OF_ONE = 3  # suspects of one question at a time: one with a weak answer would fill the list
 LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down

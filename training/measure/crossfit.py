@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.fitted import Fitted
-from search.known_questions import Asked, fit
-from training.measure.evaluation import Evaluation, joined, score
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.known_questions import Asked, fit
+from dotbogi.training.measure.evaluation import Evaluation, joined, score
 
 _PARTS = 5  # of a single fold
 

@@ -9,20 +9,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from indexes.cache import Cache
-from indexes.collection import Collection, KnownQuestion
-from indexes.dense import Vectors
-from indexes.errors import DotbogiError
-from indexes.hits import Candidate, Ranking
-from indexes.text import clean, same_text_key
-from search.candidates import Candidates
-from search.fitted import Fitted
-from search.fusion import METHODS, scores_by
-from search.index import build_index, question_digest
-from search.known_questions import Query, queries_of
-from search.ranking import find_candidates
-from search.searcher import Searcher
-from training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Collection, KnownQuestion
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.indexes.hits import Candidate, Ranking
+from dotbogi.indexes.text import clean, same_text_key
+from dotbogi.search.candidates import Candidates
+from dotbogi.search.fitted import Fitted
+from dotbogi.search.fusion import METHODS, scores_by
+from dotbogi.search.index import build_index, question_digest
+from dotbogi.search.known_questions import Query, queries_of
+from dotbogi.search.ranking import find_candidates
+from dotbogi.search.searcher import Searcher
+from dotbogi.training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
 DEPTH = 20  # answers a query that are kept of the hybrid's ranking

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexes.errors import DamagedError
-from search.fusion import METHODS
-from training.measure.evaluation import METRICS, Evaluation
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.search.fusion import METHODS
+from dotbogi.training.measure.evaluation import METRICS, Evaluation
 
 TOP = 5  # answers kept of each query's ranking
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.measure.bootstrap import SAMPLES, Floats
+from dotbogi.training.measure.bootstrap import SAMPLES, Floats
 
 Counts = NDArray[np.int64]
 Ranks = NDArray[np.float64]

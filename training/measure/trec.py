@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from training.measure.evaluation import Evaluation
+from dotbogi.training.measure.evaluation import Evaluation
 
 
 def write_trec(evaluation: Evaluation, method: str, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Hard negatives: asked for by quota, mined from pools, kept with where they came from."""
 
-from training.negatives.mining import Mined, describe_yields, mine
-from training.negatives.negative import MiningConfig, Negative, parse_quotas, train_side
+from dotbogi.training.negatives.mining import Mined, describe_yields, mine
+from dotbogi.training.negatives.negative import MiningConfig, Negative, parse_quotas, train_side
 
 __all__ = [
     "Mined",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from indexes.collection import Collection
-from indexes.text import same_text_key
-from training.negatives.mining import Mined
-from training.negatives.negative import train_side
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.negatives.mining import Mined
+from dotbogi.training.negatives.negative import train_side
 
 
 def save_n_tuples(collection: Collection, mined: Mined, path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from indexes.errors import DamagedError
-from training.negatives.negative import Negative
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.training.negatives.negative import Negative
 
 _TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosine": "double",
           "bound": "double"}  # fmt: skip

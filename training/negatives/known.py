@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.dense import Vectors
-from indexes.lexical import Tokens
-from search.encoded import EncodedCollection
-from search.geometry import Geometry
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.lexical import Tokens
+from dotbogi.search.encoded import EncodedCollection
+from dotbogi.search.geometry import Geometry
 
 
 class KnownTexts:

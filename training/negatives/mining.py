@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexes.collection import Collection
-from indexes.text import same_text_key
-from training.judgements.decisions import Pair
-from training.negatives.negative import (
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.judgements.decisions import Pair
+from dotbogi.training.negatives.negative import (
     SEARCHED,
     SOURCES,
     MiningConfig,
@@ -20,7 +20,7 @@ from training.negatives.negative import (
     Source,
     train_side,
 )
-from training.negatives.pools import Block, Places, Pool, Ranked, TextEncoder, Tokenizer
+from dotbogi.training.negatives.pools import Block, Places, Pool, Ranked, TextEncoder, Tokenizer
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from indexes.collection import Collection
-from indexes.errors import UsageError
-from indexes.text import same_text_key
-from training.negatives.sampling import Sampling
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.negatives.sampling import Sampling
 
 QuotaSource = Literal["bm25", "model", "random"]
 # review: a suspect that a person has rejected; feedback: what users have called wrong.

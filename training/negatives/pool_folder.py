@@ -7,22 +7,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.analyzer import Analyzer
-from indexes.collection import Collection
-from indexes.errors import DotbogiError, UsageError
-from indexes.store import Generation, Workspace, digest, write_json
-from search.encoded import EncodedCollection, IndexConfig
-from search.encoders import open_encoder
-from search.models import ModelConfig, check_model, enter_model
-from search.publish import all_texts
-from training.judgements.decisions import Decision, apply_decisions, read_decisions, review_counts
-from training.judgements.review import LISTED, list_suspects, save_review
-from training.negatives import Mined, MiningConfig, mine
-from training.negatives.exports import save_flag_embedding, save_n_tuples
-from training.negatives.files import save_negatives
-from training.negatives.known import KnownTexts
-from training.places import geometry_of
-from training.split import hold_out
+from dotbogi.indexes.analyzer import Analyzer
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.store import Generation, Workspace, digest, write_json
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoders import open_encoder
+from dotbogi.search.models import ModelConfig, check_model, enter_model
+from dotbogi.search.publish import all_texts
+from dotbogi.training.judgements.decisions import (
+    Decision,
+    apply_decisions,
+    read_decisions,
+    review_counts,
+)
+from dotbogi.training.judgements.review import LISTED, list_suspects, save_review
+from dotbogi.training.negatives import Mined, MiningConfig, mine
+from dotbogi.training.negatives.exports import save_flag_embedding, save_n_tuples
+from dotbogi.training.negatives.files import save_negatives
+from dotbogi.training.negatives.known import KnownTexts
+from dotbogi.training.places import geometry_of
+from dotbogi.training.split import hold_out
 
 _RECORD = "mining.json"  # settings, yields and the files' digests; the mark of such a folder
 

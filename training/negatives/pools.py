@@ -8,12 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.collection import Answer, Collection
-from indexes.dense import Vectors
-from indexes.lexical import BM25Index, Tokens
-from indexes.text import same_text_key
-from training.negatives.negative import MiningConfig, QuotaSource
-from training.negatives.sampling import Floats, limits, order_keys
+from dotbogi.indexes.collection import Answer, Collection
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.lexical import BM25Index, Tokens
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.negatives.negative import MiningConfig, QuotaSource
+from dotbogi.training.negatives.sampling import Floats, limits, order_keys
 
 SUSPECTS = 10  # of a question and a source that are listed, the likeliest first
 _CELLS = 1 << 22  # of a block of questions × answers

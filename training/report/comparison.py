@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import compress
 from statistics import fmean
 
-from training.ledger import Measured
-from training.measure.bootstrap import Interval, paired_bootstrap
-from training.measure.outcomes import Outcomes
-from training.report.slices import length_of, politeness_of
+from dotbogi.training.ledger import Measured
+from dotbogi.training.measure.bootstrap import Interval, paired_bootstrap
+from dotbogi.training.measure.outcomes import Outcomes
+from dotbogi.training.report.slices import length_of, politeness_of
 
 SHOWN = 15  # queries of each kind
 SHOWN_ANSWERS = 3

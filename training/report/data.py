@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from indexes.collection import open_collection
-from indexes.errors import UsageError
-from search.fusion import METHODS
-from training.ledger import (
+from dotbogi.indexes.collection import open_collection
+from dotbogi.indexes.errors import UsageError
+from dotbogi.search.fusion import METHODS
+from dotbogi.training.ledger import (
     Ended,
     Event,
     Measured,
@@ -22,12 +22,12 @@ from training.ledger import (
     Trained,
     read_events,
 )
-from training.measure.bootstrap import Interval, mean_intervals
-from training.measure.evaluation import METRICS
-from training.measure.outcomes import Outcomes, open_outcomes
-from training.report.comparison import Comparison, compare
-from training.report.feedback import FeedbackReport, read_feedback_report
-from training.report.mined import Mining, read_mining
+from dotbogi.training.measure.bootstrap import Interval, mean_intervals
+from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.measure.outcomes import Outcomes, open_outcomes
+from dotbogi.training.report.comparison import Comparison, compare
+from dotbogi.training.report.feedback import FeedbackReport, read_feedback_report
+from dotbogi.training.report.mined import Mining, read_mining
 
 Figures = Mapping[str, Mapping[str, Interval]]  # method → metric → mean with its interval
 E = TypeVar("E", bound=Event)

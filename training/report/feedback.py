@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from indexes.collection import Collection
-from indexes.text import same_text_key
-from training.judgements.feedback import read_feedback
-from training.measure.outcomes import Outcomes
+from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.text import same_text_key
+from dotbogi.training.judgements.feedback import read_feedback
+from dotbogi.training.measure.outcomes import Outcomes
 
 SHOWN = 10  # conflicts
 

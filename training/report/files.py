@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexes.errors import UsageError
-from indexes.store import Workspace
-from training.ledger import run_names
-from training.report.data import read_run
-from training.report.html import render_html
-from training.report.markdown import render_markdown
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.store import Workspace
+from dotbogi.training.ledger import run_names
+from dotbogi.training.report.data import read_run
+from dotbogi.training.report.html import render_html
+from dotbogi.training.report.markdown import render_markdown
 
 
 @dataclass(frozen=True, slots=True)

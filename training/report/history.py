@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from indexes.errors import DamagedError
-from indexes.store import Workspace, read_manifest
-from search.fusion import METHODS
-from training.gate import LEVEL
-from training.ledger import (
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.store import Workspace, read_manifest
+from dotbogi.search.fusion import METHODS
+from dotbogi.training.gate import LEVEL
+from dotbogi.training.ledger import (
     RUN_NAME,
     Ended,
     Event,
@@ -22,11 +22,11 @@ from training.ledger import (
     read_events,
     run_names,
 )
-from training.measure.bootstrap import Interval
-from training.report.charts import Point, Series, gain_chart, legend, round_chart
-from training.report.templates import open_templates
-from training.report.text import shown_text, signed
-from training.report.words import WORDS
+from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.report.charts import Point, Series, gain_chart, legend, round_chart
+from dotbogi.training.report.templates import open_templates
+from dotbogi.training.report.text import shown_text, signed
+from dotbogi.training.report.words import WORDS
 
 SHOWN = 30  # runs, and generations
 _CHARTED = "MRR@10"

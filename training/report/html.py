@@ -5,14 +5,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from search.calibration import KEPT
-from search.candidates import PARTS
-from search.fusion import METHODS
-from training.gate import LEVEL
-from training.ledger import Event, Mined, Trained
-from training.measure.bootstrap import Interval
-from training.measure.evaluation import METRICS
-from training.report.charts import (
+from dotbogi.search.calibration import KEPT
+from dotbogi.search.candidates import PARTS
+from dotbogi.search.fusion import METHODS
+from dotbogi.training.gate import LEVEL
+from dotbogi.training.ledger import Event, Mined, Trained
+from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.report.charts import (
     Point,
     Series,
     gain_chart,
@@ -22,11 +22,11 @@ from training.report.charts import (
     reliability_chart,
     round_chart,
 )
-from training.report.comparison import FEW
-from training.report.data import RunReport
-from training.report.mined import SHOWN, SHOWN_OF_ONE
-from training.report.templates import open_templates
-from training.report.text import (
+from dotbogi.training.report.comparison import FEW
+from dotbogi.training.report.data import RunReport
+from dotbogi.training.report.mined import SHOWN, SHOWN_OF_ONE
+from dotbogi.training.report.templates import open_templates
+from dotbogi.training.report.text import (
     agreement,
     between,
     feedback_summary,

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.ledger import Measured, Metrics, Tested
-from training.measure.evaluation import METRICS
-from training.measure.reliability import ConfidenceQuality
-from training.report.text import by_split, percent
-from training.rounds import RunResult
+from dotbogi.training.ledger import Measured, Metrics, Tested
+from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.measure.reliability import ConfidenceQuality
+from dotbogi.training.report.text import by_split, percent
+from dotbogi.training.rounds import RunResult
 
 
 def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from search.fusion import METHODS
-from training.measure.bootstrap import Interval
-from training.measure.evaluation import METRICS
-from training.report.comparison import FEW, Change, Comparison, Slice
-from training.report.data import Figures, RunReport
-from training.report.text import (
+from dotbogi.search.fusion import METHODS
+from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.report.comparison import FEW, Change, Comparison, Slice
+from dotbogi.training.report.data import Figures, RunReport
+from dotbogi.training.report.text import (
     between,
     feedback_summary,
     ordinal,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.judgements.review import Suspect
-from training.ledger import Mined
-from training.negatives import Negative
-from training.negatives.files import open_negatives
+from dotbogi.training.judgements.review import Suspect
+from dotbogi.training.ledger import Mined
+from dotbogi.training.negatives import Negative
+from dotbogi.training.negatives.files import open_negatives
 
 RIGHT = "right answers"
 BINS = 25

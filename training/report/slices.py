@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from indexes.text import clean
+from dotbogi.indexes.text import clean
 
 Length = Literal["short", "medium", "long"]
 Politeness = Literal["polite", "plain", "other"]

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 def open_templates(**filters: Callable[..., Any]) -> Environment:
     """Return the templates with these filters: escaping, and strict about names."""
     environment = Environment(
-        loader=PackageLoader("training.report", ""),
+        loader=PackageLoader("dotbogi.training.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 
-from training.gate import LEVEL, Verdict
-from training.ledger import Trained
-from training.measure.bootstrap import Interval
-from training.report.data import Round, RunReport
-from training.report.feedback import FeedbackReport
+from dotbogi.training.gate import LEVEL, Verdict
+from dotbogi.training.ledger import Trained
+from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.report.data import Round, RunReport
+from dotbogi.training.report.feedback import FeedbackReport
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LONGEST = 300  # characters of a text that are shown

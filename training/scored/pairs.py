@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from indexes.collection import Counts, Split
-from indexes.errors import DotbogiError, UsageError
-from indexes.records import quoted, read_records
-from indexes.text import clean, is_valid_unicode, same_text_key
-from training.split import split_of
+from dotbogi.indexes.collection import Counts, Split
+from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.records import quoted, read_records
+from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
+from dotbogi.training.split import split_of
 
 TEXT_NAMES = (
     ("sentence1", "sentence2"), ("text1", "text2"), ("question1", "question2"), ("문장1", "문장2"),

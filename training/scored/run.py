@@ -6,25 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from indexes.cache import Cache
-from indexes.collection import Split, open_collection
-from indexes.dense import Vectors
-from indexes.store import Workspace
-from search.encoded import IndexConfig
-from search.encoders import CachedEncoder, export_encoder, open_encoder
-from search.geometry import AdaptedEncoder, Geometry
-from search.index import question_digest
-from search.models import copy_model
-from search.publish import library_versions, publish_index
-from training.config import LoopConfig
-from training.fit.adapter import adapter_config, learn_similarity
-from training.fit.config import TrainingRow, fit_config
-from training.gate import Verdict, judge
-from training.ledger import Measured, Published, Started, Tested, Trained, published_by
-from training.measure.spearman import spearman, spearman_draws
-from training.places import encoder_place, place_of
-from training.rounds import Rounds, seconds_since
-from training.scored.pairs import ScoredPair
+from dotbogi.indexes.cache import Cache
+from dotbogi.indexes.collection import Split, open_collection
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.store import Workspace
+from dotbogi.search.encoded import IndexConfig
+from dotbogi.search.encoders import CachedEncoder, export_encoder, open_encoder
+from dotbogi.search.geometry import AdaptedEncoder, Geometry
+from dotbogi.search.index import question_digest
+from dotbogi.search.models import copy_model
+from dotbogi.search.publish import library_versions, publish_index
+from dotbogi.training.config import LoopConfig
+from dotbogi.training.fit.adapter import adapter_config, learn_similarity
+from dotbogi.training.fit.config import TrainingRow, fit_config
+from dotbogi.training.gate import Verdict, judge
+from dotbogi.training.ledger import Measured, Published, Started, Tested, Trained, published_by
+from dotbogi.training.measure.spearman import spearman, spearman_draws
+from dotbogi.training.places import encoder_place, place_of
+from dotbogi.training.rounds import Rounds, seconds_since
+from dotbogi.training.scored.pairs import ScoredPair
 
 METRIC = "Spearman"
 
@@ -86,7 +86,7 @@ class ScoredRun(Rounds):
         )  # fmt: skip
 
     def _fit_model(self, number: int, place: Path) -> Trained:
-        from training.fit.full import finetune  # imports torch: seconds
+        from dotbogi.training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self.config.fit)
         pairs = self._pairs["train"]

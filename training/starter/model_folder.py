@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.starter.e5_file import E5File, Floats
-from training.starter.float8 import to_float8
-from training.starter.vocabulary import tokenizer_settings
+from dotbogi.training.starter.e5_file import E5File, Floats
+from dotbogi.training.starter.float8 import to_float8
+from dotbogi.training.starter.vocabulary import tokenizer_settings
 
 PROMPTS = {"query": "query: ", "document": "passage: "}
 

@@ -4,10 +4,10 @@ import hashlib
 import logging
 from pathlib import Path
 
-from indexes.errors import UsageError
-from training.starter.e5_file import parse_e5_file, read_wheel
-from training.starter.model_folder import PROMPTS, write_model_folder
-from training.starter.vocabulary import LEAST_USES, count_pieces, pieces_to_keep, read_texts
+from dotbogi.indexes.errors import UsageError
+from dotbogi.training.starter.e5_file import parse_e5_file, read_wheel
+from dotbogi.training.starter.model_folder import PROMPTS, write_model_folder
+from dotbogi.training.starter.vocabulary import LEAST_USES, count_pieces, pieces_to_keep, read_texts
 
 _CARD = "README.md"  # about the model, not of it
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.errors import UsageError
+from dotbogi.indexes.errors import UsageError
 
 LEAST_USES = 2
 SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")  # 0 to 3

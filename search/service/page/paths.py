@@ -2,7 +2,7 @@
 
 from urllib.parse import quote, urlsplit
 
-from search.service.keys import Role
+from dotbogi.search.service.keys import Role
 
 HOME, ROUNDS, ANSWERS = "/", "/rounds", "/page/answers"
 ENTER, LEAVE = "/page/enter", "/page/leave"

@@ -10,10 +10,10 @@ from fastapi import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 
-from search.service.errors import ServiceError, error_response
-from search.service.keys import Role
-from search.service.page import paths
-from search.service.page.words import WORDS, language_of
+from dotbogi.search.service.errors import ServiceError, error_response
+from dotbogi.search.service.keys import Role
+from dotbogi.search.service.page import paths
+from dotbogi.search.service.page.words import WORDS, language_of
 
 _POLICY = (
     "default-src 'self'; style-src 'self'{styles}; object-src 'none'; base-uri 'none'; "
@@ -23,7 +23,7 @@ _KEPT = {"q": "query", "more": "more"}  # in the link to the other language
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 _templates = Environment(
-    loader=PackageLoader("search.service.page"),
+    loader=PackageLoader("dotbogi.search.service.page"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from indexes.hits import Hit
-from indexes.text import clean, is_valid_unicode
-from search.explain import Explanation, explanations
-from search.index import SearchIndex
-from search.ranking import find_candidates, hits_of, preferred_by_users
+from dotbogi.indexes.hits import Hit
+from dotbogi.indexes.text import clean, is_valid_unicode
+from dotbogi.search.explain import Explanation, explanations
+from dotbogi.search.index import SearchIndex
+from dotbogi.search.ranking import find_candidates, hits_of, preferred_by_users
 
 SHOWN, MORE = 5, 20  # answers
 _EXAMPLES, _LONGEST_EXAMPLE = 4, 40

@@ -7,14 +7,14 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 
-from search.service.context import Context, InContext
-from search.service.errors import ServiceError
-from search.service.keys import Role
-from search.service.page import paths
-from search.service.page.render import html_page, html_reply, key_page, may
-from search.service.page.results import MORE, SHOWN, find_results
-from search.service.page.sessions import COOKIE
-from search.service.page.words import WORDS, language_of
+from dotbogi.search.service.context import Context, InContext
+from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.keys import Role
+from dotbogi.search.service.page import paths
+from dotbogi.search.service.page.render import html_page, html_reply, key_page, may
+from dotbogi.search.service.page.results import MORE, SHOWN, find_results
+from dotbogi.search.service.page.sessions import COOKIE
+from dotbogi.search.service.page.words import WORDS, language_of
 
 router = APIRouter(include_in_schema=False)
 

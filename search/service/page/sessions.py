@@ -5,7 +5,7 @@ import hmac
 import secrets
 import time
 
-from search.service.keys import Key, Keys
+from dotbogi.search.service.keys import Key, Keys
 
 COOKIE = "dotbogi"
 _SECONDS = 12 * 60 * 60
