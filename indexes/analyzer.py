@@ -14,38 +14,37 @@ from typing import Any, Literal, get_args
 AnalyzerName = Literal["kiwi", "bigram", "whitespace"]
 
 # Nouns, pronouns, numerals, verbs, adjectives, roots, adverbs, determiners, interjections, Chinese
-# characters. Latin words and digits are taken from the surface, where an analyzer without Kiwi
-# finds them too.
+# characters. Latin words and digits are taken from the text itself, with or without Kiwi.
 _CONTENT_TAGS = ("N", "VV", "VA", "XR", "M", "IC", "SH")
-_RUN = re.compile(r"[a-z\d]+|[^\W_a-z\d]+")  # 5g로 is 5g and 로: a particle sticks to any word
+_RUN = re.compile(r"[a-z\d]+|[^\W_a-z\d]+")  # 5g로 → 5g, 로: particles attach to any word
 _PART = re.compile(r"[a-z]+|\d+")
 _ENGLISH_STOP_WORDS = frozenset(
     """
     a an and are as at be but by for from has have he i in is it its me my of on or our she so
     that the their them they this to was we were will with you your
-    """.split()  # noqa: SIM905 – as a list it is forty lines
+    """.split()  # noqa: SIM905 – a list would take forty lines
 )
 
 
 class Analyzer:
-    """Turns texts into BM25 tokens; the same one serves the building of an index and its queries.
+    """Turns texts into BM25 tokens, both for building an index and for its queries.
 
     `kiwi` (default) gives words and n-grams. Words are the lemmas of content morphemes, Snowball
     stems of Latin words, and numbers, each with the first letter of its tag: 배송/N, window/S.
-    N-grams are the character bigrams of a word, trigrams if it is Latin. `bigram` leaves Kiwi
-    out; `whitespace` gives words as they stand.
+    N-grams are the character bigrams of a word, or trigrams if it is Latin. `bigram` does the
+    same without Kiwi; `whitespace` only splits at white space.
     """
 
     def __init__(self, name: AnalyzerName = "kiwi") -> None:
         if name not in get_args(AnalyzerName):
             raise ValueError(
-                f"unknown analyzer {name!r}; one of {', '.join(get_args(AnalyzerName))}"
+                f"unknown analyzer {name!r}; expected one of {', '.join(get_args(AnalyzerName))}"
             )
         self.name = name
 
     @property
     def fingerprint(self) -> str:
-        """Digest of everything that decides the tokens: the rules and the library versions."""
+        """Digest of everything that determines the tokens: the rules and the library versions."""
         parts = ["2", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
         packages = {
             "kiwi": ["kiwipiepy", "kiwipiepy_model", "PyStemmer"],
@@ -56,16 +55,16 @@ class Analyzer:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def tokenize_queries(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the tokens of each query, in which `kiwi` counts a word twice.
+        """Return the tokens of each query; `kiwi` counts every word twice.
 
-        A word stands beside several n-grams of it, which outvote it where two words share letters
-        alone; the weight was chosen on development splits (benchmarks/LOG.md). Without Kiwi,
-        Korean is n-grams alone: a Latin word that counted twice would weigh too much there.
+        Otherwise a word's own n-grams outweigh it, and words that merely share letters match too
+        well. The weight was chosen on development splits (benchmarks/LOG.md). Without Kiwi, Korean
+        has only n-grams, and a Latin word that counts twice would weigh too much.
         """
         return self._tokenize(texts, times=2)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the tokens of each text, in no order that matters to BM25."""
+        """Return the tokens of each text; BM25 ignores their order."""
         return self._tokenize(texts, times=1)
 
     def _tokenize(self, texts: Sequence[str], times: int) -> list[list[str]]:
@@ -75,14 +74,13 @@ class Analyzer:
         surface = [_surface_tokens(text) for text in folded]
         if self.name == "bigram":
             return [words + grams for words, grams in surface]
-        lemmas = map(_lemmas, folded)
         return [
-            times * [*found, *words] + grams
-            for found, (words, grams) in zip(lemmas, surface, strict=True)
+            times * [*lemmas, *words] + grams
+            for lemmas, (words, grams) in zip(map(_lemmas, folded), surface, strict=True)
         ]
 
 
-# Threads whose first queries come together wait for one Kiwi; a fork waits for it too.
+# One thread loads Kiwi; other threads, and a fork, wait for it.
 _loading = threading.RLock()
 os.register_at_fork(
     before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
@@ -96,19 +94,19 @@ def _kiwi() -> Any:
 
 @cache
 def _load_kiwi() -> Any:
-    from kiwipiepy import Kiwi  # 1.2 s: only when Korean is analysed
+    from kiwipiepy import Kiwi  # takes 1.2 s: only when Korean is analysed
 
     with warnings.catch_warnings():
-        # It warns of the new meaning of 0, which is wanted: no threads of its own. A forked
-        # process would wait for them without end. They made it no faster (benchmarks/LOG.md).
+        # Kiwi warns that 0 now means no threads. That is intended: a forked process would wait for
+        # the threads forever, and they made Kiwi no faster (benchmarks/LOG.md).
         warnings.simplefilter("ignore", DeprecationWarning)
         return Kiwi(load_multi_dict=False, num_workers=0)
 
 
 @lru_cache(maxsize=1 << 16)
 def _is_predicate(stem: str) -> bool:
-    found = _kiwi().tokenize(stem + "다")
-    return bool(found[0].form == stem and found[0].tag.startswith(("VV", "VA")))
+    morphemes = _kiwi().tokenize(stem + "다")
+    return bool(morphemes[0].form == stem and morphemes[0].tag.startswith(("VV", "VA")))
 
 
 @cache
@@ -119,16 +117,16 @@ def _stem() -> Callable[[str], str]:
     return stem
 
 
-@lru_cache(maxsize=1 << 14)  # what is asked often, and what every round of training asks again
+@lru_cache(maxsize=1 << 14)  # frequent queries, and those of every training round
 def _lemmas(text: str) -> tuple[str, ...]:
     return tuple(_morpheme_tokens(_kiwi().tokenize(text)))
 
 
 def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
-    """Return lemmas of content morphemes; compounds typed in two words become one.
+    """Return the lemmas of content morphemes; compounds typed as two words become one.
 
-    배가 고프다 and 배고프다 say the same, as do 화가 나다 and 화나다: where a noun and the
-    predicate behind it make a predicate of the dictionary, that one takes the place of both.
+    배가 고프다 means 배고프다, and 화가 나다 means 화나다: if a noun and the predicate after it
+    form a predicate of the dictionary, that predicate replaces both.
     """
     tokens: list[str] = []
     noun = ""
@@ -147,10 +145,10 @@ def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
 
 
 def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
-    """Return stems of Latin words and numbers, tagged as words; and n-grams of all but numbers.
+    """Return the tagged stems of Latin words and numbers, and the n-grams of all but numbers.
 
-    A stop word has n-grams alone: it weighs little beside other words, and a query of nothing
-    else still finds its text.
+    A stop word has only n-grams: it weighs little beside other words, but a query of stop words
+    alone still finds its text.
     """
     words: list[str] = []
     grams: list[str] = []
@@ -159,22 +157,22 @@ def _surface_tokens(text: str) -> tuple[list[str], list[str]]:
         if not parts:
             grams += _ngrams(run, 2)
         if len(parts) > 1:
-            words.append(run + "/S")  # 5g, iphone14: the whole says more than its parts
+            words.append(run + "/S")  # 5g, iphone14: the whole is more specific than its parts
         for part in parts:
             if part.isdigit():
                 words.append(part + "/S")
                 continue
-            grams += _ngrams(part, 3)  # names and typos
+            grams += _ngrams(part, 3)  # match names and typos
             if part not in _ENGLISH_STOP_WORDS:
                 words.append(_stem()(part) + "/S")
     return words, grams
 
 
 def _ngrams(word: str, n: int) -> Iterable[str]:
-    """Return each n-gram of a word once, or the whole of a shorter one.
+    """Return the distinct n-grams of a word, or the whole word if it is shorter than n.
 
     >>> [*_ngrams("하하하하", 2)], [*_ngrams("is", 3)]
     (['하하'], ['is'])
     """
-    # Once: a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
+    # Distinct: a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
     return dict.fromkeys(word[i : i + n] for i in range(max(len(word) - n, 0) + 1))

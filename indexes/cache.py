@@ -1,4 +1,4 @@
-"""Vectors and tokens kept by (fingerprint, text), so that only new texts are worked on."""
+"""A cache of vectors and tokens by fingerprint and text: only new texts are processed."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _CHECK_BYTES = 8
 
 
 class Cache:
-    """The folder `cache/` of a workspace: one SQLite file a kind and fingerprint."""
+    """The folder `cache/` of a workspace: one SQLite file per kind and fingerprint."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -25,7 +25,7 @@ class Cache:
     def vectors(
         self, fingerprint: str, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]
     ) -> Vectors:
-        """Return the vectors of `texts` (texts × dim), encoding only those not kept yet."""
+        """Return the vectors of `texts` (texts × dim), encoding only those not in the cache."""
 
         def work(new: Sequence[str]) -> list[bytes]:
             return [row.astype("<f4").tobytes() for row in encode(new)]
@@ -38,7 +38,7 @@ class Cache:
     def tokens(
         self, fingerprint: str, texts: Sequence[str], tokenize: Callable[[Sequence[str]], Tokens]
     ) -> Tokens:
-        """Return the tokens of `texts`, analysing only those not kept yet."""
+        """Return the tokens of `texts`, analysing only those not in the cache."""
 
         def work(new: Sequence[str]) -> list[bytes]:
             return [json.dumps(row, ensure_ascii=False).encode() for row in tokenize(new)]
@@ -47,7 +47,7 @@ class Cache:
         return [json.loads(kept[_key(text)]) for text in texts]
 
     def keep_only(self, fingerprints: Sequence[str]) -> None:
-        """Delete what no published generation would read again."""
+        """Delete the cached vectors and tokens of all other fingerprints."""
         for path in self._folder.glob("*-*.sqlite*"):
             if path.name.split("-", 1)[1].split(".")[0] not in fingerprints:
                 path.unlink()
@@ -77,17 +77,17 @@ class Cache:
         try:
             database.execute(table)
         except sqlite3.OperationalError:
-            raise  # a full disk, say: the file itself may be good
+            raise  # such as a full disk: the file itself may be good
         except sqlite3.DatabaseError:
             database.close()
-            path.unlink()  # a cache that cannot be read is worth nothing
+            path.unlink()  # an unreadable cache is replaced
             database = sqlite3.connect(path)
             database.execute(table)
         return database
 
 
 def _read(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Return the kept values of these keys, without those whose check sum is wrong."""
+    """Return the cached values of these keys, except those with a wrong checksum."""
     kept: dict[bytes, bytes] = {}
     for start in range(0, len(keys), _MAX_VARIABLES):
         part = keys[start : start + _MAX_VARIABLES]

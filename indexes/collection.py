@@ -18,7 +18,7 @@ Origin = Literal["feedback"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back: an id that stays, its text, and free metadata."""
+    """An answer: a stable id, its text, and any metadata."""
 
     id: str
     text: str
@@ -27,18 +27,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class KnownQuestion:
-    """A phrasing paired with an answer; `split` says how the published model met it, if it did."""
+    """A question paired with an answer; `split` is its role in the published model's training."""
 
     text: str
     answer_id: str
     split: Split | None = None
-    origin: Origin | None = None  # None: the table, or a review
-    preferred: int = 0  # users who prefer this answer to it
-    opposed: int = 0  # of a preferred one, users who call it wrong
+    origin: Origin | None = None  # None: from the table or a review
+    preferred: int = 0  # how many users chose this answer for the question
+    opposed: int = 0  # if any did: how many users call the answer wrong
 
 
 def pair_key(question: str, answer_id: str) -> tuple[str, str]:
-    """Return what is equal for all typings of a question with one answer."""
+    """Return a key that is equal for all variants of a question with one answer."""
     return same_text_key(question), answer_id
 
 
@@ -52,7 +52,7 @@ class Counts:
     skipped: Mapping[str, int]
 
     def lines(self) -> list[str]:
-        """Return the counts as lines for a person."""
+        """Return the counts as lines of text."""
         total = sum(self.skipped.values())
         lines = [
             f"rows: {self.read} read = {self.kept} kept + {self.merged} merged + {total} skipped"
@@ -72,9 +72,9 @@ class Collection:
         return replace(self, questions=[q for q in self.questions if q.split in splits])
 
     def holds(self, other: "Collection") -> bool:
-        """Tell whether all answers and pairs of another collection are in this one.
+        """Return whether this collection has all answers and pairs of another one.
 
-        Questions are the same whatever their typing.
+        Variants of a question count as the same.
         """
         mine = {(answer.id, answer.text) for answer in self.answers}
         pairs = {pair_key(q.text, q.answer_id) for q in self.questions}
@@ -83,7 +83,7 @@ class Collection:
         )
 
     def digest(self) -> str:
-        """Return a digest of the answers and of the pairs, whatever their order and splits."""
+        """Return a digest of the answers and the pairs, independent of their order and splits."""
         pairs = sorted({(q.text, q.answer_id) for q in self.questions})
         answers = sorted((a.id, a.text, _canonical(a.metadata)) for a in self.answers)
         return hashlib.sha256(_canonical([answers, pairs]).encode()).hexdigest()[:16]
@@ -92,11 +92,11 @@ class Collection:
 def build_collection(table: Table) -> tuple[Collection, Counts]:
     """Clean a table's rows: NFC, trimmed, exact duplicates merged, unusable rows counted.
 
-    Answers without an id get one from their text, so that the same text keeps its id in every
+    Answers without an id get one from their text, so that the same text has the same id in every
     later table.
 
     Raises:
-        DotbogiError: no row has an answer.
+        DotbogiError: no row can be used.
     """
     answers: dict[str, Answer] = {}
     questions: dict[tuple[str, str], KnownQuestion] = {}
@@ -124,8 +124,8 @@ def build_collection(table: Table) -> tuple[Collection, Counts]:
         why = "; ".join(f"{count} × {reason}" for reason, count in skipped.items())
         raise DotbogiError(
             f"{table.path}: none of the {counts.read} rows can be used ({why}). "
-            f"Answers were looked for in column {table.columns.answer!r}; "
-            "--answer-column names another."
+            f"Answers were read from column {table.columns.answer!r}; "
+            "name another with --answer-column."
         )
     ordered = sorted(answers.values(), key=lambda answer: answer.id)
     return Collection(ordered, list(questions.values())), counts
@@ -183,7 +183,7 @@ def open_collection(folder: Path) -> Collection:
     """Read what `save_collection` wrote."""
     answers = _read_parquet(folder / "answers.parquet")
     questions = _read_parquet(folder / "questions.parquet")
-    count = len(questions["text"])  # earlier builds wrote nothing of users
+    count = len(questions["text"])  # older builds lack the columns about users
     return Collection(
         [
             Answer(id_, text, json.loads(metadata))
@@ -224,6 +224,6 @@ def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]
 def _read_parquet(path: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
-    # pq.read_table would import pyarrow.dataset, and that pandas: half a second of a query.
+    # pq.read_table would import pyarrow.dataset and pandas, which takes half a second.
     columns: dict[str, list[Any]] = pq.ParquetFile(path).read().to_pydict()
     return columns

@@ -1,9 +1,10 @@
-"""The dense index: unit vectors in FAISS, by inner product (= cosine)."""
+"""The dense index: unit vectors in FAISS, searched by inner product (= cosine)."""
 
 import contextlib
 import math
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,23 +17,43 @@ from dotbogi.indexes.errors import DamagedError, UsageError
 DenseKind = Literal["exact", "hnsw"]
 Vectors = NDArray[np.float32]
 
-_HNSW_LINKS = 32  # neighbours a node; FAISS's usual choice for vectors of a few hundred dimensions
+_HNSW_LINKS = 32  # neighbours per node; usual for vectors of a few hundred dimensions
 _HNSW_BUILD_WIDTH = 200
-_ROWS_AT_ONCE = 1 << 14  # vectors taken out of an index together
-_MOST_BYTES = 1 << 36  # what a damaged length field may make FAISS allocate
+_FEW_QUERIES = 16  # FAISS handles up to 19 queries one by one, and more by matrix products
+_ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
+_MOST_BYTES = 1 << 36  # the most that FAISS may allocate if a length field is damaged
 
-# A fork leaves OpenMP's threads behind, and a child that asks for them waits without end: each
-# forked process searches on one.
+# OpenMP's threads do not survive a fork, and a child that uses them waits forever: a forked
+# process searches on one thread.
 os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 
+@contextlib.contextmanager
+def _few_threads(queries: int) -> Iterator[None]:
+    """Search for a few queries on the caller's thread only.
+
+    OpenMP's threads are worth starting for a batch. For one query they wait for each other and for
+    other work of the cores: on two busy cores a query took 60 ms instead of 24. The setting
+    applies to the calling thread only, and is restored.
+    """
+    if queries > _FEW_QUERIES:
+        yield
+        return
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
 class DenseIndex:
-    """Rows of unit vectors, found by inner product; row numbers are the ids."""
+    """Unit vectors searched by inner product; ids are row numbers."""
 
     def __init__(self, index: Any, kind: DenseKind) -> None:
         self._index = index
         self.kind = kind
-        # FAISS searches on a GPU for one thread at a time.
+        # On a GPU, FAISS searches for only one thread at a time.
         self._one_at_a_time = threading.Lock() if self._is_on_gpu else contextlib.nullcontext()
 
     @classmethod
@@ -63,15 +84,17 @@ class DenseIndex:
     def search(
         self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None
     ) -> tuple[Vectors, NDArray[np.int64]]:
-        """Return the scores and rows of the `k` best rows a query, both queries × min(k, rows).
+        """Return the scores and row numbers of each query's best rows, both queries × min(k, rows).
 
-        Exact search finds min(k, rows) rows. HNSW may find fewer: the places left are filled
-        with row -1 and score -inf.
+        HNSW may find fewer rows: the rest is filled with row -1 and score -inf.
 
         Args:
-            queries: queries × dim.
-            k: rows a query.
-            among: the rows that may be found, where the index `filters`; None for all.
+            queries: queries × dim, float32, unit rows.
+            k: rows per query.
+            among: numbers of the rows to search, if the index `filters`; None for all.
+
+        Raises:
+            UsageError: the queries have another dimension.
         """
         self._check_dim(queries)
         k = min(k, len(self) if among is None else len(among))
@@ -79,7 +102,7 @@ class DenseIndex:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         params = self._parameters(k, among)
-        with self._one_at_a_time:
+        with self._one_at_a_time, _few_threads(len(queries)):
             scores, rows = self._index.search(queries, k, params=params)
         scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
         return scores, rows
@@ -93,7 +116,7 @@ class DenseIndex:
             selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
         if self.kind == "hnsw":
             width = max(2 * k, 64)
-            if among is not None:  # FAISS walks the graph as ever, and drops: it has to walk on
+            if among is not None:  # FAISS filters only rows it visits: it must visit more
                 width = math.ceil(width * len(self) / len(among))
             return faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
                 efSearch=width, sel=selector
@@ -102,20 +125,24 @@ class DenseIndex:
 
     @property
     def filters(self) -> bool:
-        """Whether `search` takes `among`; FAISS does not on a GPU, where `scores` has to do."""
+        """Whether `search` accepts `among`. FAISS cannot filter on a GPU: use `scores` there."""
         return not self._is_on_gpu
 
     def scores(self, queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
-        """Return the exact scores of these rows, queries × rows; equal vectors score the same."""
+        """Return the exact scores of these rows, queries × rows; equal vectors score the same.
+
+        Raises:
+            UsageError: the queries have another dimension.
+        """
         self._check_dim(queries)
-        found = np.zeros((len(queries), len(rows)), np.float32)
-        wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows unequal products
+        scores = np.zeros((len(queries), len(rows)), np.float32)
+        wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows different products
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             with self._one_at_a_time:
                 vectors = self._index.reconstruct_batch(rows[part])
-            found[:, part] = wide @ vectors.astype(np.float64).T
-        return found
+            scores[:, part] = wide @ vectors.astype(np.float64).T
+        return scores
 
     def _check_dim(self, queries: Vectors) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
@@ -131,7 +158,11 @@ class DenseIndex:
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
-        """Read what `save` wrote; check its digest first, FAISS misses most single-byte damages."""
+        """Read what `save` wrote; check its digest first: FAISS misses most single-byte errors.
+
+        Raises:
+            DamagedError: FAISS cannot read the file.
+        """
         faiss.set_deserialization_vector_byte_limit(_MOST_BYTES)
         try:
             index = faiss.read_index(str(path))
@@ -141,13 +172,13 @@ class DenseIndex:
 
 
 def device() -> str:
-    """Say where exact search runs: 'GPU (n)' or 'CPU'."""
+    """Return where exact search runs: 'GPU (n)' or 'CPU'."""
     count = faiss.get_num_gpus()
     return f"GPU ({count})" if count else "CPU"
 
 
 def _on_gpu(index: Any) -> Any:
-    # Only the GPU build of FAISS has these names; it reports 0 GPUs on a machine without one.
+    # Only the GPU build of FAISS has these functions; without a GPU it reports 0 GPUs.
     return faiss.index_cpu_to_all_gpus(index) if faiss.get_num_gpus() else index
 
 

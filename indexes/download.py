@@ -1,4 +1,4 @@
-"""One file from the network: resumed after a cut, checked before it has its name."""
+"""Download one file: resumed if it was interrupted, checked before it gets its name."""
 
 import json
 import logging
@@ -15,36 +15,36 @@ from dotbogi.indexes.store import digest, write_json
 from dotbogi.indexes.web import PassingError, RangeError, chunks, open_url
 
 Progress = Callable[[str, int, int | None], None]
-"""Told the file's name, how many of its bytes are there, and of how many if that is known."""
+"""Called with the file's name, the bytes received, and the bytes in all (None: unknown)."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a download is tried, and how much of it is taken."""
+    """Limits of a download: time, attempts and size."""
 
-    timeout: float = 15.0  # seconds without a byte
-    attempts: int = 4  # in one call; each goes on where the last was cut
-    pause: float = 0.5  # seconds before the second attempt; doubles
-    max_bytes: int = 1 << 30  # of a file whose size is not known beforehand
+    timeout: float = 15.0  # seconds without any bytes
+    attempts: int = 4  # per call; each resumes where the last one stopped
+    pause: float = 0.5  # seconds before the second attempt; then doubles
+    max_bytes: int = 1 << 30  # of a file of unknown size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What is known of a file before it comes."""
+    """What is known about a file before it is downloaded."""
 
     sha256: str | None = None
     size: int | None = None
-    known_from: str = ""  # who says so, for the error
+    known_from: str = ""  # the source, for the error message
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a part file is a part of; beside it as JSON."""
+    """The file that a part file belongs to; saved beside it as JSON."""
 
     url: str
-    validator: str | None  # strong ETag or date: with another one it is another file
+    validator: str | None  # strong ETag or date; if it changes, so did the file
     total: int | None
 
 
@@ -56,14 +56,14 @@ def download(
     patience: Patience | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Bring the bytes of a URL to `target`, whole and checked, and return their SHA-256.
+    """Download a URL to `target`, check the bytes, and return their SHA-256.
 
-    What a cut leaves is kept in TARGET.part and gone on with, in this call or in a later one, as
-    long as the server says that it is the same file.
+    An interrupted download is kept in TARGET.part. This call or a later one resumes it, as long as
+    the server says that the file is the same.
 
     Raises:
-        DotbogiError: the file cannot be had.
-        DamagedError: its bytes are not the ones expected; they are thrown away.
+        DotbogiError: the file cannot be downloaded.
+        DamagedError: its bytes are not the expected ones; they are deleted.
     """
     patience = patience or Patience()
     part = target.with_name(target.name + ".part")
@@ -76,29 +76,29 @@ def download(
             if isinstance(error, RangeError):
                 _discard(part)
             if attempt == patience.attempts:
-                kept = f" {_size(part)} bytes are kept:" if _size(part) else ""
+                kept = f" {_size(part)} bytes are kept." if _size(part) else ""
                 raise DotbogiError(
-                    f"{url}: {error}, in {attempt} attempts.{kept} run the same command again."
+                    f"{url}: {error}, in {attempt} attempts.{kept} Run the same command again."
                 ) from error
             time.sleep(patience.pause * 2 ** (attempt - 1))
-    found = digest(part)
-    if expected.sha256 and found != expected.sha256:
+    sha256 = digest(part)
+    if expected.sha256 and sha256 != expected.sha256:
         _discard(part)
         raise DamagedError(
-            f"{url}: the bytes have SHA-256 {found}, expected {expected.sha256} "
-            f"({expected.known_from}). They have been thrown away."
+            f"{url}: the bytes have SHA-256 {sha256}, expected {expected.sha256} "
+            f"({expected.known_from}). They were deleted."
         )
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(target)
     _discard(part)
-    return found
+    return sha256
 
 
 def _transfer(
     url: str, part: Path, expected: Expected, patience: Patience, progress: Progress | None
 ) -> None:
-    """Take one attempt at what is missing of the part; when this returns, it is whole."""
+    """Make one attempt to complete a part file; it is complete when this returns."""
     before = _resumable(part, url, expected)
     offset = _size(part) if before else 0
     if before and offset == before.total:
@@ -112,13 +112,13 @@ def _transfer(
         now = _state_of(url, response)
         _refuse(now, response, expected, patience)
         if response.status != 206:
-            offset = 0  # the server knows no ranges, or the file is another one than before
+            offset = 0  # the server does not support ranges, or the file has changed
         elif before is None or not _continues(response, offset, before, now):
             _discard(part)
-            raise PassingError("the file changed while it was fetched")
+            raise PassingError("the file changed during the download")
         limit = now.total or expected.size or patience.max_bytes
         with part.open("ab" if offset else "wb") as file:
-            write_json(_state_path(part), asdict(now))  # after the bytes of another state are gone
+            write_json(_state_path(part), asdict(now))  # not before the old bytes are gone
             for chunk in chunks(response, patience.timeout):
                 offset += len(chunk)
                 if offset > limit:
@@ -129,21 +129,21 @@ def _transfer(
     _check_length(url, part, offset, now.total, limit)
 
 
-def _check_length(url: str, part: Path, came: int, total: int | None, limit: int) -> None:
-    if came > limit:
+def _check_length(url: str, part: Path, received: int, total: int | None, limit: int) -> None:
+    if received > limit:
         _discard(part)
-        raise DotbogiError(f"{url}: the server sends more than {limit} bytes; given up.")
-    if total is not None and came < total:
-        raise PassingError(f"cut off after {came} of {total} bytes")
-    if not came:
+        raise DotbogiError(f"{url}: the server sends more than {limit} bytes; stopped.")
+    if total is not None and received < total:
+        raise PassingError(f"cut off after {received} of {total} bytes")
+    if not received:
         _discard(part)
         raise DotbogiError(f"{url}: the server sends an empty file.")
 
 
 def _resumable(part: Path, url: str, expected: Expected) -> _State | None:
-    """Return the state of a part that can be gone on with.
+    """Return the state of a part file that can be resumed, or None.
 
-    Without a validator only a known digest can tell a file from one that was spliced.
+    Without a validator, only a known digest reveals a file made from parts of two versions.
     """
     try:
         state = _State(**json.loads(_state_path(part).read_text(encoding="utf-8")))
@@ -163,33 +163,33 @@ def _continues(response: HTTPResponse, offset: int, before: _State, now: _State)
 def _state_of(url: str, response: HTTPResponse) -> _State:
     validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
     if validator and validator.startswith("W/"):
-        validator = None  # weak: says the same of files that differ in bytes
+        validator = None  # weak: may be equal for files whose bytes differ
     length = response.headers.get("Content-Length", "")
     if response.status == 206:
         length = response.headers.get("Content-Range", "").rpartition("/")[2]
     elif response.chunked:
-        length = ""  # the chunks say where the end is
+        length = ""  # chunks mark the end themselves
     total = int(length) if length.isascii() and length.isdigit() else None
     return _State(url, validator, total)
 
 
 def _refuse(now: _State, response: HTTPResponse, expected: Expected, patience: Patience) -> None:
-    """Raise where the header alone says that this is not the file."""
+    """Raise an error if the headers alone show that this is not the file."""
     url, headers = now.url, response.headers
     most = expected.size or patience.max_bytes
     if headers.get_content_type() == "text/html":
         raise DotbogiError(
-            f"{url}: a web page came, not a table. Is this network asking for a login?"
+            f"{url}: the server sent a web page, not a table. Does this network ask for a login?"
         )
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise DotbogiError(f"{url}: the server sends it compressed, which was not asked for.")
+        raise DotbogiError(f"{url}: the server sent it compressed; expected it uncompressed.")
     if expected.size is not None and now.total not in (None, expected.size):
         raise DamagedError(
             f"{url}: the server offers {now.total} bytes, expected {expected.size} "
             f"({expected.known_from})."
         )
     if (now.total or 0) > most:
-        raise DotbogiError(f"{url}: the server offers {now.total} bytes; at most {most} are taken.")
+        raise DotbogiError(f"{url}: the server offers {now.total} bytes; expected at most {most}.")
     if now.total is None and not expected.sha256 and not response.chunked:
         raise DotbogiError(f"{url}: the server does not say how long the file is.")
 

@@ -1,34 +1,38 @@
-"""The errors a user can meet: one line that names the found, the expected and the mend."""
+"""Errors for users: one line with what was found, what was expected and what to do."""
 
 import errno
 
 
 class DotbogiError(Exception):
-    """Anything the user can act on; its text is the one line that is printed."""
+    """An error that the user can act on; its text is the one line that is printed."""
 
     exit_code = 1
 
 
 class UsageError(DotbogiError):
-    """The command was called with something it cannot use."""
+    """An argument, option or file cannot be used."""
 
     exit_code = 2
 
 
+class NothingIndexedError(DotbogiError):
+    """The workspace has no published generation yet."""
+
+
 class DamagedError(DotbogiError):
-    """Bytes on disk are not what they have to be."""
+    """A file is damaged: its bytes are not the expected ones."""
 
     exit_code = 3
 
 
 class OldFormatError(DamagedError):
-    """Written by another version of dotbogi."""
+    """A file was written by another version of dotbogi."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error of any library means that the disk is full.
+    """Return whether an error from any library means that the disk is full.
 
-    Python says it by number; FAISS, SQLite and safetensors only in words.
+    Python sets errno; FAISS, SQLite and safetensors say so only in the message.
     """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
@@ -42,10 +46,10 @@ class LockedError(DotbogiError):
 
 
 class NoSpaceError(DotbogiError):
-    """The disk is full; what was being written has been taken back."""
+    """The disk is full; the incomplete write was undone."""
 
     exit_code = 5
 
 
 class ModelMismatchError(DotbogiError):
-    """Vectors of one model were about to be compared with those of another."""
+    """The index was built with another model or analyzer."""

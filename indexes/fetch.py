@@ -1,4 +1,4 @@
-"""Public sets in a cache: brought there by name, checked every time they are used."""
+"""Public sets in a local cache: fetched by name, checked at every use."""
 
 import contextlib
 import fcntl
@@ -17,7 +17,7 @@ from dotbogi.indexes.hub import HubName, load_from_hub, parse_hub_name, write_ta
 from dotbogi.indexes.public_sets import CATALOGUE, HUB_PREFIX, PublicSet, SetFile, find_set
 from dotbogi.indexes.store import digest, write_json
 
-_RECORD = "set.json"  # {file name: what is known of it}, in each set's folder
+_RECORD = "set.json"  # {file name: its digest, URL, …}, in each set's folder
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +29,18 @@ class Fetched:
     name: str  # what `index` and `train` take, such as korsts/test
     title: str
     licence: str
-    source: str  # the page of its publisher
+    source: str  # the publisher's page
     url: str
     path: Path
     sha256: str
-    pinned: bool  # the digest is known to dotbogi; else it is that of the first fetch
+    pinned: bool  # dotbogi knows the digest; else it is that of the first fetch
     scored: bool
-    new: bool  # it was not in the cache before
+    new: bool  # fetched just now, not found in the cache
     revision: str = ""  # on the hub
 
 
 def cache_folder() -> Path:
-    """Return the folder that fetched sets are kept in, which need not be there."""
+    """Return the folder that fetched sets are kept in; it may not exist yet."""
     named = os.environ.get("DOTBOGI_CACHE")
     if named:
         return Path(named).expanduser()
@@ -51,114 +51,111 @@ def cache_folder() -> Path:
 def fetch(
     name: str, *, progress: Progress | None = None, patience: Patience | None = None
 ) -> list[Fetched]:
-    """Bring the tables of a public set into the cache, and return them; the first is its main one.
+    """Fetch the tables of a public set into the cache and return them, the main one first.
 
-    What is there already is checked against its digest, and fetched again if it differs.
+    A table in the cache is checked against its digest, and fetched again if it differs.
 
     Args:
-        name: of the catalogue, with or without a part (korsts/test), or hf:OWNER/NAME.
-        progress: told how far a file has come.
-        patience: time limits and attempts.
+        name: a name in the catalogue, with or without a part (korsts/test), or hf:OWNER/NAME.
+        progress: called while a file is downloaded.
+        patience: limits of a download; None for the defaults.
 
     Raises:
         UsageError: there is no such set.
-        DotbogiError: it cannot be had; no file of it is in the cache under its name.
-        DamagedError: other bytes came than those that the digest is of.
+        DotbogiError: it cannot be fetched; an incomplete file never has its final name.
+        DamagedError: the bytes received do not match the digest.
     """
     if name.startswith(HUB_PREFIX):
         return _fetch_from_hub(parse_hub_name(name), progress is not None)
-    found = find_set(name)
-    if found is None:
-        names = ", ".join(
-            each.name if len(each.files) == 1 else f"{each.name}[/{'|'.join(_parts(each))}]"
-            for each in CATALOGUE.values()
-        )
+    match = find_set(name)
+    if match is None:
+        names = ", ".join(map(_name_with_parts, CATALOGUE.values()))
         raise UsageError(f"{name}: no such public set. Expected {names}, or hf:OWNER/NAME.")
-    known, files = found
-    with _locked(cache_folder() / known.name) as folder:
-        return [_fetch_file(known, file, folder, progress, patience) for file in files]
+    public_set, files = match
+    with _locked(cache_folder() / public_set.name) as folder:
+        return [_fetch_file(public_set, file, folder, progress, patience) for file in files]
 
 
-def is_cached(known: PublicSet) -> bool:
-    """Return whether all files of a set are in the cache; their bytes are not looked at."""
-    folder = cache_folder() / known.name
-    return all((folder / file.file_name).is_file() for file in known.files)
+def is_cached(public_set: PublicSet) -> bool:
+    """Return whether all files of a set are in the cache, without checking their bytes."""
+    folder = cache_folder() / public_set.name
+    return all((folder / file.file_name).is_file() for file in public_set.files)
 
 
 def _fetch_file(
-    known: PublicSet, file: SetFile, folder: Path, progress: Progress | None,
+    public_set: PublicSet, file: SetFile, folder: Path, progress: Progress | None,
     patience: Patience | None,
 ) -> Fetched:  # fmt: skip
     path = folder / file.file_name
     record = _read_record(folder)
-    noted = record.get(file.file_name, {})
-    first = noted.get("sha256") if noted.get("url") == file.url else None
-    sha256 = file.sha256 or first
+    entry = record.get(file.file_name, {})
+    first_sha256 = entry.get("sha256") if entry.get("url") == file.url else None
+    sha256 = file.sha256 or first_sha256
     new = not _is_whole(path, sha256)
     if new:
         known_from = (
-            "pinned in dotbogi" if file.sha256 else f"of the first fetch, {folder / _RECORD}"
+            "pinned in dotbogi" if file.sha256 else f"of the first fetch, in {folder / _RECORD}"
         )
         expected = Expected(sha256=sha256, size=file.size, known_from=known_from)
         sha256 = download(
-            _address(known, file), path, expected, progress=progress, patience=patience
+            _address(public_set, file), path, expected, progress=progress, patience=patience
         )
-        noted = {"url": file.url, "sha256": sha256, "licence": known.licence, "fetched": _now()}
-        _write_record(folder, {**record, file.file_name: noted})
+        facts = {"url": file.url, "sha256": sha256, "licence": public_set.licence}
+        _write_record(folder, {**record, file.file_name: {**facts, "fetched": _now()}})
     assert sha256 is not None
     return Fetched(
-        name=known.name if len(known.files) == 1 else f"{known.name}/{file.part}",
-        title=known.title,
-        licence=known.licence,
-        source=known.source,
+        name=public_set.name if len(public_set.files) == 1 else f"{public_set.name}/{file.part}",
+        title=public_set.title,
+        licence=public_set.licence,
+        source=public_set.source,
         url=file.url,
         path=path,
         sha256=sha256,
         pinned=file.sha256 is not None,
-        scored=known.scored,
+        scored=public_set.scored,
         new=new,
     )
 
 
-def _address(known: PublicSet, file: SetFile) -> str:
-    """Return where to fetch from: the publisher, or a served copy of a cache folder."""
+def _address(public_set: PublicSet, file: SetFile) -> str:
+    """Return the URL to fetch from: the publisher's, or a mirror's (a served cache folder)."""
     mirror = os.environ.get("DOTBOGI_MIRROR")
-    return f"{mirror.rstrip('/')}/{known.name}/{file.file_name}" if mirror else file.url
+    return f"{mirror.rstrip('/')}/{public_set.name}/{file.file_name}" if mirror else file.url
 
 
 def _fetch_from_hub(name: HubName, progress: bool) -> list[Fetched]:
     with _locked(cache_folder() / name.folder_name) as folder:
         record = _read_record(folder)
         new = not record or not all(
-            _is_whole(folder / file, noted["sha256"]) for file, noted in record.items()
+            _is_whole(folder / file, entry["sha256"]) for file, entry in record.items()
         )
         if new:
             record = _write_splits(name, folder, progress)
     tables = [
         Fetched(
-            name=f"{name.name}/{noted['split']}",
+            name=f"{name.name}/{entry['split']}",
             title=name.repo,
-            licence=noted["licence"],
-            source=noted["url"],
-            url=noted["url"],
+            licence=entry["licence"],
+            source=entry["url"],
+            url=entry["url"],
             path=folder / file,
-            sha256=noted["sha256"],
+            sha256=entry["sha256"],
             pinned=False,
             scored=False,
             new=new,
-            revision=noted["revision"],
+            revision=entry["revision"],
         )
-        for file, noted in record.items()
-        if name.split in (None, noted["split"])
+        for file, entry in record.items()
+        if name.split in (None, entry["split"])
     ]
     if not tables:
-        splits = ", ".join(noted["split"] for noted in record.values())
+        splits = ", ".join(entry["split"] for entry in record.values())
         raise UsageError(f"{name.name}: no split {name.split!r}; there are: {splits}.")
     return sorted(tables, key=lambda table: not table.name.endswith("/train"))
 
 
 def _write_splits(name: HubName, folder: Path, progress: bool) -> dict[str, Any]:
-    """Load a set and write each split as a table; the record names them when all are there."""
+    """Load a set and write each split as a table; record them once all are written."""
     loaded = load_from_hub(name, progress=progress)
     record: dict[str, Any] = {}
     for split, dataset in loaded.splits.items():
@@ -185,11 +182,11 @@ def _write_splits(name: HubName, folder: Path, progress: bool) -> dict[str, Any]
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """Hold a set's folder, which is created; a second fetch of the set waits for the first."""
+    """Create and lock a set's folder; a second fetch of the set waits for the first."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"{folder}: cannot be a cache ({error.strerror}).") from error
+        raise UsageError(f"{folder}: cannot be used as a cache ({error.strerror}).") from error
     with (folder / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,7 +201,7 @@ def _is_whole(path: Path, sha256: str | None) -> bool:
         return False
     if digest(path) == sha256:
         return True
-    logger.warning("%s: its bytes have changed; it is fetched again", path)
+    logger.warning("%s: its bytes have changed; fetching it again", path)
     path.unlink()
     return False
 
@@ -217,9 +214,9 @@ def _read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         return {}
     return {
-        name: noted
-        for name, noted in record.items()
-        if isinstance(noted, dict) and isinstance(noted.get("sha256"), str)
+        name: entry
+        for name, entry in record.items()
+        if isinstance(entry, dict) and isinstance(entry.get("sha256"), str)
     }
 
 
@@ -229,8 +226,10 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     temporary.replace(folder / _RECORD)
 
 
-def _parts(known: PublicSet) -> list[str]:
-    return [file.part for file in known.files]
+def _name_with_parts(public_set: PublicSet) -> str:
+    if len(public_set.files) == 1:
+        return public_set.name
+    return f"{public_set.name}[/{'|'.join(file.part for file in public_set.files)}]"
 
 
 def _now() -> str:

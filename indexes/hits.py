@@ -1,4 +1,4 @@
-"""What a search gives back: candidates of one signal, and hits."""
+"""Results of a search: the candidates of one signal, and the final hits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 
 class Candidate(NamedTuple):
-    """One answer as one signal sees it; `question` is the known question that matched."""
+    """One answer found by one signal; `question` is the known question that matched."""
 
     answer_id: str
     score: float
     question: str | None = None
 
 
-Ranking = list[Candidate]  # best first; equal scores by the smaller answer id
+Ranking = list[Candidate]  # best first; ties in order of answer id
 
 
 class Evidence(NamedTuple):
-    """Where a signal placed an answer (rank from 1), and with what score."""
+    """An answer's rank (from 1) and score in one signal."""
 
     rank: int
     score: float
@@ -31,8 +31,8 @@ class Hit:
     text: str
     score: float
     signals: Mapping[str, Evidence] = field(default_factory=dict)
-    question: str | None = None  # the known question that matched best, if one did
-    confidence: float | None = None  # P(this is the right answer), of the first hit
+    question: str | None = None  # the known question that matched best, if any
+    confidence: float | None = None  # P(this answer is right); first hit only
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Sets of the Hugging Face hub, as tables."""
+"""Data sets of the Hugging Face hub, as tables."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from dotbogi.indexes.errors import DotbogiError, UsageError
 _REFERENCE = re.compile(
     r"hf:(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<config>[\w.-]+))?(?:/(?P<split>[\w.-]+))?", re.ASCII
 )
-_ROWS = 1000  # converted at a time
+_ROWS = 1000  # rows converted at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubName:
-    """What hf:OWNER/NAME[:CONFIG][/SPLIT] names."""
+    """The parts of a name hf:OWNER/NAME[:CONFIG][/SPLIT]."""
 
     repo: str
     config: str | None = None
@@ -30,13 +30,13 @@ class HubName:
 
     @property
     def folder_name(self) -> str:
-        """Where its tables are in the cache."""
+        """Name of the cache folder that holds its tables."""
         return "--".join(filter(None, ("hf", *self.repo.split("/"), self.config)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSet:
-    """A set as the hub has it now."""
+    """A data set at its current revision on the hub."""
 
     splits: Any  # datasets.DatasetDict
     revision: str
@@ -44,28 +44,33 @@ class HubSet:
 
 
 def parse_hub_name(text: str) -> HubName:
-    """Return what a name that starts with hf: names."""
-    found = _REFERENCE.fullmatch(text)
-    if found is None:
+    """Return the parts of a name that starts with hf:.
+
+    Raises:
+        UsageError: the name has another form.
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
         raise UsageError(
-            f"{text}: not the name of a set on the hub. Expected hf:OWNER/NAME, "
+            f"{text}: not the name of a data set on the hub. Expected hf:OWNER/NAME, "
             "hf:OWNER/NAME:CONFIG or hf:OWNER/NAME/SPLIT."
         )
-    return HubName(repo=found["repo"], config=found["config"], split=found["split"])
+    return HubName(repo=match["repo"], config=match["config"], split=match["split"])
 
 
 def load_from_hub(name: HubName, *, progress: bool = False) -> HubSet:
-    """Load all splits of a set from the hub, at the revision that it has now.
+    """Load all splits of a data set from the hub, at its current revision.
 
-    Code in a set is never run.
+    Code in a data set is never run.
 
     Raises:
-        DotbogiError: the hub cannot be reached, or the set cannot be had from it.
+        UsageError: a local folder has the same name.
+        DotbogiError: the hub cannot be reached, or the data set cannot be loaded from it.
     """
-    if Path(name.repo).is_dir():  # the library would take it for the set
+    if Path(name.repo).is_dir():  # the library would load it instead
         raise UsageError(
-            f"{name.name}: a folder {name.repo} is here, and would be read in place of the hub's "
-            "set. Run this from another folder."
+            f"{name.name}: the folder {name.repo} exists here and would be read instead of the "
+            "hub's data set. Run this from another folder."
         )
     try:
         import datasets
@@ -75,11 +80,11 @@ def load_from_hub(name: HubName, *, progress: bool = False) -> HubSet:
         if not progress:
             datasets.disable_progress_bars()
         splits = datasets.load_dataset(name.repo, name.config, revision=about.sha)
-    except Exception as error:  # half a dozen libraries may fail here, each in its own way
+    except Exception as error:  # several libraries may fail here, each in its own way
         reason = " ".join(str(error).split())[:300] or "no reason given"
         raise DotbogiError(
-            f"{name.name}: cannot be had from the hub ({type(error).__name__}: {reason}). "
-            "Expected a set that huggingface.co/datasets shows, and a network."
+            f"{name.name}: cannot be loaded from the hub ({type(error).__name__}: {reason}). "
+            "Expected a data set listed on huggingface.co/datasets, and a network connection."
         ) from error
     licence = about.card_data.license if about.card_data else None
     if isinstance(licence, list):
@@ -90,10 +95,10 @@ def load_from_hub(name: HubName, *, progress: bool = False) -> HubSet:
 
 
 def write_table(dataset: Any, path: Path) -> None:
-    """Write a `datasets.Dataset` as Parquet whose columns are all text.
+    """Write a `datasets.Dataset` as Parquet with columns of strings.
 
-    Numbers, lists and structures become JSON, class labels their names; columns of images, sound
-    and the like are left out.
+    Numbers, lists and structures become JSON, and class labels become their names. Columns of
+    images, sound and other binary data are left out.
 
     Raises:
         DotbogiError: no column holds text.

@@ -1,4 +1,4 @@
-"""The lexical index: BM25 over tokens, by bm25s or by rank-bm25."""
+"""The lexical index: BM25 over tokens, with bm25s or rank-bm25."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,22 +15,22 @@ B = 0.75
 
 
 class BM25Index:
-    """Rows of tokens, scored by BM25 (k1 1.5, b 0.75); row numbers are the ids.
+    """A BM25 index (k1 1.5, b 0.75) over rows of tokens; ids are row numbers.
 
     `bm25s` gives Lucene's BM25, whose idf log(1 + (N − df + ½)/(df + ½)) is always above 0.
-    `rank-bm25` gives BM25Okapi as that package has it: idf may be 0 or a small floor, so a row
-    is a match because it shares a token with the query, never because its score is above 0.
+    `rank-bm25` gives that package's BM25Okapi, whose idf may be 0 or a small floor: a row matches
+    if it shares a token with the query, whatever its score.
     """
 
     def __init__(self, scorer: Any, engine: BM25Engine, rows: int, tokens: Tokens) -> None:
         self._scorer = scorer
         self.engine = engine
         self._rows = rows
-        self._tokens = tokens  # kept for rank-bm25 alone, which can only be rebuilt
+        self._tokens = tokens  # for rank-bm25, whose index can only be rebuilt
 
     @classmethod
     def build(cls, tokens: Tokens, engine: BM25Engine = "bm25s") -> "BM25Index":
-        """Index rows of tokens; no rows, or rows without any token, are an index without hits."""
+        """Index rows of tokens; an index without any token finds nothing."""
         if not any(tokens):
             return cls(None, engine, len(tokens), tokens)
         if engine == "rank-bm25":
@@ -50,7 +50,7 @@ class BM25Index:
             return np.zeros(0, np.int64), np.zeros(0, np.float64)
         if self.engine == "rank-bm25":
             wanted = set(query)
-            matched = [not wanted.isdisjoint(found) for found in self._scorer.doc_freqs]
+            matched = [not wanted.isdisjoint(tokens) for tokens in self._scorer.doc_freqs]
             rows = np.flatnonzero(matched)
             return rows, np.asarray(self._scorer.get_scores(list(query)), np.float64)[rows]
         ids = self._scorer.get_tokens_ids(list(query))
@@ -94,7 +94,7 @@ def _okapi(tokens: Tokens) -> Any:
 
 
 def _numbered(tokens: Tokens) -> Any:
-    """Number the tokens in the order of their first use, which bm25s leaves to chance otherwise."""
+    """Number the tokens in the order of their first use; bm25s itself uses any order."""
     from bm25s.tokenization import Tokenized
 
     numbers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Which answers have what metadata: the filter of a search."""
+"""The metadata filter of a search."""
 
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
@@ -10,12 +10,12 @@ from dotbogi.indexes.collection import Answer
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.text import clean
 
-Where = Mapping[str, str | Sequence[str]]  # field → its value, or any of several
-Allowed = NDArray[np.bool_]  # by the position of an answer
+Where = Mapping[str, str | Sequence[str]]  # field → a value, or several of which any matches
+Allowed = NDArray[np.bool_]  # one flag per answer, by position
 
 
 class MetadataIndex:
-    """Answers by their metadata; a field is gone through when it is first asked for.
+    """Answers by their metadata; a field is indexed when it is first used.
 
     Safe to use from many threads.
     """
@@ -26,37 +26,37 @@ class MetadataIndex:
         self._numbered: dict[str, tuple[dict[str, int], NDArray[np.int32]]] = {}
 
     def allowed(self, where: Where) -> Allowed:
-        """Return for each answer whether every field of `where` has a value that is asked for.
+        """Return, for each answer, whether its metadata matches every field of `where`.
 
         A field or value that no answer has matches nothing.
 
         Raises:
-            UsageError: `where` is not a mapping of field names to texts or lists of texts.
+            UsageError: `where` is not a mapping of field names to strings or lists of strings.
         """
         allowed = np.ones(len(self._answers), bool)
         for field, values in _checked(where).items():
-            numbers, of_answers = self._field(field)
+            numbers, answer_values = self._field(field)
             wanted = [numbers[value] for value in values if value in numbers]
-            allowed &= np.isin(of_answers, wanted)
+            allowed &= np.isin(answer_values, wanted)
         return allowed
 
     def _field(self, name: str) -> tuple[dict[str, int], NDArray[np.int32]]:
-        """Return the numbers of a field's values, and the number of each answer's value."""
-        if name not in self._names:  # not kept: anybody can ask for a new name each time
+        """Return a field's values by number, and the number of each answer's value (-1: none)."""
+        if name not in self._names:  # not cached: callers may send any number of names
             return {}, np.zeros(len(self._answers), np.int32)
         if name not in self._numbered:
             numbers: dict[str, int] = {}
-            of_answers = np.full(len(self._answers), -1, np.int32)
+            answer_values = np.full(len(self._answers), -1, np.int32)
             for position, answer in enumerate(self._answers):
                 if name in answer.metadata:
                     value = answer.metadata[name]
-                    of_answers[position] = numbers.setdefault(value, len(numbers))
-            self._numbered[name] = numbers, of_answers
+                    answer_values[position] = numbers.setdefault(value, len(numbers))
+            self._numbered[name] = numbers, answer_values
         return self._numbered[name]
 
 
 def _checked(where: Any) -> dict[str, list[str]]:
-    """Return the values of each field, cleaned as the collection's metadata were."""
+    """Return the values of each field, cleaned like the metadata of the collection."""
     if not isinstance(where, Mapping):
         raise UsageError(
             f"where is a {type(where).__name__}; expected a mapping such as "
@@ -68,11 +68,11 @@ def _checked(where: Any) -> dict[str, list[str]]:
         if not (
             isinstance(field, str)
             and isinstance(values, Sequence | Set)
-            and all(isinstance(one, str) for one in values)
+            and all(isinstance(text, str) for text in values)
         ):
             raise UsageError(
-                "where has a field that is not a text, or a value that is neither a text nor a "
-                'list of texts; expected {"category": "배송"} or {"category": ["배송", "환불"]}.'
+                "where has a field that is not a string, or a value that is neither a string nor a "
+                'list of strings; expected {"category": "배송"} or {"category": ["배송", "환불"]}.'
             )
-        checked[clean(field)] = [clean(one) for one in values]
+        checked[clean(field)] = [clean(text) for text in values]
     return checked

@@ -1,4 +1,4 @@
-"""The public sets that are known by name: where they are, whose they are, what their bytes are."""
+"""The catalogue of public sets: their names, addresses, publishers, licences and digests."""
 
 import re
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ HUB_PREFIX = "hf:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFile:
-    """One file of a set, at an address that names a commit."""
+    """One file of a set, at a URL that names a commit."""
 
     part: str  # "train" in korsts/train
     url: str
-    sha256: str | None = None  # None: not known here; the first fetch is trusted and kept to
+    sha256: str | None = None  # None: unknown; that of the first fetch is trusted
     size: int | None = None  # bytes
 
     @property
@@ -24,13 +24,13 @@ class SetFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicSet:
-    """A set that people may use; the first file is the one that its bare name means."""
+    """A public set; the first file is its main one."""
 
     name: str
     title: str
     licence: str
-    source: str  # the page of its publisher
-    rows: int  # of all files
+    source: str  # the publisher's page
+    rows: int  # in all files
     files: tuple[SetFile, ...]
     scored: bool = False  # pairs of sentences with a score, not questions with answers
 
@@ -48,8 +48,8 @@ _KORSTS = (
 )
 
 CATALOGUE: Mapping[str, PublicSet] = {
-    known.name: known
-    for known in (
+    public_set.name: public_set
+    for public_set in (
         PublicSet(
             name="chatbot-data",
             title="Korean small talk, short questions and comforting answers",
@@ -106,24 +106,25 @@ CATALOGUE: Mapping[str, PublicSet] = {
 
 
 def find_set(name: str) -> tuple[PublicSet, tuple[SetFile, ...]] | None:
-    """Return the set of a name with all its files, or with the one of NAME/PART; None: no set.
+    """Return the set NAME with all its files, or NAME/PART with one; None if there is none.
 
     Case, hyphens and underscores do not matter.
 
-    >>> known, files = find_set("KorSTS/test")
-    >>> known.name, [file.part for file in files]
+    >>> public_set, files = find_set("KorSTS/test")
+    >>> public_set.name, [file.part for file in files]
     ('korsts', ['test'])
     """
     wanted, _, part = name.partition("/")
-    known = next((each for each in CATALOGUE.values() if _key(each.name) == _key(wanted)), None)
-    if known is None:
+    matches = (entry for entry in CATALOGUE.values() if _key(entry.name) == _key(wanted))
+    public_set = next(matches, None)
+    if public_set is None:
         return None
-    files = tuple(file for file in known.files if not part or file.part == part)
-    return (known, files) if files else None
+    files = tuple(file for file in public_set.files if not part or file.part == part)
+    return (public_set, files) if files else None
 
 
 def is_set_name(text: str) -> bool:
-    """Return whether a text names a public set of the catalogue, or one on the hub."""
+    """Return whether a text is the name of a set in the catalogue or on the hub."""
     return text.startswith(HUB_PREFIX) or find_set(text) is not None
 
 

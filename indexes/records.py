@@ -1,4 +1,4 @@
-"""Files of records as people have them: CSV, TSV, JSON Lines and Parquet → names and rows."""
+"""Read CSV, TSV, JSON Lines and Parquet files into column names and rows."""
 
 import codecs
 import csv
@@ -12,12 +12,12 @@ from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
 
-_MAX_CELL = 1 << 20  # characters; the csv module's own 131,072 is less than some answers
+_MAX_CELL = 1 << 20  # characters; some answers exceed the csv module's default of 131,072
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A file's columns, its rows as texts, and how many rows could not be read, by reason."""
+    """A file's column names, its rows as strings, and the number of unreadable rows by reason."""
 
     names: list[str]
     rows: list[dict[str, str]]
@@ -25,12 +25,12 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read a .csv, .tsv, .jsonl/.ndjson or .parquet file; it has a column and a row at least.
+    """Read a .csv, .tsv, .jsonl/.ndjson or .parquet file that has at least one row.
 
     Raises:
-        UsageError: there is no such file, or one of another type.
+        UsageError: the file does not exist or is of another type.
         DamagedError: the bytes cannot be decoded or parsed.
-        DotbogiError: it is empty.
+        DotbogiError: the table has no rows.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file. Expected a CSV, TSV, JSON Lines or Parquet table.")
@@ -46,28 +46,28 @@ def read_records(path: Path) -> Records:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UsageError(
-            f"{path}: files of type {path.suffix or '(none)'!r} are not read. "
+            f"{path}: files of type {path.suffix or '(none)'!r} cannot be read. "
             "Expected .csv, .tsv, .jsonl or .parquet, or a BEIR folder."
         )
     records = reader(path)
     if not records.names and not records.rows:
         raise DotbogiError(f"{path}: the table is empty. Expected a header and at least one row.")
     if not records.rows:
-        raise DotbogiError(f"{path}: the table has a header and no rows.")
+        raise DotbogiError(f"{path}: the table has a header but no rows. Expected one or more.")
     return records
 
 
 def quoted(names: list[str]) -> str:
-    """Return column names for an error message, the first twelve of many."""
+    """Return column names quoted for an error message, at most twelve."""
     shown = ", ".join(repr(name) for name in names[:12])
     return shown + (f", … ({len(names)} in all)" if len(names) > 12 else "")
 
 
 def _decode(path: Path) -> str:
-    """Byte-order mark, else strict UTF-8, else strict CP949, else refuse.
+    """Decode a file by its byte-order mark, else as strict UTF-8, else as strict CP949.
 
-    On files saved by Korean spreadsheets this rule was right 8 times of 8; statistical
-    detectors were right 6 and 7 times.
+    On eight files saved by Korean spreadsheets this was always right; statistical detectors
+    were right 6 and 7 times.
     """
     raw = path.read_bytes()
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -89,7 +89,12 @@ def _decode(path: Path) -> str:
 
 
 def read_delimited(path: Path) -> Records:
-    """Read a table with a delimiter; its first row names the columns."""
+    """Read a delimited table whose first row names the columns.
+
+    Raises:
+        UsageError: a column name appears twice.
+        DamagedError: the bytes cannot be decoded or parsed.
+    """
     text = _decode(path)
     if not text.strip():
         return Records([], [])
@@ -97,8 +102,8 @@ def read_delimited(path: Path) -> Records:
     records: list[dict[str, str]] = []
     too_long: list[int] = []
     names: list[str] = []
-    even = delimiter == "\t" and _is_even(text)
-    for line, cells in _tab_cells(text) if even else _cells(path, text, delimiter):
+    is_regular = delimiter == "\t" and _is_regular(text)
+    for line, cells in _tab_cells(text) if is_regular else _cells(path, text, delimiter):
         if not any(cell.strip() for cell in cells):
             continue  # a blank line is not a row
         if not names:
@@ -113,7 +118,7 @@ def read_delimited(path: Path) -> Records:
     if not too_long:
         return Records(names, records)
     lines = ", ".join(map(str, too_long[:5])) + (", …" if len(too_long) > 5 else "")
-    reason = f"more cells than the header has (a comma outside quotes?): line {lines}"
+    reason = f"more cells than the header (an unquoted comma?): line {lines}"
     return Records(names, records, {reason: len(too_long)})
 
 
@@ -123,8 +128,8 @@ def _delimiter(path: Path, header: str) -> str:
     return max(",;\t", key=header.count) if any(c in header for c in ",;\t") else ","
 
 
-def _is_even(text: str) -> bool:
-    """Return whether every line of a tab-separated text has as many cells as the first."""
+def _is_regular(text: str) -> bool:
+    """Return whether all lines of a tab-separated text have the same number of cells."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\r" not in text.replace("\r\n", "") and (
         len({line.count("\t") for line in lines if line.strip()}) == 1
@@ -132,10 +137,10 @@ def _is_even(text: str) -> bool:
 
 
 def _tab_cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line and the cells of an even table, whose quotes are mostly part of the text.
+    """Yield the line number and the cells of each line of a regular tab-separated table.
 
-    A cell may begin with a quote that another cell's would seem to close. Only a cell that is
-    quoted from end to end as CSV has it, with quotes inside doubled, is unquoted.
+    Quotes there are mostly text: a cell may begin with one and never close it. Only a cell that
+    is quoted as a whole, with its inner quotes doubled as in CSV, is unquoted.
     """
     for number, line in enumerate(text.split("\n"), 1):
         yield number, [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
@@ -149,7 +154,7 @@ def _unquoted(cell: str) -> str:
 
 
 def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line and the cells of each row; a quote that never closes is an error."""
+    """Yield the first line number and the cells of each row; an unclosed quote is an error."""
     sentinel = "\0end of table\0"
     csv.field_size_limit(_MAX_CELL)
     lines = io.StringIO(text.rstrip("\r\n") + "\n", newline="")
@@ -166,12 +171,16 @@ def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[st
     except csv.Error as error:
         raise DamagedError(f"{path}, line {start}: {error}. Check the quotes there.") from error
     raise DamagedError(
-        f"{path}, line {start}: a quote is opened there and never closed. Close or double it."
+        f"{path}, line {start}: a quote is opened there but never closed. Close or double it."
     )
 
 
 def read_json_lines(path: Path) -> Records:
-    """Read JSON objects, one a line."""
+    """Read a file of JSON objects, one per line.
+
+    Raises:
+        DamagedError: the bytes cannot be decoded, or a line is not a JSON object.
+    """
     records: list[dict[str, str]] = []
     names: dict[str, None] = {}
     for number, line in enumerate(_decode(path).split("\n"), 1):
@@ -182,7 +191,7 @@ def read_json_lines(path: Path) -> Records:
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"{path}, line {number}: not JSON ({error}).") from error
         if not isinstance(record, dict):
-            raise DamagedError(f"{path}, line {number}: expected a JSON object, one a line.")
+            raise DamagedError(f"{path}, line {number}: expected a JSON object per line.")
         names.update(dict.fromkeys(record))
         records.append({name: _as_text(value) for name, value in record.items()})
     return Records(list(names), records)
@@ -201,7 +210,7 @@ def _read_parquet(path: Path) -> Records:
     import pyarrow as pa
 
     try:
-        # Integers with a gap stay integers: an id 1 is not "1.0".
+        # Integers stay integers where values are missing: an id 1 is not read as "1.0".
         frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]

@@ -1,4 +1,4 @@
-"""The store of generations: written aside, published by rename, never changed after."""
+"""Generations on disk: written to a staging folder, published by a rename, never changed."""
 
 import contextlib
 import fcntl
@@ -15,9 +15,9 @@ from typing import Any
 
 from dotbogi.indexes.errors import (
     DamagedError,
-    DotbogiError,
     LockedError,
     NoSpaceError,
+    NothingIndexedError,
     OldFormatError,
     UsageError,
     is_disk_full,
@@ -25,9 +25,9 @@ from dotbogi.indexes.errors import (
 
 FORMAT = 5
 _STAGING = ".staging"
-_LOCK = ".dotbogi-lock"  # also the mark of a workspace
-_MEND = (
-    "Publish another generation (dotbogi history rollback), or build anew "
+_LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
+_REMEDY = (
+    "Publish another generation (dotbogi history rollback), or rebuild "
     "(dotbogi index TABLE --model MODEL)."
 )
 
@@ -43,7 +43,7 @@ class Generation:
 
     @property
     def name(self) -> str:
-        """Its number, six digits."""
+        """Its number, in six digits."""
         return self.folder.name
 
 
@@ -57,7 +57,12 @@ class Workspace:
         self.cache_folder = self.folder / "cache"
 
     def current_name(self) -> str | None:
-        """Return the name of the published generation, or None before the first `index`."""
+        """Return the name of the published generation, or None before the first `index`.
+
+        Raises:
+            UsageError: the folder is not a workspace.
+            DamagedError: CURRENT does not name a generation.
+        """
         path = self.folder / "CURRENT"
         try:
             name = path.read_text(encoding="utf-8").strip()
@@ -68,28 +73,33 @@ class Workspace:
         except UnicodeDecodeError:
             name = ""
         if not name.isdecimal():
-            raise DamagedError(f"{path}: names no generation. {_MEND}")
+            raise DamagedError(f"{path}: does not name a generation. {_REMEDY}")
         return name
 
     def current(self) -> Generation:
-        """Return the published generation with its files checked.
+        """Return the published generation after checking its files.
 
         Raises:
-            DotbogiError: nothing has been indexed yet.
+            NothingIndexedError: nothing has been indexed yet.
             DamagedError: a file is missing or differs from the manifest.
         """
         name = self.current_name()
         if name is None:
-            raise DotbogiError(
+            raise NothingIndexedError(
                 f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
                 f"--workspace {self.folder}"
             )
         if name not in self.names():
-            raise DamagedError(f"{self.folder}: generation {name} is published and gone. {_MEND}")
+            raise DamagedError(f"{self.folder}: published generation {name} is missing. {_REMEDY}")
         return self.generation(name)
 
     def generation(self, name: str) -> Generation:
-        """Return one generation with sizes and digests of all its files checked."""
+        """Return one generation after checking the sizes and digests of all its files.
+
+        Raises:
+            UsageError: there is no such generation.
+            DamagedError: a file is missing or differs from the manifest.
+        """
         folder = self.generations_folder / name
         if name not in self.names():
             raise UsageError(
@@ -107,13 +117,23 @@ class Workspace:
             return []
         return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdecimal())
 
+    def manifests(self) -> dict[str, dict[str, Any] | None]:
+        """Return the manifest of every generation by name, oldest first; None if it is damaged."""
+        manifests: dict[str, dict[str, Any] | None] = {}
+        for name in self.names():
+            try:
+                manifests[name] = read_manifest(self.generations_folder / name)
+            except DamagedError:
+                manifests[name] = None
+        return manifests
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the workspace's one writer's lock; clears what a killed writer left behind.
+        """Hold the workspace's writer lock; remove what a killed writer left behind.
 
         Raises:
-            LockedError: another process holds it.
-            UsageError: the folder holds something else.
+            LockedError: another process holds the lock.
+            UsageError: the folder cannot be created, or holds something else.
         """
         path = self.folder / _LOCK
         if self.folder.is_dir() and not path.exists() and any(self.folder.iterdir()):
@@ -141,20 +161,20 @@ class Workspace:
             finally:
                 file.truncate(0)
                 if not self.names() and not self.rounds_folder.exists():
-                    self._take_back(new)
+                    self._remove_new(new)
 
-    def _take_back(self, new: list[Path]) -> None:
-        """Remove what a first command made before it failed, and nothing else."""
+    def _remove_new(self, new: list[Path]) -> None:
+        """Remove only what a first command created before it failed."""
         for folder in (self.generations_folder, self.cache_folder):
             shutil.rmtree(folder, ignore_errors=True)
         (self.folder / _LOCK).unlink()
-        with contextlib.suppress(OSError):  # somebody else has put something there
+        with contextlib.suppress(OSError):  # another process put something there
             for folder in new:
                 folder.rmdir()
 
     @contextlib.contextmanager
     def staging(self) -> Iterator[Path]:
-        """Give a folder to write a generation into; it is gone afterwards unless published.
+        """Yield a folder to write a generation into; it is deleted afterwards unless published.
 
         Raises:
             NoSpaceError: the disk is full.
@@ -175,8 +195,8 @@ class Workspace:
     def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
         """Make the staged folder the next generation and name it in CURRENT.
 
-        Everything is on the disk before the rename, and CURRENT changes last: a kill at any
-        moment leaves the old generation published, or the new one, whole.
+        Everything is on the disk before the rename, and CURRENT changes last: whenever the process
+        is killed, either the old or the new generation is published, and complete.
         """
         names = self.names()
         name = f"{int(names[-1]) + 1 if names else 1:06}"
@@ -207,11 +227,11 @@ class Workspace:
         return Generation(folder, read_manifest(folder))
 
     def roll_back(self, name: str | None = None) -> Generation:
-        """Publish an older generation again: the one named, or the last whole one before this.
+        """Publish an older generation again: the named one, or the last intact one before this.
 
         Raises:
             UsageError: there is no such generation.
-            DamagedError: the one named is damaged.
+            DamagedError: the named generation is damaged.
         """
         generation = self.generation(name) if name else self._one_before()
         self._set_current(generation.name)
@@ -221,16 +241,16 @@ class Workspace:
         try:
             current = self.current_name() or ""
         except DamagedError:
-            current = "~"  # after every number
+            current = "~"  # sorts after every number
         older = [name for name in self.names() if name < current]
         with contextlib.suppress(DamagedError):
             parent = read_manifest(self.generations_folder / current)["parent"]
             if parent in older:
-                older.append(parent)  # tried first: after a rollback it is not the number before
+                older.append(parent)  # tried first: after a rollback it is not the previous number
         for name in reversed(older):
             with contextlib.suppress(DamagedError):
                 return self.generation(name)
-        raise UsageError(f"{self.folder}: no whole generation before {current or 'the first'}.")
+        raise UsageError(f"{self.folder}: no intact generation before {current or 'the first'}.")
 
     def _set_current(self, name: str) -> None:
         temporary = self.folder / ".CURRENT"
@@ -241,20 +261,25 @@ class Workspace:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a generation's manifest, checked against its own digest and format version."""
+    """Return a generation's manifest after checking its digest and format version.
+
+    Raises:
+        DamagedError: it cannot be read or differs from its own digest.
+        OldFormatError: it is in the format of another version.
+    """
     path = folder / "manifest.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         stated = manifest.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedError(f"{path}: cannot be read. {_MEND}") from error
+        raise DamagedError(f"{path}: cannot be read. {_REMEDY}") from error
     if manifest.get("format") != FORMAT:
         raise OldFormatError(
             f"{path}: written in format {manifest.get('format')}, this version reads {FORMAT}. "
-            "Build it anew: dotbogi index TABLE --model starter"
+            "Rebuild it: dotbogi index TABLE --model starter"
         )
     if stated != _digest_of(manifest):
-        raise DamagedError(f"{path}: differs from its own digest. {_MEND}")
+        raise DamagedError(f"{path}: differs from its own digest. {_REMEDY}")
     return dict(manifest)
 
 
@@ -262,11 +287,11 @@ def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise DamagedError(f"{path}: missing. {_MEND}") from error
+        raise DamagedError(f"{path}: missing. {_REMEDY}") from error
     if size != expected["size"]:
-        raise DamagedError(f"{path}: {size} bytes, expected {expected['size']}. {_MEND}")
+        raise DamagedError(f"{path}: {size} bytes, expected {expected['size']}. {_REMEDY}")
     if digest(path) != expected["sha256"]:
-        raise DamagedError(f"{path}: its bytes have changed since it was published. {_MEND}")
+        raise DamagedError(f"{path}: its bytes have changed since it was published. {_REMEDY}")
 
 
 def digest(path: Path) -> str:
@@ -276,7 +301,7 @@ def digest(path: Path) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people to read: UTF-8, indented."""
+    """Write indented JSON in UTF-8."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -294,10 +319,10 @@ def _sync(path: Path) -> None:
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    """Create a folder with its parents; return those that are new, the deepest first."""
+    """Create a folder with its parents; return the new ones, deepest first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be a workspace ({error.strerror}).") from error
+        raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
     return missing

@@ -1,4 +1,4 @@
-"""Tables of questions and answers as people have them: CSV, TSV, JSON Lines, Parquet, BEIR."""
+"""Read tables of questions and answers: CSV, TSV, JSON Lines, Parquet, BEIR."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SAMPLE_PATH = SAMPLE_FOLDER / "pairs.csv"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which columns of the table hold what; None means found by name."""
+    """The names of a table's columns; None: the column is found by its usual names."""
 
     question: str | None = None
     answer: str | None = None
@@ -26,7 +26,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table; an empty question means that only the answer is known."""
+    """One row of a table; an empty question means that only the answer is known."""
 
     question: str
     answer: str
@@ -36,12 +36,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows of one table, uncleaned, with where they came from."""
+    """The rows of one table before cleaning, and where they came from."""
 
     path: Path
     rows: list[Row]
     columns: Columns
-    notes: tuple[str, ...] = ()  # what a person should know of the reading
+    notes: tuple[str, ...] = ()  # for the user: how the table was read
     skipped: Mapping[str, int] = field(default_factory=dict)  # rows that could not be read
 
 
@@ -51,10 +51,10 @@ def read_table(path: Path, columns: Columns | None = None) -> Table:
     Args:
         path: a .csv, .tsv, .jsonl/.ndjson or .parquet file, or a BEIR folder (corpus.jsonl,
             queries.jsonl, qrels/*.tsv).
-        columns: names given by the user; what is None is found among the usual names.
+        columns: names given by the user; None finds a column by its usual names.
 
     Raises:
-        UsageError: there is no such file, or it has no usable columns.
+        UsageError: the file does not exist or has no usable columns.
         DamagedError: the bytes cannot be decoded or parsed.
         DotbogiError: the table has no rows.
     """
@@ -62,18 +62,18 @@ def read_table(path: Path, columns: Columns | None = None) -> Table:
     if path.is_dir():
         return _read_beir(path, wanted)
     records = read_records(path)
-    found, notes = _find_columns(path, records.names, wanted)
+    resolved, notes = _find_columns(path, records.names, wanted)
     return Table(
         path=path,
-        rows=[_row(record, found) for record in records.rows],
-        columns=found,
+        rows=[_row(record, resolved) for record in records.rows],
+        columns=resolved,
         notes=notes,
         skipped=records.skipped,
     )
 
 
 def _row(record: Mapping[str, str], columns: Columns) -> Row:
-    used = {columns.question, columns.answer, columns.answer_id, ""}  # "": a table's row numbers
+    used = {columns.question, columns.answer, columns.answer_id, ""}  # "": row numbers
 
     def cell(name: str | None) -> str:
         return record.get(name, "") if name else ""
@@ -109,8 +109,8 @@ def _find_columns(path: Path, names: list[str], wanted: Columns) -> tuple[Column
     notes: tuple[str, ...] = ()
     if question is None:
         notes = (
-            f"no question column among {quoted(names)}: answers only. "
-            "If one of them holds questions, name it with --question-column.",
+            f"no question column among {quoted(names)}: only answers are read. "
+            "If a column holds questions, name it with --question-column.",
         )
     return Columns(question=question, answer=answer, answer_id=answer_id), notes
 
@@ -123,7 +123,7 @@ def _read_beir(folder: Path, wanted: Columns) -> Table:
         )
     for name in ("corpus.jsonl", "queries.jsonl"):
         if not (folder / name).is_file():
-            raise UsageError(f"{folder}: not a BEIR folder, {name} is missing.")
+            raise UsageError(f"{folder}: not a BEIR folder: {name} is missing.")
     answers = {
         record.get("_id", ""): " ".join(filter(None, (record.get("title"), record.get("text"))))
         for record in read_json_lines(folder / "corpus.jsonl").rows
@@ -139,14 +139,14 @@ def _read_beir(folder: Path, wanted: Columns) -> Table:
         for record in read_delimited(path).rows:
             query_id, answer_id = record.get("query-id", ""), record.get("corpus-id", "")
             if query_id not in queries or answer_id not in answers:
-                reason = "a judgement of an unknown query or answer"
+                reason = "a judgement for an unknown query or answer"
                 skipped[reason] = skipped.get(reason, 0) + 1
             elif _grade(path, record) > 0:
                 rows.append(Row(queries[query_id], answers[answer_id], answer_id))
                 paired.add(answer_id)
     rows += [Row("", text, key) for key, text in answers.items() if key not in paired]
     if not rows:
-        raise DotbogiError(f"{folder}: the corpus is empty.")
+        raise DotbogiError(f"{folder}: the corpus is empty. Expected one answer or more.")
     columns = Columns(question="queries.jsonl", answer="corpus.jsonl", answer_id="_id")
     return Table(path=folder, rows=rows, columns=columns, skipped=skipped)
 

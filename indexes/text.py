@@ -1,9 +1,9 @@
-"""How texts are cleaned, and when two of them count as the same."""
+"""Cleaning of texts, and the test of whether two texts count as the same."""
 
 import re
 import unicodedata
 
-# Punctuation that people leave out or repeat; a point or comma between digits carries meaning.
+# Punctuation that people leave out or repeat; points and commas between digits matter.
 _PUNCTUATION = re.compile(r"""(?<!\d)[.,]|[.,](?!\d)|[\s!?~…·;:'"“”‘’()\[\]<>-]""")
 
 
@@ -17,11 +17,11 @@ def clean(text: str) -> str:
 
 
 def same_text_key(text: str) -> str:
-    """Return a key that is equal for two texts which a person would call the same.
+    """Return a key that is equal for two texts that a person would call the same.
 
-    NFKC, lower case, without white space and sentence punctuation: spacing slips are the
-    commonest difference between two typings of one Korean sentence. It keeps duplicates out
-    of batches, negatives and splits, where merging one text too many does no harm.
+    The key is the text in NFKC and lower case, without white space and sentence punctuation:
+    most variants of a Korean sentence differ in spacing. It keeps duplicates out of batches,
+    negatives and splits, where merging one text too many does no harm.
 
     >>> same_text_key("배 고프다!!") == same_text_key("배고프다")
     True
@@ -33,7 +33,7 @@ def same_text_key(text: str) -> str:
 
 
 def is_valid_unicode(text: str) -> bool:
-    r"""Return False for a text with a lone surrogate (JSON's "\ud800"), which UTF-8 cannot hold."""
+    r"""Return False for a text with a lone surrogate ("\ud800"), which UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

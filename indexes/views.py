@@ -1,4 +1,4 @@
-"""The views of a collection: an answer by its own text, by its known questions, by both at once."""
+"""The views of a collection: answers by their own text, by their known questions, or by both."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
 BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
 
-# Rows fetched for one query at most; FAISS on a GPU gives no more. Answers whose nearest question
-# is further away are left to the other signals.
+# Rows fetched per query at most; FAISS on a GPU returns no more. Answers whose nearest question is
+# further away are left to the other signals.
 MOST_ROWS = 2048
 
-# As many rows as a filter allows at most for each of them to be scored. Beyond, FAISS searches
-# among them: it is faster, and as bound to MOST_ROWS as a search without a filter.
+# If a filter leaves at most this many rows, each of them is scored. Otherwise FAISS searches among
+# them, which is faster, for at most MOST_ROWS as without a filter.
 _SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
-_LOOKED_AT = 3  # times as many texts as answers that are wanted, at first
+_LOOKED_AT = 3  # texts looked at per answer wanted, at first
 
 
 class Best(NamedTuple):
-    """The best answers to one query in one view, best first; equal scores by the smaller id."""
+    """The best answers to one query in one view, best first; ties in order of answer id."""
 
-    positions: NDArray[np.int64]  # of the answers
+    positions: NDArray[np.int64]  # of the answers, in `View.answer_ids`
     scores: NDArray[np.float64]
-    rows: NDArray[np.int64]  # of the text of each that scored it
+    rows: NDArray[np.int64]  # of each answer's best text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class View:
 
     An answer's score in a view is that of its best text. `owners[i]` is the position in
     `answer_ids` (ascending) of the answer that text `i` belongs to. `questions` are the texts
-    themselves in the question view and None in the others. BM25 has an answer with all its known
-    questions as one text, the joined view; dense search has the mean of their vectors, the
-    whole view.
+    themselves in the question view and None in the others. For BM25, the joined view has an
+    answer and its known questions as one text; for dense search, the whole view has the mean
+    of their vectors.
     """
 
     answer_ids: Sequence[str]
@@ -65,19 +65,19 @@ class View:
         """Return the `n` best answers for each query vector (queries × dim).
 
         Args:
-            vectors: one unit row a query; a zero row (no known token) finds nothing.
-            n: answers a query.
-            allowed: by position, the answers that may be found; None for all. With up to 16,384
-                texts they are found exactly, whatever the kind of the index.
+            vectors: float32, unit rows; a zero row (no known token) finds nothing.
+            n: answers per query.
+            allowed: one flag per answer, by position: whether it may be found; None for all. Up to
+                16,384 allowed texts are searched exactly, whatever the kind of the index.
         """
         assert self.dense is not None
-        found: list[Best] = [_NOTHING] * len(vectors)
+        results: list[Best] = [_NOTHING] * len(vectors)
         pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
         among = None if allowed is None else np.flatnonzero(allowed[self.owners])
         if among is not None and (len(among) <= _SCORED_ROWS or not self.dense.filters):
             for query, best in self._score_rows(vectors, pending, among, n):
-                found[query] = best
-            return found
+                results[query] = best
+            return results
         total = min(len(self.dense) if among is None else len(among), MOST_ROWS)
         fetch = min(total, 2 * n)
         while len(pending):
@@ -86,27 +86,27 @@ class View:
             for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
                 real = query_rows >= 0
                 best = self._best_texts(query_rows[real], query_scores[real].astype(np.float64), n)
-                found[query] = best
-                # More is needed while answers are missing, or texts beyond may tie with the last.
+                results[query] = best
+                # Fetch more if answers are missing, or if further texts may tie with the last one.
                 last = query_scores[real][-1] if real.any() else -np.inf
                 missing = len(best.scores) < n
                 if real.all() and fetch < total and (missing or last >= best.scores[-1]):
                     unfinished.append(query)
             pending = np.asarray(unfinished, np.int64)
             fetch = min(total, 4 * fetch)
-        return found
+        return results
 
     def _score_rows(
         self, vectors: Vectors, queries: NDArray[np.int64], rows: NDArray[np.int64], n: int
     ) -> Iterator[tuple[int, Best]]:
-        """Give, for each of these queries, the best answers among the owners of these rows."""
+        """Yield, for each of these queries, the best answers among the owners of these rows."""
         assert self.dense is not None
         step = max(1, _SCORES_AT_ONCE // max(1, len(rows)))
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
             scores = self.dense.scores(vectors[part], rows).astype(np.float64)
-            for query, of_query in zip(part.tolist(), scores, strict=True):
-                yield query, self._best_texts(rows, of_query, n)
+            for query, query_scores in zip(part.tolist(), scores, strict=True):
+                yield query, self._best_texts(rows, query_scores, n)
 
     def search_bm25(
         self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
@@ -120,22 +120,22 @@ class View:
         """Return the `n` best answers for each query's tokens.
 
         Args:
-            tokens: of each query.
-            n: answers a query.
-            allowed: by position, the answers that may be found; None for all.
+            tokens: the tokens of each query.
+            n: answers per query.
+            allowed: one flag per answer, by position: whether it may be found; None for all.
         """
         assert self.bm25 is not None
-        found: list[Best] = []
+        results: list[Best] = []
         for query in tokens:
             rows, scores = self.bm25.scores(query)
             if allowed is not None:
                 kept = allowed[self.owners[rows]]
                 rows, scores = rows[kept], scores[kept]
-            found.append(self._best_texts(rows, scores, n))
-        return found
+            results.append(self._best_texts(rows, scores, n))
+        return results
 
     def ranking(self, best: Best) -> Ranking:
-        """Return the best answers with their ids, and the known question that scored each."""
+        """Return the best answers as candidates, each with the known question that matched."""
         answer_ids = map(self.answer_ids.__getitem__, best.positions.tolist())
         scores = best.scores.tolist()
         if self.questions is None:
@@ -147,7 +147,7 @@ class View:
         """Keep each answer's best text and order answers by score, then by id."""
         kept = min(len(scores), _LOOKED_AT * n)
         while kept < len(scores):
-            # All that tie with the last are in, so what is left out is behind `n` answers.
+            # Texts that tie with the last are kept, so any text left out ranks below `n` answers.
             enough = scores >= np.partition(scores, len(scores) - kept)[len(scores) - kept]
             if len(np.unique(self.owners[rows[enough]])) >= n:
                 rows, scores = rows[enough], scores[enough]
@@ -169,9 +169,9 @@ def make_views(
     """Return the views of a collection.
 
     Args:
-        collection: what was indexed.
-        bm25: the indexes of BM25_VIEWS.
-        dense: the indexes of DENSE_VIEWS.
+        collection: the indexed collection.
+        bm25: one index for each of BM25_VIEWS.
+        dense: one index for each of DENSE_VIEWS.
     """
     answer_ids = [answer.id for answer in collection.answers]
     own = np.arange(len(answer_ids))
@@ -186,6 +186,6 @@ def make_views(
 
 
 def owners_of_questions(collection: Collection) -> list[int]:
-    """Return the position of each known question's answer."""
+    """Return the position of each known question's answer in the collection."""
     positions = {answer.id: position for position, answer in enumerate(collection.answers)}
     return [positions[question.answer_id] for question in collection.questions]

@@ -1,4 +1,4 @@
-"""One request for a file: HTTPS, checked redirects, and faults told apart by whether they pass."""
+"""Request one file: HTTPS only, checked redirects, temporary failures kept apart."""
 
 import contextlib
 import time
@@ -12,25 +12,28 @@ from urllib.parse import urlsplit
 from dotbogi.indexes.errors import DotbogiError
 
 _CHUNK = 1 << 16
-_SLOWEST = 100  # bytes a second over the timeout; a slower server counts as hanging
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_SLOWEST = 100  # bytes per second, measured over the timeout; a slower server counts as hanging
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class PassingError(Exception):
-    """A fault that may be gone at the next attempt; its text says what happened."""
+    """A temporary failure: the next attempt may succeed. Its text says what happened."""
 
 
 class RangeError(PassingError):
-    """The server has no bytes from the offset that was asked for."""
+    """The server has no bytes at the requested offset."""
 
 
 def check_address(url: str, referrer: str | None = None) -> None:
-    """Refuse an address that is not HTTPS; plain HTTP is for this machine alone.
+    """Refuse an address that is not HTTPS; plain HTTP is allowed for this machine only.
 
     Args:
-        url: where to go.
-        referrer: the address that redirects there; from HTTPS it never goes back to HTTP.
+        url: the address to open.
+        referrer: the address that redirects to it; HTTPS must not redirect to HTTP.
+
+    Raises:
+        DotbogiError: the address is refused.
     """
     address = urlsplit(url)
     plain = address.scheme == "http" and address.hostname in _LOCAL
@@ -41,11 +44,11 @@ def check_address(url: str, referrer: str | None = None) -> None:
 
 @contextlib.contextmanager
 def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[HTTPResponse]:
-    """Ask for a file and give the answer, whose status is one of success.
+    """Request a file and yield the response if its status is a success.
 
     Raises:
-        PassingError: no answer in `timeout` seconds, or one that may be another later.
-        DotbogiError: an answer that will stay so, or nobody to answer.
+        PassingError: no response within `timeout` seconds, or a temporary failure.
+        DotbogiError: a permanent failure, or the server cannot be reached.
     """
     check_address(url)
     request = urllib.request.Request(url, headers=dict(headers))
@@ -55,8 +58,8 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
         error.close()
         answer = f"the server answers {error.code} {error.reason}"
         if error.code == 416:
-            raise RangeError("the server has less of it than has come before") from error
-        if error.code in _PASSING:
+            raise RangeError("the server has fewer bytes than were received before") from error
+        if error.code in _TEMPORARY:
             raise PassingError(answer) from error
         if 300 <= error.code < 400:
             answer = "redirected in a circle, too often, or away from HTTPS"
@@ -65,7 +68,7 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
         if isinstance(error.reason, TimeoutError | ConnectionResetError):
             raise PassingError(f"no answer ({_reason(error.reason)})") from error
         raise DotbogiError(
-            f"{url}: cannot be reached ({error.reason}). Check the network, or name a mirror with "
+            f"{url}: cannot be reached ({error.reason}). Check the network, or set a mirror in "
             "DOTBOGI_MIRROR."
         ) from error
     except (OSError, HTTPException) as error:
@@ -75,33 +78,32 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
 
 
 def chunks(response: HTTPResponse, timeout: float) -> Iterator[bytes]:
-    """Yield what comes, until the connection ends.
+    """Yield the body of a response until the connection ends.
 
     Raises:
-        PassingError: it was cut where that can be seen, or nothing to speak of came for `timeout`
-            seconds.
+        PassingError: the connection broke, or almost nothing arrived for `timeout` seconds.
     """
-    since, came = time.monotonic(), 0
+    since, received = time.monotonic(), 0
     while True:
         try:
             chunk = response.read1(_CHUNK)
         except TimeoutError as error:
-            raise PassingError(f"nothing came for {timeout:g} seconds") from error
+            raise PassingError(f"nothing arrived for {timeout:g} seconds") from error
         except (OSError, HTTPException) as error:
             raise PassingError(f"cut off ({_reason(error)})") from error
         if not chunk:
             return
         yield chunk
-        came += len(chunk)
+        received += len(chunk)
         waited = time.monotonic() - since
         if waited > timeout:
-            if came < _SLOWEST * waited:
-                raise PassingError(f"less than {_SLOWEST} bytes a second came")
-            since, came = time.monotonic(), 0
+            if received < _SLOWEST * waited:
+                raise PassingError(f"fewer than {_SLOWEST} bytes per second arrived")
+            since, received = time.monotonic(), 0
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a few redirects, and none to an address that would not have been asked at first."""
+    """Follows a few redirects, and only to addresses that `check_address` allows."""
 
     max_redirections = 5
     max_repeats = 2

@@ -1,4 +1,4 @@
-"""How a query is answered: `Searcher` is what a backend imports."""
+"""Search in a published collection; a backend imports `Searcher`."""
 
 from dotbogi.indexes.errors import (
     DamagedError,
@@ -6,6 +6,7 @@ from dotbogi.indexes.errors import (
     LockedError,
     ModelMismatchError,
     NoSpaceError,
+    NothingIndexedError,
     UsageError,
 )
 from dotbogi.indexes.hits import Evidence, Hit
@@ -24,6 +25,7 @@ __all__ = [
     "ModelConfig",
     "ModelMismatchError",
     "NoSpaceError",
+    "NothingIndexedError",
     "Reply",
     "Searcher",
     "UsageError",

@@ -1,4 +1,4 @@
-"""The candidates for one query: every answer that a signal puts forward, with all their scores."""
+"""The candidates for one query: every answer that a signal found, with all its scores."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +16,24 @@ PARTS = (
     "dense_answer", "dense_question", "dense_best", "dense_whole",
 )  # fmt: skip
 
-# A query lies nearer to another question than to an answer that fits as well: what the better of
-# both adds to the cosine with an answer. .1 was best or level on three sets (benchmarks/LOG.md).
+# Queries are closer to questions than to answers that fit as well. So this is added to the cosine
+# with an answer before the better of both is taken; .1 was best or equal on three sets
+# (benchmarks/LOG.md).
 _ANSWER_LIFT = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """What any signal has found for one query, as arrays: what fusion and confidence work on."""
+    """The candidates for one query as arrays: the input of fusion and confidence."""
 
     answer_ids: list[str]  # ascending
-    scores: Floats  # answers × SIGNALS, as each signal gives them; NaN: not among its best
-    # The known question of an answer, from the list where the answer stands highest.
+    scores: Floats  # answers × SIGNALS; NaN: not among that signal's best answers
+    # Answer id → its known question, from the signal that ranks the answer highest.
     questions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, signals: Mapping[str, Ranking]) -> "Candidates":
-        """Gather the rankings of one query, one for each name in SIGNALS."""
+        """Combine the rankings of one query, one for each name in SIGNALS."""
         answer_ids = sorted({c.answer_id for ranking in signals.values() for c in ranking})
         rows = {answer_id: row for row, answer_id in enumerate(answer_ids)}
         scores = np.full((len(answer_ids), len(SIGNALS)), np.nan)
@@ -48,51 +49,51 @@ class Candidates:
         return cls(answer_ids, scores, {id_: text for id_, (_, text) in questions.items()})
 
     @classmethod
-    def gathered(cls, views: Mapping[str, View], found: Mapping[str, Best]) -> "Candidates":
-        """Gather what the views have found for one query; the same as of their rankings.
+    def gathered(cls, views: Mapping[str, View], best_answers: Mapping[str, Best]) -> "Candidates":
+        """Combine the best answers of one query, with the same result as `of` on their rankings.
 
         Args:
-            views: of one index.
-            found: by signal.
+            views: the views of one index, by name.
+            best_answers: the best answers by signal.
         """
-        positions = np.unique(np.concatenate([found[name].positions for name in SIGNALS]))
+        positions = np.unique(np.concatenate([best_answers[name].positions for name in SIGNALS]))
         scores = np.full((len(positions), len(SIGNALS)), np.nan)
         for column, name in enumerate(SIGNALS):
-            best = found[name]
+            best = best_answers[name]
             scores[np.searchsorted(positions, best.positions), column] = best.scores
         answer_ids = views["answer"].answer_ids
         ids = [answer_ids[position] for position in positions.tolist()]
-        return cls(ids, scores, _questions(views["question"], found))
+        return cls(ids, scores, _questions(views["question"], best_answers))
 
     def without(self, answers: Container[str]) -> "Candidates":
-        """Return what the signals would have found if these answers were not there."""
+        """Return the candidates that are left if these answers do not exist."""
         kept = [row for row, id_ in enumerate(self.answer_ids) if id_ not in answers]
         return Candidates([self.answer_ids[row] for row in kept], self.scores[kept], self.questions)
 
     def signal(self, name: str) -> Floats:
-        """Return one signal's scores."""
+        """Return one signal's score for each answer; NaN: not found."""
         return self.scores[:, SIGNALS.index(name)]
 
     def parts(self) -> Floats:
-        """Return answers × PARTS, from 0 to 1: what the hybrid is a weighted mean of.
+        """Return answers × PARTS, from 0 to 1: the scores whose weighted mean is the hybrid's.
 
-        A part is a signal, or the better of a scorer's answer and question view (its views share
-        a scale). BM25 is divided by the best score of its list; an answer that is not in it has
-        0. Centred cosine has a scale of its own, on which texts that have nothing in common lie
-        around 0; an answer that is not among the nearest counts as the last of them, which it
-        cannot exceed.
+        A part is a signal, or the better of a scorer's answer and question views, which share a
+        scale. BM25 scores are divided by the best in their list; answers not in the list get 0.
+        Centred cosines need no scaling: those of unrelated texts are around 0. Answers not among
+        the nearest get the lowest cosine of these, which theirs cannot exceed.
         """
-        found = {name.replace(".", "_"): self.signal(name) for name in SIGNALS}
-        found["bm25_best"] = np.fmax(found["bm25_answer"], found["bm25_question"])
-        found["dense_best"] = np.fmax(found["dense_answer"] + _ANSWER_LIFT, found["dense_question"])
+        scores = {name.replace(".", "_"): self.signal(name) for name in SIGNALS}
+        scores["bm25_best"] = np.fmax(scores["bm25_answer"], scores["bm25_question"])
+        lifted = scores["dense_answer"] + _ANSWER_LIFT
+        scores["dense_best"] = np.fmax(lifted, scores["dense_question"])
         columns = [
-            _share_of_best(found[part]) if part.startswith("bm25") else _cosine(found[part])
+            _share_of_best(scores[part]) if part.startswith("bm25") else _cosine(scores[part])
             for part in PARTS
         ]
         return np.stack(columns, axis=1)
 
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
-        """Return, for each of these answers, where every signal that found it placed it."""
+        """Return, for each of these answers, its rank and score in every signal that found it."""
         ranks = np.zeros(self.scores.shape, np.int64)
         for column in range(len(SIGNALS)):
             order = self.ranking_by(self.scores[:, column])
@@ -110,17 +111,17 @@ class Candidates:
         ]
 
     def ranking_by(self, scores: Floats) -> NDArray[np.int64]:
-        """Return the rows of the answers that have a score, best first; equals by their ids."""
-        order = np.argsort(-scores, kind="stable")  # ids ascend already; NaN comes last
+        """Return the rows of the answers that have a score, best first; ties in order of id."""
+        order = np.argsort(-scores, kind="stable")  # ids are ascending already; NaN comes last
         return order[: len(scores) - int(np.isnan(scores).sum())]
 
 
-def _questions(view: View, found: Mapping[str, Best]) -> dict[str, str]:
-    """Return the known question of each answer, from the list where it stands highest."""
+def _questions(view: View, best_answers: Mapping[str, Best]) -> dict[str, str]:
+    """Return the known question of each answer, from the signal that ranks the answer highest."""
     assert view.questions is not None
     seen: dict[int, tuple[int, str]] = {}
     for name in ("bm25.question", "dense.question"):
-        best = found[name]
+        best = best_answers[name]
         for rank, (position, row) in enumerate(
             zip(best.positions.tolist(), best.rows.tolist(), strict=True), 1
         ):
@@ -132,7 +133,7 @@ def _questions(view: View, found: Mapping[str, Best]) -> dict[str, str]:
 
 def _share_of_best(scores: Floats) -> Floats:
     best = np.fmax.reduce(scores, initial=0.0)
-    # The greater of NaN and 0 is 0.
+    # fmax(NaN, 0) is 0.
     return np.fmax(scores / best, np.zeros(len(scores))) if best > 0 else np.zeros(len(scores))
 
 

@@ -1,4 +1,4 @@
-"""How likely the first answer is right."""
+"""The probability that the first answer is right."""
 
 import json
 import math
@@ -14,17 +14,17 @@ from dotbogi.indexes.store import write_json
 from dotbogi.indexes.views import SIGNALS
 from dotbogi.search.candidates import Candidates
 
-# What tells a right first answer from a wrong one, in the order of a calibration's coefficients.
+# Features that separate right first answers from wrong ones, in the order of the coefficients.
 FEATURES = (
-    "score",  # fused, of the first answer
-    "margin",  # to the second; 0 for an answer that comes first whatever its score
-    "cosine",  # of the first answer's nearest text
-    "answer_cosine",  # of the answer itself
-    "whole",  # cosine with the answer as a whole
-    "agreement",  # share of the signals that have it first
-    "joined",  # BM25 over the joined view, by letter of the query: how much of it was found
-    "best",  # the better of BM25's other views, likewise
-    "length",  # of the query: log(1 + letters)
+    "score",  # the fused score of the first answer
+    "margin",  # its lead over the second answer; 0 if it has none
+    "cosine",  # with the first answer's nearest text
+    "answer_cosine",  # with the answer's own text
+    "whole",  # cosine in the whole view
+    "agreement",  # share of the signals that rank it first
+    "joined",  # BM25 in the joined view per character of the query: how much of it was found
+    "best",  # the same for the better of BM25's other views
+    "length",  # of the query: log(1 + characters)
 )
 
 
@@ -32,16 +32,16 @@ FEATURES = (
 class Calibration:
     """A logistic model of P(the first answer is right). Saved in calibration.json."""
 
-    coefficients: Mapping[str, float]  # by feature, for features as they are
+    coefficients: Mapping[str, float]  # by feature, for unscaled features
     intercept: float
-    threshold: float  # below it there is no good answer, unless another one is asked for
-    source: str  # of the queries that it was fitted on, for a person
+    threshold: float  # below it, by default, no answer is good enough
+    source: str  # the queries it was fitted on, for display
 
-    def confidence(self, query: str, found: Candidates, fused: Ranking) -> float:
-        """Return P(the first answer of `fused` is right), from 0 to 1; 0 where there is none."""
+    def confidence(self, query: str, candidates: Candidates, fused: Ranking) -> float:
+        """Return P(the first answer of `fused` is right), from 0 to 1; 0 if it is empty."""
         if not fused:
             return 0.0
-        values = features_of(query, found, fused)
+        values = features_of(query, candidates, fused)
         weights = [self.coefficients[name] for name in FEATURES]
         return 1 / (1 + math.exp(-max(-50.0, float(values @ weights) + self.intercept)))
 
@@ -55,14 +55,14 @@ class Calibration:
         return cls(**json.loads((folder / "calibration.json").read_text(encoding="utf-8")))
 
 
-def features_of(query: str, found: Candidates, fused: Ranking) -> NDArray[np.float64]:
+def features_of(query: str, candidates: Candidates, fused: Ranking) -> NDArray[np.float64]:
     """Return FEATURES of one query whose fused ranking is not empty."""
-    first = found.answer_ids.index(fused[0].answer_id)
-    scores = dict(zip(SIGNALS, np.nan_to_num(found.scores[first]).tolist(), strict=True))
-    heard = ~np.isnan(found.scores).all(axis=0)
-    favourites = np.where(np.isnan(found.scores), -np.inf, found.scores).argmax(axis=0)
-    votes = int((favourites[heard] == first).sum())
-    letters = max(len(query), 1)
+    first = candidates.answer_ids.index(fused[0].answer_id)
+    scores = dict(zip(SIGNALS, np.nan_to_num(candidates.scores[first]).tolist(), strict=True))
+    found_any = ~np.isnan(candidates.scores).all(axis=0)
+    favourites = np.where(np.isnan(candidates.scores), -np.inf, candidates.scores).argmax(axis=0)
+    votes = int((favourites[found_any] == first).sum())
+    length = max(len(query), 1)
     return np.asarray(
         [
             fused[0].score,
@@ -70,9 +70,9 @@ def features_of(query: str, found: Candidates, fused: Ranking) -> NDArray[np.flo
             max(scores["dense.answer"], scores["dense.question"]),
             scores["dense.answer"],
             scores["dense.whole"],
-            votes / max(int(heard.sum()), 1),
-            scores["bm25.joined"] / letters,
-            max(scores["bm25.answer"], scores["bm25.question"]) / letters,
-            math.log1p(letters),
+            votes / max(int(found_any.sum()), 1),
+            scores["bm25.joined"] / length,
+            max(scores["bm25.answer"], scores["bm25.question"]) / length,
+            math.log1p(length),
         ]
     )

@@ -1,4 +1,4 @@
-"""A collection with what analyzer and encoder make of its texts: what an index is built from."""
+"""A collection with the tokens and vectors of its texts, from which an index is built."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from dotbogi.search.encoders import CachedEncoder, Encoder
 from dotbogi.search.geometry import Geometry
 
 _STAND_INS = 100  # answers
-_STAND_IN_LETTERS = 100  # of each: a query is short
+_STAND_IN_LETTERS = 100  # of each: queries are short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,14 @@ class EncodedCollection:
     question_tokens: Tokens
     answer_vectors: Vectors
     question_vectors: Vectors
-    stand_ins: Vectors  # of some answers as if they were queries; see Geometry.measure
+    stand_ins: Vectors  # some answers encoded as queries; see Geometry.measure
     _bm25: dict[str, BM25Index] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, collection: Collection, encoder: Encoder, config: IndexConfig, cache: Cache | None
     ) -> "EncodedCollection":
-        """Analyse and encode a collection; only texts that the cache does not have."""
+        """Analyse and encode a collection, except for texts that the cache has."""
         analyzer = Analyzer(config.analyzer)
 
         def tokens(texts: Sequence[str]) -> Tokens:
@@ -71,7 +71,7 @@ class EncodedCollection:
         )
 
     def with_questions(self, kept: Sequence[bool]) -> "EncodedCollection":
-        """Return it with all answers and only the marked known questions."""
+        """Return it with all answers and only the known questions whose flag is True."""
         rows = np.flatnonzero(np.asarray(kept, bool))
         questions = [self.collection.questions[row] for row in rows]
         return replace(
@@ -83,7 +83,7 @@ class EncodedCollection:
         )
 
     def geometry(self) -> Geometry:
-        """Return the means of the vectors; no adapter."""
+        """Return the means of the vectors, without an adapter."""
         return Geometry.measure(self.question_vectors, self.answer_vectors, self.stand_ins)
 
     def bm25(self) -> Mapping[str, BM25Index]:

@@ -1,4 +1,4 @@
-"""Why an answer was found."""
+"""Explanations of why an answer was found."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from dotbogi.search.searcher import Searcher
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What an answer's score is made of; `parts` add up to it, those of 0 left out."""
+    """What makes up an answer's score: `parts` add up to it; parts of 0 are left out."""
 
     parts: Mapping[str, float]
-    words: list[str]  # of the query that the answer or the known question has, as lemmas
+    words: list[str]  # lemmas of the query that the answer or the known question has
 
 
 def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = None) -> Explanation:
-    """Explain a hit of this query; `searcher` is the one that found it, pinned if it may move.
+    """Explain one hit of a query.
 
     Args:
-        searcher: has the generation that the hit is from.
+        searcher: the one that found the hit; a pinned one if it may move to another generation.
         query: as typed.
         hit: one of its hits.
         where: the filter that it was found with.
@@ -34,24 +34,26 @@ def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = N
 def explain_hits(
     searcher: Searcher, query: str, hits: Sequence[Hit], *, where: Where | None = None
 ) -> list[Explanation]:
-    """Explain the hits of one query, which is searched once more for all of them; see `explain`."""
+    """Explain the hits of one query with one more search for it; see `explain`."""
     if not hits:
         return []
-    found = find_candidates(searcher.index, [query], where=where)[0]
-    return explanations(searcher.index, query, found, hits)
+    candidates = find_candidates(searcher.index, [query], where=where)[0]
+    return explanations(searcher.index, query, candidates, hits)
 
 
 def explanations(
     index: SearchIndex, query: str, candidates: Candidates, hits: Sequence[Hit]
 ) -> list[Explanation]:
-    """Explain the hits of one query by the candidates that they are from."""
+    """Explain the hits of one query, given its candidates."""
     scores = candidates.parts() * index.fitted.weights.vector()
     shares = dict(zip(candidates.answer_ids, scores, strict=True))
     texts = [text for hit in hits for text in (hit.text, hit.question or "")]
-    asked, *found = index.analyzer.tokenize([query, *texts])
+    query_tokens, *text_tokens = index.analyzer.tokenize([query, *texts])
     return [
-        # No parts: only beyond the signals' candidates, for a large k.
-        Explanation(_parts(shares.get(hit.answer_id, ())), _words(asked, found[2 * i : 2 * i + 2]))
+        Explanation(
+            _parts(shares.get(hit.answer_id, ())),  # none beyond the candidates, for a large k
+            _words(query_tokens, text_tokens[2 * i : 2 * i + 2]),
+        )
         for i, hit in enumerate(hits)
     ]
 
@@ -60,14 +62,14 @@ def _parts(shares: Iterable[float]) -> dict[str, float]:
     return {name: round(float(s), 4) for name, s in zip(PARTS, shares, strict=False) if s > 0}
 
 
-def _words(asked: Sequence[str], found: Sequence[Sequence[str]]) -> list[str]:
-    matched = dict.fromkeys(token for token in asked if any(token in tokens for tokens in found))
+def _words(query: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
+    matched = dict.fromkeys(token for token in query if any(token in text for text in texts))
     lemmas = [word for token in matched if (word := _word(token))]
     return lemmas or list(matched)
 
 
 def _word(token: str) -> str:
-    """Return a lemma as a dictionary has it; nothing for the other tokens.
+    """Return the dictionary form of a lemma; nothing for other tokens.
 
     >>> [_word("배고프/V"), _word("배송/N"), _word("배송")]
     ['배고프다', '배송', '']

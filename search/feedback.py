@@ -1,4 +1,4 @@
-"""What users say about answers: kept in `feedback.sqlite` of a workspace, on the disk at once."""
+"""User feedback on answers, written at once to a workspace's `feedback.sqlite`."""
 
 import contextlib
 import fcntl
@@ -14,25 +14,25 @@ from typing import Literal, get_args
 from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
 from dotbogi.indexes.text import is_valid_unicode
 
-Verdict = Literal["best", "right", "wrong"]  # best: right, and to come first
+Verdict = Literal["best", "right", "wrong"]  # best: right, and should come first
 
 _FILE = "feedback.sqlite"
 _APPLICATION = 0x646F7462  # "dotb": marks the file as ours
 _FORMAT = 1
-_BUSY_SECONDS = 30.0  # waited for another process that writes
+_BUSY_SECONDS = 30.0  # to wait while another process writes
 _PAGE = 500  # rows read at a time; others may write between two pages
-_MEND = "Move it away, and a new one is made; or restore it from a backup."
+_REMEDY = "Move it away to start a new one, or restore it from a backup."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
     """One user's verdict on one answer to one query."""
 
-    id: str  # made by the client; the pair (client, id) is stored once
+    id: str  # chosen by the client; the pair (client, id) is stored once
     client: str
     query: str  # as typed
     shown: tuple[str, ...]  # ids of the answers that were shown, best first
-    answer_id: str  # the verdict is about this one, which need not have been shown
+    answer_id: str  # the answer judged; it need not be in `shown`
     verdict: Verdict
     generation: str
     time: str  # ISO 8601, UTC
@@ -49,8 +49,8 @@ CREATE TABLE feedback (
 
 
 @dataclass(slots=True)
-class _Held:
-    """A process's one connection, and the lock that lends it to one thread at a time."""
+class _Connection:
+    """A process's only connection, and the lock that gives it to one thread at a time."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     database: sqlite3.Connection | None = None
@@ -62,35 +62,40 @@ class _Held:
 
 
 class FeedbackStore:
-    """The feedback of one workspace; safe from many threads and processes, and after fork."""
+    """The feedback of one workspace; safe for many threads and processes, and after a fork."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # By process id: a connection must not be used, nor closed, by a child of fork.
-        self._held: dict[int, _Held] = {}
+        # By process id: a forked child must neither use nor close its parent's connection.
+        self._connections: dict[int, _Connection] = {}
 
     @classmethod
     def open(cls, workspace_folder: Path) -> "FeedbackStore":
-        """Open the feedback of a workspace; its file is made by the first `add`.
+        """Open the feedback of a workspace; the first `add` creates its file.
 
         Raises:
             UsageError: there is no such folder.
-            DamagedError: the file is damaged, or is not one of these.
+            DamagedError: the file is damaged, or is not a feedback database.
+            DotbogiError: the file is in the format of another version.
         """
         if not workspace_folder.is_dir():
-            raise UsageError(f"{workspace_folder}: no such folder; expected a workspace.")
+            raise UsageError(
+                f"{workspace_folder}: no such folder; expected a workspace. "
+                f"Run: dotbogi index TABLE --workspace {workspace_folder}"
+            )
         store = cls(workspace_folder / _FILE)
         if store._path.exists():
             with store._database():
-                pass  # it is checked when it is connected to
+                pass  # connecting checks the file
         return store
 
     def add(self, feedback: Feedback) -> bool:
-        """Store one verdict, on the disk before this returns; False if it was there already.
+        """Store one verdict on the disk before returning; return False if it was stored already.
 
         Raises:
             UsageError: a field cannot be stored.
             NoSpaceError: the disk is full; nothing was stored.
+            LockedError: another process has been writing for too long.
         """
         _check(feedback)
         marks = ", ".join("?" * len(fields(feedback)))
@@ -107,7 +112,11 @@ class FeedbackStore:
             return added.rowcount == 1
 
     def export(self, client: str | None = None) -> Iterator[Feedback]:
-        """Yield what is stored, the oldest first: all of it, or one client's."""
+        """Yield the stored feedback, oldest first: all of it, or one client's.
+
+        Raises:
+            DamagedError: a row cannot be read.
+        """
         last = 0
         while self._path.exists():
             with self._database() as database:
@@ -122,13 +131,13 @@ class FeedbackStore:
                 yield self._read(last, values)
 
     def erase(self, client: str) -> int:
-        """Delete all that a client has said, its bytes too; return how many rows that were.
+        """Delete all feedback of a client and its bytes; return the number of rows deleted.
 
-        Deleting zeroes the cells; only a file that is written anew (VACUUM) and a log of length 0
-        are sure to hold no copy that SQLite had moved about before.
+        DELETE zeroes the rows. SQLite may have left copies elsewhere: only rewriting the file
+        (VACUUM) and truncating the log removes them for certain.
 
         Raises:
-            LockedError: another process would not let go of the log; call it again.
+            LockedError: another process still uses the log; call this again.
         """
         if not self._path.exists():
             return 0
@@ -145,24 +154,24 @@ class FeedbackStore:
 
     def close(self) -> None:
         """Close this process's connection; a later call opens it again."""
-        held = self._held.get(os.getpid())
-        if held:
-            with held.lock:
-                held.close()
+        connection = self._connections.get(os.getpid())
+        if connection:
+            with connection.lock:
+                connection.close()
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; after an error the next call connects anew."""
-        held = self._held.setdefault(os.getpid(), _Held())
-        with held.lock:
+        """Give the connection to one thread; after an error, the next call connects again."""
+        connection = self._connections.setdefault(os.getpid(), _Connection())
+        with connection.lock:
             try:
-                if held.database is None:
+                if connection.database is None:
                     if not self._path.exists():
                         _create(self._path)
-                    held.database = _connect(self._path)
-                yield held.database
+                    connection.database = _connect(self._path)
+                yield connection.database
             except sqlite3.Error as error:
-                held.close()
+                connection.close()
                 raise _explained(error, self._path) from error
 
     def _read(self, number: int, values: list[str]) -> Feedback:
@@ -170,20 +179,24 @@ class FeedbackStore:
         try:
             shown = tuple(json.loads(row["shown"]))
         except (ValueError, TypeError) as error:
-            raise DamagedError(f"{self._path}: row {number} cannot be read. {_MEND}") from error
+            raise DamagedError(f"{self._path}: row {number} cannot be read. {_REMEDY}") from error
         return Feedback(**{**row, "shown": shown})  # type: ignore[arg-type]
 
 
 def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:
-    """Write feedback as JSON Lines, all or nothing; return how many lines."""
+    """Write feedback as JSON Lines, all or nothing; return the number of lines.
+
+    Raises:
+        UsageError: the path is a folder, or its folder does not exist.
+    """
     if path.is_dir():
-        raise UsageError(f"{path}: a folder; expected a file to write.")
+        raise UsageError(f"{path}: is a folder; expected a file name.")
     temporary = path.with_name(f".{path.name}")
     count = 0
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for each in feedback:
-                file.write(json.dumps(asdict(each), ensure_ascii=False) + "\n")
+            for entry in feedback:
+                file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
                 count += 1
         temporary.replace(path)
     except FileNotFoundError as error:
@@ -206,20 +219,20 @@ def _check(feedback: Feedback) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make an empty database under a temporary name, and give it its own if none is there yet."""
+    """Create an empty database under a temporary name; rename it if there is none yet."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         if path.exists():
-            return  # by another process, while this one waited
+            return  # created by another process in the meantime
         temporary = path.with_name(f".{_FILE}")
-        for suffix in ("", "-journal", "-wal", "-shm"):  # of one that was killed here
+        for suffix in ("", "-journal", "-wal", "-shm"):  # left by a killed process
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as database:
             database.execute(_TABLE)
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
             database.execute(f"PRAGMA user_version = {_FORMAT}")
-            database.execute("PRAGMA journal_mode = WAL")  # stays so
+            database.execute("PRAGMA journal_mode = WAL")  # a lasting setting of the file
         temporary.rename(path)
         os.fsync(folder)
     finally:
@@ -231,7 +244,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=_BUSY_SECONDS,
-        isolation_level=None,  # every statement is its own transaction
+        isolation_level=None,  # each statement is its own transaction
         check_same_thread=False,
     )
     try:
@@ -239,7 +252,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA secure_delete = ON")
         marks = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS]
         if marks[0] != _APPLICATION:
-            raise DamagedError(f"{path}: a database, but not one of feedback. {_MEND}")
+            raise DamagedError(f"{path}: a database, but not a feedback database. {_REMEDY}")
         if marks[1] != _FORMAT:
             raise DotbogiError(
                 f"{path}: written in format {marks[1]}, this version reads {_FORMAT}. "
@@ -255,16 +268,16 @@ _MARKS = ("application_id", "user_version")
 
 
 def _explained(error: sqlite3.Error, path: Path) -> DotbogiError:
-    """Return the error as one that a user can act on."""
+    """Return the SQLite error as one that the user can act on."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DamagedError(f"{path}: not a readable database ({error}). {_MEND}")
+        return DamagedError(f"{path}: not a readable database ({error}). {_REMEDY}")
     if code == sqlite3.SQLITE_FULL:
         return NoSpaceError(f"{path}: the disk is full; nothing was stored. Free some space.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LockedError(
-            f"{path}: another process has been writing for {_BUSY_SECONDS:.0f} s. Try again."
+            f"{path}: another process has been writing for {_BUSY_SECONDS:.0f} s. Try again later."
         )
     return DotbogiError(
-        f"{path}: cannot be read or written ({error}). Check its permissions and its disk."
+        f"{path}: cannot be read or written ({error}). Check its permissions and the disk."
     )

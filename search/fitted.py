@@ -1,4 +1,4 @@
-"""What labelled queries have taught: the weights of the hybrid, and the confidence."""
+"""What is fitted on labelled queries: the fusion weights and the confidence."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ _WEIGHTS = FusionWeights()
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights, and the confidence that goes with them; the defaults fit any collection a little."""
+    """Fusion weights and the confidence that goes with them; the defaults suit any collection."""
 
     weights: FusionWeights = _WEIGHTS
     calibration: Calibration = DEFAULT

@@ -1,4 +1,4 @@
-"""Several rankings → one."""
+"""Fusion: the rankings of several signals → one."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,21 @@ METHODS = ("bm25", "dense", "hybrid")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionWeights:
-    """What the normalised scores of each part count for. Saved in a generation's fusion.json.
+    """The weight of each part in the hybrid score. Saved in a generation's fusion.json.
 
-    The defaults were chosen over the development sets (benchmarks/LOG.md), for collections with
-    too few known questions to fit them on.
+    The defaults were chosen on the development sets (benchmarks/LOG.md), for collections with too
+    few known questions to fit weights on.
     """
 
     bm25_answer: float = 0.0
     bm25_question: float = 0.0
-    bm25_joined: float = 2.0  # over answer and known questions as one text
-    bm25_best: float = 1.0  # the better of BM25 on the answer and on the question view
+    bm25_joined: float = 2.0  # BM25 on answer and known questions as one text
+    bm25_best: float = 1.0  # the better of BM25's answer and question views
     dense_answer: float = 0.0
     dense_question: float = 0.0
-    dense_best: float = 3.0  # the better of dense on the answer and on the question view
+    dense_best: float = 3.0  # the better of dense search's answer and question views
     dense_whole: float = 2.0  # the mean of an answer's vector and those of its known questions
-    source: str = "defaults"  # where they come from, for a person
+    source: str = "defaults"  # where they come from, for display
 
     def vector(self) -> NDArray[np.float64]:
         """Return the weights in the order of PARTS, adding up to 1."""
@@ -36,33 +36,33 @@ class FusionWeights:
 
 
 def fuse(
-    found: Candidates,
+    candidates: Candidates,
     method: str = "hybrid",
     weights: FusionWeights | None = None,
     k: int | None = None,
 ) -> Ranking:
-    """Merge what the signals found for one query.
+    """Merge the candidates of one query into one ranking.
 
-    Bruch et al., TOIS 2023: score = Σ w·s / Σ w, between 0 and 1, over `Candidates.parts`. The
-    order of equals is that of their answer ids.
+    The hybrid score is Σ w·s / Σ w over `Candidates.parts`, from 0 to 1 (Bruch et al., TOIS 2023).
+    Ties are in order of answer id.
 
     Args:
-        found: the candidates of the query.
+        candidates: the candidates of the query.
         method: "hybrid", or one scorer alone: "bm25" (joined view) or "dense" (better view).
-        weights: of the parts in the hybrid.
-        k: answers at most; all if left out.
+        weights: the weights of the hybrid; None for the defaults.
+        k: answers at most; None for all.
     """
-    scores = scores_by(found, method, weights)
-    rows = found.ranking_by(scores)[:k]
-    ids = [found.answer_ids[row] for row in rows.tolist()]
-    return list(map(Candidate, ids, scores[rows].tolist(), map(found.questions.get, ids)))
+    scores = scores_by(candidates, method, weights)
+    rows = candidates.ranking_by(scores)[:k]
+    ids = [candidates.answer_ids[row] for row in rows.tolist()]
+    return list(map(Candidate, ids, scores[rows].tolist(), map(candidates.questions.get, ids)))
 
 
-def scores_by(found: Candidates, method: str, weights: FusionWeights | None = None) -> Floats:
-    """Return each candidate's score by a method; NaN where it has not found the answer."""
+def scores_by(candidates: Candidates, method: str, weights: FusionWeights | None = None) -> Floats:
+    """Return each candidate's score by a method; NaN if the method did not find it."""
     if method == "bm25":
-        return found.signal("bm25.joined")
+        return candidates.signal("bm25.joined")
     if method == "dense":
-        return np.fmax(found.signal("dense.answer"), found.signal("dense.question"))
-    scores: Floats = (found.parts() @ (weights or FusionWeights()).vector()).round(12)
+        return np.fmax(candidates.signal("dense.answer"), candidates.signal("dense.question"))
+    scores: Floats = (candidates.parts() @ (weights or FusionWeights()).vector()).round(12)
     return scores

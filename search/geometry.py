@@ -1,4 +1,4 @@
-"""What is done to base vectors before they are compared: centring, and what training learned."""
+"""The geometry of search: how base vectors are centred and adapted before comparison."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.search.encoders import Encoder, unit_rows
 
-# Known questions as which the stand-ins for them count, in the mean of the queries
-# (benchmarks/LOG.md): thirty questions give nearly the mean of thousands.
+# How many known questions the stand-ins count as in the mean of the queries (benchmarks/LOG.md):
+# thirty questions give nearly the same mean as thousands.
 STAND_INS = 10
 
 
@@ -29,10 +29,10 @@ class Adapter:
 class Geometry:
     """The means of a collection's queries and answers, and the adapter that training learned.
 
-    Encoders put all texts near one direction, queries and answers near two. Without their means
-    vectors spread out, cosines of strangers lie around 0, and the ranking is better: +.01 to +.05
-    MRR@10 of dense search on six development sets (benchmarks/LOG.md). See Mu and Viswanath,
-    All-but-the-Top, ICLR 2018.
+    Encoders put all queries near one direction, and all answers near another. With the means
+    subtracted, vectors spread out, cosines of unrelated texts lie around 0, and dense search ranks
+    better: by .01 to .05 MRR@10 on six development sets (benchmarks/LOG.md). See Mu and
+    Viswanath, All-but-the-Top, ICLR 2018.
     """
 
     query_mean: Vectors  # dim
@@ -44,10 +44,10 @@ class Geometry:
         """Return the means of base vectors.
 
         Args:
-            queries: of the known questions, rows × dim; may be none.
-            answers: of the answers.
-            stand_ins: of some answers' texts as if they were queries. They say nearly what
-                queries would where there are none, and steady the mean of a few.
+            queries: vectors of the known questions, questions × dim; there may be none.
+            answers: vectors of the answers, answers × dim.
+            stand_ins: vectors of some answers encoded as queries, rows × dim. They stand in for
+                queries if there are none, and steady the mean of a few.
         """
         total = queries.sum(axis=0) + STAND_INS * stand_ins.mean(axis=0)
         query_mean = total / (len(queries) + STAND_INS)
@@ -64,7 +64,7 @@ class Geometry:
         return unit_rows(centred + centred @ self.adapter.answer) if self.adapter else centred
 
     def fingerprint(self, encoder: str) -> str:
-        """Digest of what decides the vectors of an encoder with this fingerprint."""
+        """Return a digest of this geometry and the encoder with this fingerprint."""
         hasher = hashlib.sha256(encoder.encode())
         for name, array in self._arrays().items():
             hasher.update(f"{name} {array.shape}".encode() + array.tobytes())
@@ -78,7 +78,11 @@ class Geometry:
 
     @classmethod
     def open(cls, folder: Path) -> "Geometry":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            DamagedError: the file cannot be read.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -100,7 +104,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class AdaptedEncoder:
-    """Texts → the vectors that dense search compares: an encoder's, after the geometry."""
+    """Texts → the vectors that dense search compares: an encoder followed by a geometry."""
 
     encoder: Encoder
     geometry: Geometry
@@ -112,22 +116,23 @@ class AdaptedEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Digest over the encoder and the geometry."""
+        """Digest of the encoder and the geometry."""
         return self.geometry.fingerprint(self.encoder.fingerprint)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows of cleaned queries; an empty text is zeros."""
-        return _but_empty(texts, self.geometry.queries(self.encoder.encode_queries(texts)))
+        return _zero_empty(texts, self.geometry.queries(self.encoder.encode_queries(texts)))
 
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows of cleaned answers; an empty text is zeros."""
-        return _but_empty(texts, self.geometry.answers(self.encoder.encode_answers(texts)))
+        return _zero_empty(texts, self.geometry.answers(self.encoder.encode_answers(texts)))
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens the model reads of the texts, without a prompt."""
+        """Return how many tokens of the texts the model reads, without prompts."""
         return self.encoder.count_tokens(texts)
 
 
-def _but_empty(texts: Sequence[str], vectors: Vectors) -> Vectors:
-    vectors[np.asarray([not text for text in texts], bool)] = 0  # a prompt alone is no text
+def _zero_empty(texts: Sequence[str], vectors: Vectors) -> Vectors:
+    # The encoder gives an empty text the vector of the bare prompt.
+    vectors[np.asarray([not text for text in texts], bool)] = 0
     return vectors

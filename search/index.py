@@ -1,4 +1,4 @@
-"""Everything one search needs, in memory: built from a collection, saved, opened again."""
+"""The in-memory index of a collection: built, saved and opened."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from dotbogi.search.geometry import AdaptedEncoder, Geometry
 
 
 class Preference(NamedTuple):
-    """How many users prefer an answer to a question, and how many call it wrong."""
+    """How many users chose an answer for a question, and how many called it wrong."""
 
     users: int
     opposed: int
@@ -34,7 +34,7 @@ class Preference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SearchIndex:
-    """A collection with the indexes over its views, and the encoder and analyzer that fit."""
+    """A collection, the indexes over its views, and the encoder and analyzer they need."""
 
     collection: Collection
     config: IndexConfig
@@ -44,14 +44,14 @@ class SearchIndex:
     views: Mapping[str, View]
     fitted: Fitted
     metadata: MetadataIndex
-    trained_on: frozenset[str] = frozenset()  # digests of the questions the model was trained on
+    trained_on: frozenset[str] = frozenset()  # digests of the model's training questions
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    # What users have preferred, by normalised query and answer id.
+    # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
 
     @property
     def vectors(self) -> AdaptedEncoder:
-        """Return what makes the vectors that dense search compares."""
+        """The encoder that makes the vectors for dense search."""
         return AdaptedEncoder(self.encoder, self.geometry)
 
 
@@ -65,16 +65,16 @@ def build_index(
     trained_on: frozenset[str] = frozenset(),
     fitted: Fitted | None = None,
 ) -> SearchIndex:
-    """Analyse and encode a collection, and index the views of it.
+    """Analyse and encode a collection, and index its views.
 
     Args:
         collection: answers and known questions.
-        encoder: gives the vectors; answers with the answer prompt, questions with the query's.
-        config: analyzer and engines.
-        cache: where vectors and tokens of known texts are found and those of new ones kept.
-        geometry: of these vectors; left out, their means.
+        encoder: encodes answers with the answer prompt and questions with the query prompt.
+        config: analyzer and engines; None for the defaults.
+        cache: vectors and tokens of known texts; those of new texts are added. None for no cache.
+        geometry: of these vectors; None for their means and no adapter.
         trained_on: digests of the questions that the model was trained on.
-        fitted: weights of the hybrid and confidence; left out, the defaults.
+        fitted: fusion weights and confidence; None for the defaults.
     """
     encoded = EncodedCollection.of(collection, encoder, config or IndexConfig(), cache)
     return index_encoded(
@@ -92,7 +92,7 @@ def index_encoded(
     trained_on: frozenset[str] = frozenset(),
     fitted: Fitted | None = None,
 ) -> SearchIndex:
-    """Index a collection whose texts are analysed and encoded; see `build_index`."""
+    """Index a collection that is analysed and encoded already; see `build_index`."""
     collection = encoded.collection
     geometry = geometry or encoded.geometry()
     return SearchIndex(
@@ -114,19 +114,19 @@ def _build_dense(encoded: EncodedCollection, geometry: Geometry) -> dict[str, De
     kind = encoded.config.dense
     answers = geometry.answers(encoded.answer_vectors)
     questions = geometry.queries(encoded.question_vectors)
-    found = {
+    indexes = {
         "answer": DenseIndex.build(answers, kind),
         "question": DenseIndex.build(questions, kind),
     }
     if not len(questions):
-        return {**found, "whole": found["answer"]}
+        return {**indexes, "whole": indexes["answer"]}
     sums = answers.copy()
     np.add.at(sums, np.asarray(owners_of_questions(encoded.collection), np.int64), questions)
-    return {**found, "whole": DenseIndex.build(unit_rows(sums), kind)}
+    return {**indexes, "whole": DenseIndex.build(unit_rows(sums), kind)}
 
 
 def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
-    """Write everything but the model into a staged generation; return what its manifest needs."""
+    """Write all but the model into a staged generation; return its part of the manifest."""
     save_collection(index.collection, folder)
     index.fitted.save(folder)
     index.geometry.save(folder)
@@ -151,7 +151,7 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
 
 
 def _saved_dense_views(collection: Collection) -> tuple[str, ...]:
-    """Return the views with vectors of their own: an answer without questions is all there is."""
+    """Return the views to save; without known questions, the whole view is the answer view."""
     return DENSE_VIEWS if collection.questions else DENSE_VIEWS[:2]
 
 
@@ -159,8 +159,8 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     """Open a published generation.
 
     Args:
-        generation: its files have been checked.
-        encoder: used in place of the generation's own copy; must be the same model.
+        generation: one whose files have been checked.
+        encoder: a loaded copy of the generation's model, to use instead of loading it.
 
     Raises:
         ModelMismatchError: the vectors were made by another model or the tokens by another
@@ -168,7 +168,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     """
     manifest, folder = generation.manifest, generation.folder
     config = IndexConfig(**manifest["index"])
-    if encoder is None:  # the generation's own, checked file by file already
+    if encoder is None:  # the generation's own, whose files are checked already
         encoder = open_encoder(folder)
     elif encoder.fingerprint != manifest["model_fingerprint"]:
         raise ModelMismatchError(
@@ -183,7 +183,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
             "Rebuild: dotbogi index TABLE"
         )
     collection = open_collection(folder)
-    sizes = {"question": len(collection.questions)}  # the other views have a text an answer
+    sizes = {"question": len(collection.questions)}  # the other views have one text per answer
     bm25 = {
         view: BM25Index.open(
             folder / f"bm25.{view}", config.bm25, sizes.get(view, len(collection.answers))
@@ -210,7 +210,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
 
 
 def question_digest(question: str) -> str:
-    """Return what stands for a question in `trained.json`: a digest of its normalised text."""
+    """Return the digest of a question's normalised text, as stored in `trained.json`."""
     return hashlib.sha256(same_text_key(question).encode()).hexdigest()[:16]
 
 
@@ -220,10 +220,10 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 
 
 def _preferred(collection: Collection) -> dict[str, dict[str, Preference]]:
-    found: dict[str, dict[str, Preference]] = {}
+    preferred: dict[str, dict[str, Preference]] = {}
     for question in collection.questions:
         if question.preferred:
-            answers = found.setdefault(same_text_key(question.text), {})
-            # The same for every typing.
+            answers = preferred.setdefault(same_text_key(question.text), {})
+            # Variants of a question have the same counts.
             answers[question.answer_id] = Preference(question.preferred, question.opposed)
-    return found
+    return preferred

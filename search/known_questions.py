@@ -1,4 +1,4 @@
-"""Known questions asked of an index that lacks them: labels that every table brings along."""
+"""Known questions as labelled queries, each asked of an index that does not have it."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -20,14 +20,14 @@ from dotbogi.search.ranking import find_candidates
 from dotbogi.search.weights import fit_weights
 
 FOLDS = 10
-FEWEST_TO_FIT = 40  # known questions; below, the default weights are as good (benchmarks/LOG.md)
-_ENOUGH_TO_FIT = 1000  # more move the weights no further
-_CUT_SHARE = 0.2  # known questions, cut short, for each question that weights are fitted on
+FEWEST_TO_FIT = 40  # known questions; with fewer, default weights are as good (benchmarks/LOG.md)
+_ENOUGH_TO_FIT = 1000  # more questions hardly move the weights
+_CUT_SHARE = 0.2  # shortened known questions per query that weights are fitted on
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question to measure with: its text, and the answers that are right."""
+    """A labelled query: its text and its right answers."""
 
     id: str
     text: str
@@ -44,17 +44,17 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Queries and what an index that does not know them has found for each."""
+    """Queries, and the candidates for each from an index that does not have it."""
 
     queries: list[Query]
     found: list[Candidates]
-    # Questions that it does know, cut short.
+    # Shortened questions that the index does have.
     cut: list[Query]
     found_for_cut: list[Candidates]
 
 
 def queries_of(questions: Sequence[KnownQuestion]) -> list[Query]:
-    """Return one query for each normalised question; all its answers are right."""
+    """Return one query for each distinct normalised question; all its answers are right."""
     grades: dict[str, dict[str, int]] = {}
     texts: dict[str, str] = {}
     for question in questions:
@@ -69,36 +69,41 @@ def _digest(key: str, seed: int) -> bytes:
 
 
 def fold_of(text: str, count: int, seed: int) -> int:
-    """Return the fold of a text: all typings of one text share it, in every later table too."""
+    """Return the fold of a text; it is the same for all variants, and in every later table."""
     return int.from_bytes(_digest(same_text_key(text), seed)[:8], "big") * count >> 64
 
 
 def balanced_folds(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[int]:
-    """Return the fold of each question: all typings together, the questions of one answer apart.
+    """Return the fold of each question: variants together, the questions of one answer apart.
 
     A question asked without its fold then finds nearly as many known questions of its answer as a
-    new question would. In random folds a fifth of them is missing, and MRR@10 came out .05 too low
+    new question would. With random folds a fifth of them are missing, and MRR@10 was .05 too low
     on a development set (benchmarks/LOG.md).
+
+    Args:
+        questions: the known questions.
+        count: the number of folds.
+        seed: of the order in which questions are assigned.
     """
     answers: dict[str, set[str]] = defaultdict(set)
     for question in questions:
         answers[same_text_key(question.text)].add(question.answer_id)
-    placed: dict[str, Counter[int]] = defaultdict(Counter)  # by answer, its questions in each fold
+    placed: dict[str, Counter[int]] = defaultdict(Counter)  # answer → its questions in each fold
     sizes: Counter[int] = Counter()
     folds: dict[str, int] = {}
     for key in sorted(answers, key=lambda key: _digest(key, seed)):
-        of_answers = [placed[answer] for answer in answers[key]]
+        counters = [placed[answer] for answer in answers[key]]
         fold = min(
-            range(count), key=lambda fold: (sum(each[fold] for each in of_answers), sizes[fold])
+            range(count), key=lambda fold: (sum(counter[fold] for counter in counters), sizes[fold])
         )
         folds[key] = fold
-        for counter in [sizes, *of_answers]:
+        for counter in [sizes, *counters]:
             counter[fold] += 1
     return [folds[same_text_key(question.text)] for question in questions]
 
 
 def folds_of(encoded: EncodedCollection, count: int, seed: int) -> Iterator[Fold]:
-    """Yield every fold that has questions; none of them finds its own typing in `rest`."""
+    """Yield every fold that has questions; its `rest` has no variant of them."""
     questions = encoded.collection.questions
     numbers = balanced_folds(questions, count, seed)
     for fold in range(count):
@@ -109,22 +114,22 @@ def folds_of(encoded: EncodedCollection, count: int, seed: int) -> Iterator[Fold
 
 
 def ask(index: SearchIndex, queries: Sequence[Query], *, seed: int) -> Asked:
-    """Ask queries of an index that does not know them, and some known questions, cut short.
+    """Search an index with queries that it does not have, and with shortened known questions.
 
-    What people ask often nearly is a known question. Where most answers have one known question
-    each, queries that none of them resembles teach that known questions are of no use; one asked
-    again in other words then finds another answer (benchmarks/LOG.md).
+    Real queries often resemble a known question. If most answers have only one, the queries here
+    resemble none: weights fitted on them alone would ignore known questions, and one asked again
+    in other words would find another answer (benchmarks/LOG.md).
     """
     cut = _cut_short(index.collection.questions, round(_CUT_SHARE * len(queries)), seed)
-    found = [
-        replace(each, questions={})  # their texts are not needed, and would be in memory
-        for each in find_candidates(index, [query.text for query in [*queries, *cut]])
+    candidates = [
+        replace(of_query, questions={})  # saves memory: the texts are not needed
+        for of_query in find_candidates(index, [query.text for query in [*queries, *cut]])
     ]
-    return Asked(list(queries), found[: len(queries)], cut, found[len(queries) :])
+    return Asked(list(queries), candidates[: len(queries)], cut, candidates[len(queries) :])
 
 
 def _cut_short(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[Query]:
-    """Return some known questions without half of their words, or a single word's second half."""
+    """Return some known questions without half of their words, or half of a single word."""
     rng = np.random.default_rng(seed)
     known = queries_of(questions)
     drawn = [known[i] for i in rng.permutation(len(known))[:count]]
@@ -140,31 +145,31 @@ def _cut_short(questions: Sequence[KnownQuestion], count: int, seed: int) -> lis
 
 
 def fit(asked: Sequence[Asked], what: str) -> Fitted:
-    """Return the weights that put right answers first, and the confidence that goes with them.
+    """Fit the fusion weights, and the confidence that goes with them.
 
     Args:
         asked: queries whose right answers are known.
-        what: says in a few words which they are, for a person; after their number.
+        what: a short description of the queries, displayed after their number.
     """
     count = sum(len(part.queries) for part in asked)
-    step = -(-count // _ENOUGH_TO_FIT) or 1  # of so many questions one is taken
+    step = -(-count // _ENOUGH_TO_FIT) or 1  # every step-th query is used
     used = slice(None, None, step)
     queries = [query for part in asked for query in part.queries[used]]
-    found = [candidates for part in asked for candidates in part.found[used]]
+    candidates = [of_query for part in asked for of_query in part.found[used]]
     source = f"{len(queries)} {what}"
     if count < FEWEST_TO_FIT:
         weights = FusionWeights()
     else:
         cut = [query for part in asked for query in part.cut[used]]
         weights = fit_weights(
-            [*found, *(candidates for part in asked for candidates in part.found_for_cut[used])],
+            [*candidates, *(of_query for part in asked for of_query in part.found_for_cut[used])],
             [query.grades for query in [*queries, *cut]],
             prior=FusionWeights(),
             source=source,
         )
     calibration = fit_calibration(
         [clean(query.text) for query in queries],
-        found,
+        candidates,
         [query.grades for query in queries],
         weights,
         source=source,
@@ -181,20 +186,20 @@ def fit_on_known_questions(
 ) -> Fitted:
     """Fit weights and confidence on the known questions, each asked of an index without it.
 
-    So weights follow the collection: known questions weigh much where they point to the answers
-    of other questions, and little where they mislead.
+    So the weights suit the collection: known questions weigh much if they lead to the answers of
+    other questions, and little if they mislead.
 
     Args:
         encoded: the collection.
-        geometry: of its vectors; left out, the means of what each fold leaves.
-        trained_on: digests of questions that are not asked: a model finds what it has learned.
-        seed: of the folds.
+        geometry: of its vectors; None for the means of each fold's `rest`.
+        trained_on: digests of questions to leave out: a model finds what it was trained on.
+        seed: of the folds and of the draw.
     """
     asked: list[Asked] = []
     rng = np.random.default_rng(seed)
     for fold in folds_of(encoded, FOLDS, seed):
         queries = [q for q in fold.queries if question_digest(q.text) not in trained_on]
-        # Drawn: tables are sorted by topic, and their first thousand is no sample of them.
+        # Drawn at random: tables are sorted by topic, and their first thousand are no fair sample.
         drawn = sorted(rng.permutation(len(queries))[: _ENOUGH_TO_FIT // FOLDS].tolist())
         index = index_encoded(fold.rest, geometry=geometry)
         asked.append(ask(index, [queries[i] for i in drawn], seed=seed))

@@ -1,6 +1,6 @@
-"""Any model a user names → a plain, safe sentence-transformers folder of the workspace's own.
+"""Any model a user names → a plain, safe sentence-transformers folder in the workspace.
 
-A place (a generation, or a run's round) has it as `model`, beside the `encoder` made of it.
+Each generation, and each round of a run, has it as `model`, beside the `encoder` made from it.
 """
 
 import os
@@ -25,7 +25,7 @@ _HUB_SECONDS = 10.0
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
-# Left unset, the library asks on a terminal whether to run a model's own code.
+# If unset, the library asks on the terminal whether to run the model's own code.
 _NO_CODE: Any = {
     kind: {"trust_remote_code": False}
     for kind in ("model_kwargs", "processor_kwargs", "config_kwargs")
@@ -37,13 +37,13 @@ class ModelConfig:
     """Which model, and how it reads texts. Saved in the manifest."""
 
     name: str = DEFAULT_MODEL  # starter, a folder, or a hub id
-    max_seq_length: int | None = None  # tokens a text; None leaves the model's own
-    query_prompt: str | None = None  # None leaves the model's own
+    max_seq_length: int | None = None  # tokens per text; None: the model's own
+    query_prompt: str | None = None  # None: the model's own
     answer_prompt: str | None = None
 
 
 def check_model(config: ModelConfig) -> None:
-    """Refuse early, before anything is written, what `save_model` could not use.
+    """Check that `save_model` can use a model, before anything is written.
 
     Raises:
         UsageError: there is no such folder, or an option does not fit the model.
@@ -81,53 +81,53 @@ def check_model(config: ModelConfig) -> None:
 
 
 def _check_hub(name: str) -> None:
-    """Ask the hub once; loading would ask for a minute before it gives up."""
+    """Ask the hub once; loading would retry for a minute before giving up."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import RepositoryNotFoundError
 
     names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # where that loads from, if it is set
-    for each in names:
+    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # where the model is loaded from, if set
+    for repo in names:
         try:
-            cached = (try_to_load_from_cache(each, file, cache_dir=cache) for file in _CONFIGS)
-            if any(isinstance(found, str) for found in cached):  # needs no network
+            cached = (try_to_load_from_cache(repo, file, cache_dir=cache) for file in _CONFIGS)
+            if any(isinstance(path, str) for path in cached):  # needs no network
                 return
-            HfApi().model_info(each, timeout=_HUB_SECONDS)
+            HfApi().model_info(repo, timeout=_HUB_SECONDS)
             return
         except RepositoryNotFoundError:
-            why = "it has no such model, or asks for HF_TOKEN"
-        except Exception as error:  # its client's errors, or its own
+            why = "it has no such model, or requires HF_TOKEN"
+        except Exception as error:  # errors of the hub or of its client
             why = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
     raise DotbogiError(
-        f"{name}: cannot be had from the hub ({why}). Expected a model folder, a hub id that can "
-        f"be reached from here, or {STARTER}."
+        f"{name}: cannot be loaded from the hub ({why}). Expected a model folder, the id of a "
+        f"model on the hub, or {STARTER}."
     )
 
 
 def source_folder(config: ModelConfig) -> Path:
-    """Return the folder that a model's name stands for, which need not be there."""
+    """Return the folder that a model's name stands for; it may not exist."""
     return STARTER_FOLDER if config.name == STARTER else Path(config.name).expanduser()
 
 
-def enter_model(config: ModelConfig, place: Path, texts: Sequence[str]) -> None:
-    """Write the named model into `place`/model, and the encoder made of it into `place`/encoder.
+def enter_model(config: ModelConfig, folder: Path, texts: Sequence[str]) -> None:
+    """Write the named model into `folder`/model, and its encoder into `folder`/encoder.
 
     Args:
         config: the model and how it reads texts.
-        place: a folder that has neither.
-        texts: of the collection, on which the encoder is checked.
+        folder: must contain neither yet.
+        texts: texts of the collection, for checking the encoder.
 
     Raises:
         DotbogiError: the model cannot be loaded, from the folder or from the hub.
     """
-    save_model(config, place / "model")
-    export_encoder(place / "model", place / "encoder", texts)
+    save_model(config, folder / "model")
+    export_encoder(folder / "model", folder / "encoder", texts)
 
 
-def copy_model(source: Path, place: Path) -> None:
-    """Copy model and encoder from one place of a workspace to another."""
+def copy_model(source: Path, target: Path) -> None:
+    """Copy model and encoder from one generation's or round's folder into another."""
     for name in ("model", "encoder"):
-        shutil.copytree(source / name, place / name)
+        shutil.copytree(source / name, target / name)
 
 
 def save_model(config: ModelConfig, folder: Path) -> None:
@@ -137,7 +137,7 @@ def save_model(config: ModelConfig, folder: Path) -> None:
 
     Args:
         config: the model and how it reads texts.
-        folder: created.
+        folder: must not exist; it is created.
 
     Raises:
         DotbogiError: the model cannot be loaded, from the folder or from the hub.
@@ -152,11 +152,11 @@ def save_model(config: ModelConfig, folder: Path) -> None:
         model = _load(source, config)
     except DotbogiError:
         raise
-    except Exception as error:  # a dozen libraries may fail here, each in its own way
+    except Exception as error:  # many libraries may fail here, each in its own way
         raise DotbogiError(
             f"{config.name}: cannot be loaded as a model "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
-            f"model folder, a hub id that can be reached from here, or {STARTER}."
+            f"model folder, the id of a model on the hub, or {STARTER}."
         ) from error
     _set_length(model, config)
     model.save(str(folder), create_model_card=False)
@@ -164,20 +164,20 @@ def save_model(config: ModelConfig, folder: Path) -> None:
 
 
 def _is_ready(source: Path, config: ModelConfig) -> bool:
-    """Return whether the folder need only be copied: torch is not imported for it then."""
+    """Return whether the folder can simply be copied, without importing torch."""
     if config.max_seq_length is not None or not (source / "modules.json").is_file():
         return False
-    place = source / read_modules(source)[0]["path"]
+    transformer = source / read_modules(source)[0]["path"]
     needed = ("model.safetensors", "tokenizer.json")
-    return all((place / name).is_file() for name in needed)
+    return all((transformer / name).is_file() for name in needed)
 
 
 def _copy_safe_files(source: Path, folder: Path) -> None:
-    """Copy the files of the safe kinds of a model's folder and its modules', and no others."""
-    places = {source, *(source / module["path"] for module in read_modules(source))}
-    for place in sorted(places):
+    """Copy the files of safe types from a model's folder and its modules', and no others."""
+    origins = {source, *(source / module["path"] for module in read_modules(source))}
+    for origin in sorted(origins):
         for pattern in _SAFE_FILES:
-            for path in place.glob(pattern):
+            for path in origin.glob(pattern):
                 target = folder / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
@@ -240,7 +240,7 @@ def _wordpiece(vocabulary: Path) -> Any:
     return BertTokenizerFast(
         vocab={piece: number for number, piece in enumerate(pieces)},
         do_lower_case=not cased,
-        # Stripping accents decomposes Hangul syllables, which then miss a syllable vocabulary.
+        # Stripping accents decomposes Hangul syllables, which a syllable vocabulary does not have.
         strip_accents=False if syllables else None,
     )
 

@@ -1,4 +1,4 @@
-"""A collection and a model → the next published generation."""
+"""Index a collection with a model, and publish the result as the next generation."""
 
 import importlib.metadata
 import platform
@@ -37,14 +37,20 @@ def index_collection(
     """Index a collection and publish it.
 
     Args:
-        workspace: made if need be.
-        collection: what is searched from now on.
-        source: where it came from, for the manifest.
-        model: None keeps the model of the published generation, trained or not; the default
-            model where nothing is published yet.
-        changes: settings of `IndexConfig` that are to differ from those of the published
-            generation, or from the defaults where nothing is published yet.
+        workspace: created if it does not exist.
+        collection: the answers and known questions to search from now on.
+        source: where the collection came from, for the manifest.
+        model: None keeps the published generation's model, trained or not, or takes the default
+            model if nothing is published yet.
+        changes: settings of `IndexConfig` that differ from the published generation's, or from
+            the defaults if nothing is published yet.
         progress: show a bar while a large model encodes.
+
+    Raises:
+        UsageError: the model or the workspace cannot be used.
+        DamagedError: `model` is None and the published generation is damaged.
+        LockedError: another process is writing to the workspace.
+        NoSpaceError: the disk is full; nothing was published.
     """
     if model:
         check_model(model)
@@ -56,28 +62,22 @@ def index_collection(
         kept = None if model else current
         model = model or ModelConfig()
         trained = kept is not None and kept.manifest["training"] is not None
-        # What a run has fitted out of fold stays while the table grows: its own questions know
-        # the model too well. Else it is fitted here.
+        # What a run has fitted out of fold stays while the table grows: the model was trained on
+        # the run's questions, and a new fit on them would trust it too much.
         fits = kept is not None and trained and _still_fits(kept, collection, config)
 
-        def write_model(place: Path) -> None:
+        def write_model(folder: Path) -> None:
             if kept:
-                copy_model(kept.folder, place)
+                copy_model(kept.folder, folder)
             else:
-                enter_model(model, place, all_texts(collection))
+                enter_model(model, folder, all_texts(collection))
 
-        facts = {
-            "model": kept.manifest["model"] if kept else asdict(model),
-            "source": dict(source),
-            "training": kept.manifest["training"] if kept else None,  # the model's run and round
-            "run": None,  # the run that published it
-        }
         return publish_index(
             workspace,
             collection,
             write_model,
             config,
-            facts,
+            _facts(kept, model, source),
             geometry=Geometry.open(kept.folder) if kept and trained else None,
             trained_on=read_trained_on(kept.folder) if kept else frozenset(),
             fitted=Fitted.open(kept.folder) if kept and fits else None,
@@ -85,10 +85,22 @@ def index_collection(
         )
 
 
-def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
-    """Tell whether what was fitted for a generation goes on with an update of its collection.
+def _facts(
+    kept: Generation | None, model: ModelConfig, source: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "model": kept.manifest["model"] if kept else asdict(model),
+        "source": dict(source),
+        "training": kept.manifest["training"] if kept else None,  # the model's run and round
+        "run": None,  # the run that published it
+    }
 
-    A table grows row by row; a table of other answers, or another engine, has other scores.
+
+def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
+    """Return whether what was fitted for a generation also fits an update of its collection.
+
+    It does while at least half of the answers stay: other answers, or another engine, have other
+    scores.
     """
     if asdict(config) != kept.manifest["index"]:
         return False
@@ -103,7 +115,7 @@ def _current(workspace: Workspace, *, required: bool) -> Generation | None:
     except DamagedError:
         if required:
             raise
-        return None  # a model is named: everything is built anew
+        return None  # a model is named: everything is rebuilt
 
 
 def publish_index(
@@ -118,18 +130,21 @@ def publish_index(
     fitted: Fitted | None = None,
     progress: bool = False,
 ) -> Generation:
-    """Build, save and publish one generation; the caller holds the writer's lock.
+    """Build, save and publish one generation; the caller holds the writer lock.
 
     Args:
         workspace: its staging folder and cache are used.
-        collection: what is searched.
-        write_model: fills `model` and `encoder` of the folder that it gets.
+        collection: the answers and known questions to search.
+        write_model: writes `model` and `encoder` into the folder that it is called with.
         config: analyzer and engines.
-        facts: for the manifest.
-        geometry: what training learned; left out, the collection's means.
+        facts: entries of the manifest.
+        geometry: from training; None for the collection's means and no adapter.
         trained_on: digests of the questions that the model was trained on.
-        fitted: weights of the hybrid and confidence; left out, fitted on the known questions.
+        fitted: fusion weights and confidence; None fits them on the known questions.
         progress: show a bar while many texts are encoded.
+
+    Raises:
+        NoSpaceError: the disk is full; nothing was published.
     """
     cache = Cache(workspace.cache_folder)
     with workspace.staging() as staged:
@@ -167,5 +182,5 @@ def library_versions() -> dict[str, str]:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue  # one of the two builds of FAISS
+            continue  # only one of the two builds of FAISS is installed
     return versions

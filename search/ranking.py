@@ -1,4 +1,4 @@
-"""How one index answers: cleaned queries → the signals' rankings → hits."""
+"""Search in one index: cleaned queries → the rankings of the signals → hits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from dotbogi.search.candidates import Candidates
 from dotbogi.search.fusion import fuse
 from dotbogi.search.index import Preference, SearchIndex
 
-CANDIDATES = 100  # answers a signal puts forward
+CANDIDATES = 100  # answers per signal
 _BATCH = 512  # queries searched together; bounds the memory
 
 
@@ -25,10 +25,10 @@ def find_hits(
     min_confidence: float | None = None,
 ) -> list[list[Hit]]:
     """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
-    found = find_candidates(index, queries, max(CANDIDATES, k), where)
+    candidates = find_candidates(index, queries, max(CANDIDATES, k), where)
     return [
         hits_of(index, query, of_query, k, min_confidence)
-        for query, of_query in zip(queries, found, strict=True)
+        for query, of_query in zip(queries, candidates, strict=True)
     ]
 
 
@@ -39,15 +39,18 @@ def find_candidates(
 
     Args:
         index: what is searched.
-        queries: as typed; cleaned as the collection's texts were.
-        n: answers a signal.
-        where: the metadata that an answer must have to be put forward by any signal.
+        queries: as typed; they are cleaned like the texts of the collection.
+        n: answers per signal.
+        where: the metadata that an answer must have; None for any.
+
+    Raises:
+        UsageError: the queries are not a list of valid texts, or `where` is not a filter.
     """
     cleaned, allowed = clean_texts(queries), _allowed(index, where)
     return [
         Candidates.gathered(index.views, of_query)
         for part in _batches(cleaned)
-        for of_query in _found(index, part, n, allowed)
+        for of_query in _search_views(index, part, n, allowed)
     ]
 
 
@@ -57,15 +60,15 @@ def find_rankings(
     """Return, for each query, the `n` best answers of every signal; see `find_candidates`."""
     cleaned, allowed = clean_texts(queries), _allowed(index, where)
     return [
-        {name: index.views[name.split(".")[1]].ranking(best) for name, best in found.items()}
+        {name: index.views[name.split(".")[1]].ranking(best) for name, best in best_answers.items()}
         for part in _batches(cleaned)
-        for found in _found(index, part, n, allowed)
+        for best_answers in _search_views(index, part, n, allowed)
     ]
 
 
 def _allowed(index: SearchIndex, where: Where | None) -> Allowed | None:
     allowed = index.metadata.allowed(where) if where is not None else None
-    # What excludes nothing changes nothing.
+    # A filter that excludes nothing is dropped.
     return None if allowed is None or allowed.all() else allowed
 
 
@@ -75,57 +78,57 @@ def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def clean_texts(texts: Sequence[str]) -> list[str]:
-    """Return texts as the collection's were cleaned.
+    """Return the texts cleaned like those of the collection.
 
     Raises:
-        UsageError: they are not a list of texts, or not valid Unicode.
+        UsageError: they are not a list of strings, or not valid Unicode.
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise UsageError("expected a list of texts.")
+        raise UsageError("expected a list of strings.")
     if not all(map(is_valid_unicode, texts)):
-        raise UsageError("the query is not valid Unicode (a lone surrogate).")
+        raise UsageError("a text is not valid Unicode (a lone surrogate).")
     return [clean(text) for text in texts]
 
 
-def confidence_of(index: SearchIndex, query: str, found: Candidates, ranked: Ranking) -> float:
+def confidence_of(index: SearchIndex, query: str, candidates: Candidates, ranked: Ranking) -> float:
     """Return P(the first answer is right).
 
-    Of an answer that n users prefer for this very question, and m call wrong, it is at least
-    (n + 1) / (n + m + 2), Laplace's rule of succession: the signals, which they have corrected,
-    know less.
+    If n users chose the first answer for exactly this question and m called it wrong, it is at
+    least (n + 1) / (n + m + 2), by Laplace's rule of succession: users, who correct the signals,
+    know better.
     """
-    confidence = index.fitted.calibration.confidence(clean(query), found, ranked)
-    known = preferred_by_users(index, query).get(ranked[0].answer_id) if ranked else None
-    if known is None:
+    confidence = index.fitted.calibration.confidence(clean(query), candidates, ranked)
+    preference = preferred_by_users(index, query).get(ranked[0].answer_id) if ranked else None
+    if preference is None:
         return confidence
-    return max(confidence, (known.users + 1) / (known.users + known.opposed + 2))
+    return max(confidence, (preference.users + 1) / (preference.users + preference.opposed + 2))
 
 
-def _found(
+def _search_views(
     index: SearchIndex, cleaned: Sequence[str], n: int, allowed: Allowed | None
 ) -> list[dict[str, Best]]:
-    """Return, for each query, the `n` best answers by signal."""
+    """Return, for each query, the `n` best answers of each signal by name."""
     tokens = index.analyzer.tokenize_queries(cleaned)
     vectors = index.vectors.encode_queries(cleaned)
     views = index.views
-    found = {f"bm25.{name}": views[name].best_bm25(tokens, n, allowed) for name in BM25_VIEWS}
-    found |= {f"dense.{name}": views[name].best_dense(vectors, n, allowed) for name in DENSE_VIEWS}
-    return [{name: found[name][i] for name in SIGNALS} for i in range(len(cleaned))]
+    best = {f"bm25.{name}": views[name].best_bm25(tokens, n, allowed) for name in BM25_VIEWS}
+    best |= {f"dense.{name}": views[name].best_dense(vectors, n, allowed) for name in DENSE_VIEWS}
+    return [{name: best[name][i] for name in SIGNALS} for i in range(len(cleaned))]
 
 
 def hits_of(
     index: SearchIndex,
     query: str,
-    found: Candidates,
+    candidates: Candidates,
     k: int,
     min_confidence: float | None = None,
 ) -> list[Hit]:
-    """Return the `k` best of a query's candidates."""
-    ranked = _ranked(index, query, found)
-    confidence = confidence_of(index, query, found, ranked)
+    """Return the `k` best of a query's candidates, or none if the first is not likely enough."""
+    ranked = _ranked(index, query, candidates)
+    confidence = confidence_of(index, query, candidates, ranked)
     if min_confidence is not None and confidence < min_confidence:
         return []
-    evidence = found.evidence([candidate.answer_id for candidate in ranked[:k]])
+    evidence = candidates.evidence([candidate.answer_id for candidate in ranked[:k]])
     hits = [
         _hit(index, candidate, of_answer)
         for candidate, of_answer in zip(ranked, evidence, strict=False)
@@ -133,12 +136,12 @@ def hits_of(
     return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
 
 
-def _ranked(index: SearchIndex, query: str, found: Candidates) -> Ranking:
-    """Merge the signals; the answer of a known question comes first to that very question.
+def _ranked(index: SearchIndex, query: str, candidates: Candidates) -> Ranking:
+    """Merge the signals; answers that users chose for this very question come first.
 
-    Of several, that which most users preferred.
+    Next come answers that have the query as a known question.
     """
-    fused = fuse(found, weights=index.fitted.weights)
+    fused = fuse(candidates, weights=index.fitted.weights)
     key = same_text_key(query)
     preferred = preferred_by_users(index, query)
 
@@ -152,7 +155,7 @@ def _ranked(index: SearchIndex, query: str, found: Candidates) -> Ranking:
 
 
 def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preference]:
-    """Return, by answer id, what users have preferred for this very question."""
+    """Return, by answer id, which answers users chose for this very question."""
     return index.preferred.get(same_text_key(query), {})
 
 

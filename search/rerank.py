@@ -1,4 +1,4 @@
-"""How well texts that are not in the collection answer a query."""
+"""Scores for how well texts outside the collection answer a query."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from dotbogi.search.index import SearchIndex
 
 
 def relevance(index: SearchIndex, query: str, texts: Sequence[str]) -> list[float]:
-    """Return a score from 0 to 1 for each text: its cosine with the query, as dense search has it.
+    """Return a score from 0 to 1 for each text: its cosine with the query, as in dense search.
 
     Args:
-        index: whose encoder, means and adapter are used.
+        index: provides the encoder, the means and the adapter.
         query: as typed.
-        texts: to be ordered.
+        texts: the texts to score.
     """
     if not texts:
         return []

@@ -1,4 +1,4 @@
-"""`Searcher`: what a backend imports."""
+"""`Searcher`, the class that a backend imports."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.errors import NothingIndexedError, UsageError
 from dotbogi.indexes.hits import Hit, Ranking
 from dotbogi.indexes.metadata import Where
 from dotbogi.indexes.store import Workspace
@@ -26,15 +26,15 @@ MinConfidence = float | Literal["auto"] | None
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answers to some queries, all of one generation."""
+    """The answers to some queries, all from one generation."""
 
     generation: str | None  # None for an index that was never published
-    results: list[list[Hit]]  # one list a query, best first
+    results: list[list[Hit]]  # one list per query, best first
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is open. Replaced as a whole: a search takes it once, and keeps it to its end."""
+    """The open index. Replaced as a whole: a search reads it once and uses it to the end."""
 
     index: SearchIndex
     generation: str | None
@@ -43,19 +43,19 @@ class _State:
 class Searcher:
     """Finds the answers to queries in the open generation; safe to use from many threads.
 
-    It may be opened before a fork: the processes share the memory of what was open, each moves to
-    new generations by itself, and each watches if the one they come from did.
+    It may be opened before a fork: the processes share the memory of the open generation, each
+    moves to new generations by itself, and each watches for them if its parent did.
     """
 
     def __init__(
         self,
-        index: SearchIndex,
+        index: SearchIndex | None,
         generation: str | None = None,
         *,
         workspace: Workspace | None = None,
         encoder: Encoder | None = None,
     ) -> None:
-        self._state = _State(index, generation)
+        self._state = _State(index, generation) if index else None
         self._workspace = workspace
         self._encoder = encoder
         self._watcher: Watcher | None = None
@@ -64,42 +64,52 @@ class Searcher:
 
     @classmethod
     def open(
-        cls, workspace: str | Path, *, encoder: Encoder | None = None, watch: bool = False
+        cls,
+        workspace: str | Path,
+        *,
+        encoder: Encoder | None = None,
+        watch: bool = False,
+        allow_empty: bool = False,
     ) -> "Searcher":
-        """Open the published generation of a workspace, its files checked.
+        """Open the published generation of a workspace after checking its files.
 
         Args:
-            workspace: its folder.
-            encoder: a loaded model to use in place of the generation's own copy.
-            watch: look once a second, in a thread, whether another generation is published, and
-                move to it by `reload`. One that cannot be opened is logged once and tried again;
-                the one before goes on answering.
+            workspace: path of the workspace folder.
+            encoder: a loaded copy of the generation's model, to use instead of loading it.
+            watch: check once a second, in a thread, whether another generation is published, and
+                move to it by `reload`. If it cannot be opened, this is logged once and tried
+                again; the previous one keeps answering.
+            allow_empty: also open a workspace in which nothing is indexed yet. Searches raise
+                NothingIndexedError until `reload` finds the first generation.
 
         Raises:
-            DotbogiError: nothing is indexed there, or (DamagedError) a file is not what was
-                published, or (ModelMismatchError) the encoder is not the index's model.
+            NothingIndexedError: nothing is indexed there.
+            DamagedError: a file is missing or differs from what was published.
+            ModelMismatchError: the encoder is not the index's model.
         """
-        place = Workspace(workspace)
-        generation = place.current()
-        index = open_index(generation, encoder)
-        searcher = cls(index, generation.name, workspace=place, encoder=encoder)
+        searcher = cls(None, workspace=Workspace(workspace), encoder=encoder)
+        try:
+            searcher.reload()
+        except NothingIndexedError:
+            if not allow_empty:
+                raise
         if watch:
-            searcher._watcher = Watcher(searcher.reload, place.folder)
+            searcher._watcher = Watcher(searcher.reload, Path(workspace))
             searcher._watcher.start()
         return searcher
 
     @property
     def index(self) -> SearchIndex:
-        """What is searched at this moment."""
-        return self._state.index
+        """The index that is searched now."""
+        return self._now().index
 
     @property
     def generation(self) -> str | None:
-        """The name of what is searched at this moment; None if it was never published."""
-        return self._state.generation
+        """The name of the generation that is searched now; None if it was never published."""
+        return self._state.generation if self._state else None
 
     def pinned(self) -> "Searcher":
-        """Return a searcher that stays with the generation of this moment, for several calls."""
+        """Return a searcher that stays with the current generation, for several calls."""
         state = self._now()
         return Searcher(state.index, state.generation)
 
@@ -126,13 +136,13 @@ class Searcher:
 
         Args:
             queries: as typed.
-            k: answers a query.
-            where: metadata that an answer must have: a value for each field, or several of which
-                any will do. `{"category": ["배송", "환불"], "lang": "ko"}`. A field or value that
-                no answer has finds nothing.
-            min_confidence: a query whose first answer is right with a lower probability has no
-                good answer: its list is empty. "auto" is the generation's own threshold, which
-                93 of 100 right first answers reached where it was fitted.
+            k: answers per query.
+            where: metadata that an answer must have: for each field one value, or several of which
+                any matches. `{"category": ["배송", "환불"], "lang": "ko"}`. A field or value that
+                no answer has matches nothing.
+            min_confidence: from 0 to 1. A query has no hits if its first answer is less likely
+                than this to be right. "auto" is the generation's threshold, which 93 of 100 right
+                first answers reached when it was fitted.
 
         Raises:
             UsageError: `k` is not positive, a query is not valid Unicode, or `where` or
@@ -148,8 +158,8 @@ class Searcher:
         where: Where | None = None,
         min_confidence: MinConfidence = None,
     ) -> list[Hit]:
-        """Do what `search` does in a thread of asyncio's pool, so that the event loop goes on."""
-        import asyncio  # whoever awaits has it already; a single query need not wait for it
+        """Search as `search` does, in asyncio's thread pool: the event loop is not blocked."""
+        import asyncio  # here, so that a single query does not wait for it
 
         return await asyncio.to_thread(
             self.search, query, k, where=where, min_confidence=min_confidence
@@ -163,12 +173,16 @@ class Searcher:
         where: Where | None = None,
         min_confidence: MinConfidence = None,
     ) -> Reply:
-        """Do what `search_many` does and name the generation that all the answers are from."""
+        """Search as `search_many` does, and name the generation that the answers are from.
+
+        Raises:
+            UsageError: as for `search_many`.
+        """
         if k < 1:
             raise UsageError(f"k is {k}; expected 1 or more.")
         state = self._now()
-        least = _least(state.index, min_confidence)
-        hits = find_hits(state.index, queries, k, where=where, min_confidence=least)
+        threshold = _threshold(state.index, min_confidence)
+        hits = find_hits(state.index, queries, k, where=where, min_confidence=threshold)
         return Reply(state.generation, hits)
 
     def encode(
@@ -176,12 +190,14 @@ class Searcher:
     ) -> NDArray[np.float32]:
         """Return texts × dim unit rows as dense search compares them; zeros for an empty text.
 
-        That is after centring, and after what training learned: whoever ranks by their products
-        ranks as dense search does.
+        They are centred and adapted: their inner products rank texts as dense search does.
 
         Args:
-            texts: cleaned as the collection's were.
-            kind: with the model's prompt for queries (and known questions) or for answers.
+            texts: as typed; they are cleaned like the texts of the collection.
+            kind: which of the model's prompts to use; "query" is for known questions too.
+
+        Raises:
+            UsageError: `kind` is unknown, or a text is not valid Unicode.
         """
         if kind not in ("query", "answer"):
             raise UsageError(f'kind is {kind!r}; expected "query" or "answer".')
@@ -192,12 +208,12 @@ class Searcher:
     def reload(self) -> bool:
         """Move to the published generation if it is another one; return whether it was.
 
-        It is opened beside the old one, which answers until then. Searches that have begun end
-        with what they began with; memory is given back when the last of them has.
+        It is opened beside the old one, which keeps answering meanwhile. Searches in progress end
+        on the old one; its memory is freed after the last of them.
 
         Raises:
-            DotbogiError: it cannot be opened; the old one stays. Or: this searcher was not made
-                by `open`.
+            UsageError: this searcher was not made by `open`.
+            DotbogiError: the generation cannot be opened; the old one stays.
         """
         if self._workspace is None:
             raise UsageError("this searcher has no workspace to reload from; use Searcher.open.")
@@ -205,14 +221,16 @@ class Searcher:
             if self._workspace.current_name() == self.generation:
                 return False
             generation = self._workspace.current()
-            encoder, loaded = self._encoder, self.index.encoder
-            if encoder is None and loaded.fingerprint == generation.manifest["model_fingerprint"]:
-                encoder = loaded  # the same model is not loaded twice
+            encoder, state = self._encoder, self._state
+            if encoder is None and state is not None:
+                loaded = state.index.encoder
+                if loaded.fingerprint == generation.manifest["model_fingerprint"]:
+                    encoder = loaded  # the same model is not loaded twice
             self._state = _State(open_index(generation, encoder), generation.name)
         return True
 
     def close(self) -> None:
-        """Stop watching; what is open can still be searched."""
+        """Stop watching; the open generation can still be searched."""
         if self._watcher is not None:
             self._watcher.stop()
 
@@ -235,17 +253,22 @@ class Searcher:
 
     def _now(self) -> _State:
         if self._watcher is not None:
-            self._watcher.start()  # anew, where a fork has left it behind
+            self._watcher.start()  # again after a fork, which does not copy threads
+        if self._state is None:
+            raise NothingIndexedError(
+                f"{self._workspace and self._workspace.folder}: nothing is indexed here yet. "
+                "Run: dotbogi index TABLE"
+            )
         return self._state
 
     def _after_fork(self) -> None:
-        self._reloading = threading.Lock()  # the thread that held it is gone
+        self._reloading = threading.Lock()  # the thread that held it is not in this process
         if self._watcher is not None:
             self._watcher.after_fork()
 
 
-def _least(index: SearchIndex, wanted: MinConfidence) -> float | None:
-    """Return the confidence that a first answer needs; None where any will do."""
+def _threshold(index: SearchIndex, wanted: MinConfidence) -> float | None:
+    """Return the confidence that a first answer needs; None if it needs none."""
     if wanted == "auto":
         return index.fitted.calibration.threshold
     if wanted is not None and (isinstance(wanted, str) or not 0 <= wanted <= 1):

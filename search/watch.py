@@ -1,4 +1,4 @@
-"""The thread that moves a searcher to the next generation."""
+"""The thread that moves a searcher to each new generation."""
 
 import logging
 import threading
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakMethod
 
-EVERY = 1.0  # seconds between two looks at CURRENT
-RETRY = 30.0  # before a generation that could not be opened is tried again
+EVERY = 1.0  # seconds between two checks of CURRENT
+RETRY = 30.0  # seconds until a generation that could not be opened is tried again
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Calls `reload` whenever CURRENT may name another generation, until stopped.
 
-    It holds no searcher alive: a dropped one ends its thread.
+    It does not keep its searcher alive: the thread ends once the searcher is dropped.
     """
 
     def __init__(self, reload: Callable[[], bool], workspace: Path) -> None:
@@ -27,14 +27,14 @@ class Watcher:
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
-        """Forget the thread, which is in the other process, and the locks that it may hold."""
+        """Forget the thread, which only the parent process has, and the locks it may hold."""
         stopped = self._stopped.is_set()
         self._thread, self._stopped, self._lock = None, threading.Event(), threading.Lock()
         if stopped:
             self._stopped.set()
 
     def start(self) -> None:
-        """Watch from now on, if it is not so already and `stop` was not called."""
+        """Start watching, unless it is watching already or `stop` was called."""
         if self._thread is not None:
             return
         with self._lock:
@@ -49,7 +49,7 @@ class Watcher:
                 self._thread = thread
 
     def stop(self) -> None:
-        """Stop watching; what is being opened is opened to the end."""
+        """Stop watching; a reload in progress is finished first."""
         with self._lock:
             self._stopped.set()
         if self._thread is not None:
@@ -59,11 +59,11 @@ class Watcher:
 def _watch(
     method: WeakMethod[Callable[[], bool]], workspace: Path, stopped: threading.Event
 ) -> None:
-    failed: bytes | None = None  # CURRENT, as it was when its generation could not be opened
-    again = 0.0
+    failed: bytes | None = None  # contents of CURRENT when its generation could not be opened
+    retry_at = 0.0
     while not stopped.wait(EVERY):
         current = _read(workspace / "CURRENT")
-        if current == failed and time.monotonic() < again:
+        if current == failed and time.monotonic() < retry_at:
             continue
         reload = method()
         if reload is None:
@@ -71,15 +71,15 @@ def _watch(
         try:
             reload()
             failed = None
-        except Exception as error:  # whatever it is, the open generation goes on answering
+        except Exception as error:  # whatever it is, the open generation keeps answering
             if current != failed:
                 logger.warning(
-                    "%s: its new generation cannot be opened, the one before goes on: %s",
+                    "%s: the new generation cannot be opened; the previous one keeps answering: %s",
                     workspace,
                     " ".join(str(error).split()),
                 )
-            failed, again = current, time.monotonic() + RETRY
-        del reload  # waiting with it would keep the searcher
+            failed, retry_at = current, time.monotonic() + RETRY
+        del reload  # a reference would keep the searcher alive while waiting
 
 
 def _read(path: Path) -> bytes:

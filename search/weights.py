@@ -1,4 +1,4 @@
-"""Fusion weights fitted on labelled queries."""
+"""Fit the fusion weights on labelled queries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from dotbogi.search.fusion import FusionWeights
 
 DEPTH = 10  # MRR@10
 # Chosen on development splits cut down to 30, 100, 240 and 700 queries (benchmarks/LOG.md).
-PRIOR_SCALE = 15.0  # the sum of weights, inverse to a temperature, that the prior has
+PRIOR_SCALE = 15.0  # the sum of the weights of the prior: an inverse temperature
 PRIOR_STRENGTH = 0.1
 
 
 def fit_weights(
-    found: Sequence[Candidates],
+    candidates: Sequence[Candidates],
     grades: Sequence[Mapping[str, int]],
     *,
     prior: FusionWeights,
@@ -25,18 +25,18 @@ def fit_weights(
     """Return the weights of the hybrid's parts that put right answers first on these queries.
 
     They minimise the listwise loss −log Σ_right softmax(w·s) (ListNet's top one, Cao et al. 2007)
-    over w ≥ 0, held near the prior the more, the fewer queries there are: convex up to
-    the sum over several right answers, and steadier on few queries than climbing MRR itself
-    (benchmarks/LOG.md). The fit stays only where its MRR@10 is that of the prior and of
-    every part alone, or better: the hybrid is never below its best part on these queries.
+    over w ≥ 0, plus a penalty for leaving the prior, which fades with more queries. The loss is
+    convex if each query has one right answer, and steadier on few queries than MRR itself
+    (benchmarks/LOG.md). The fit is used only if its MRR@10 is at least that of the prior and of
+    every part alone: on these queries, the hybrid is never worse than its best part.
 
     Args:
-        found: the candidates of each query.
-        grades: for each query, its right answers.
+        candidates: the candidates of each query.
+        grades: for each query, answer id → grade; above 0 is right.
         prior: the weights before any fit.
-        source: of the queries, for a person.
+        source: a description of the queries, for display.
     """
-    lists = _Lists.of(found, grades)
+    lists = _Lists.of(candidates, grades)
     default = prior.vector()
     fitted = lists.fit(default)
     tried = [fitted, default, *np.eye(len(PARTS))]  # the first of equals wins
@@ -49,38 +49,38 @@ def fit_weights(
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
-    """The candidates of all queries, one below the other; queries without a right one left out."""
+    """The candidates of all queries, stacked; queries without a right candidate are left out."""
 
     parts: Floats  # candidates × parts
-    right: NDArray[np.bool_]  # candidates
-    starts: NDArray[np.int64]  # of each query's candidates
+    right: NDArray[np.bool_]  # one flag per candidate
+    starts: NDArray[np.int64]  # each query's first row
 
     @classmethod
     def of(
         cls,
-        found: Sequence[Candidates],
+        candidates: Sequence[Candidates],
         grades: Sequence[Mapping[str, int]],
     ) -> "_Lists":
         parts, right = [np.zeros((0, len(PARTS)))], [np.zeros(0, bool)]
-        for of_query, graded in zip(found, grades, strict=True):
+        for of_query, graded in zip(candidates, grades, strict=True):
             marks = np.asarray([graded.get(id_, 0) > 0 for id_ in of_query.answer_ids], bool)
-            if marks.any():  # an answer that nothing found is found by no weights
+            if marks.any():  # no weights help if no signal found a right answer
                 parts.append(of_query.parts())
                 right.append(marks)
         starts = np.cumsum([len(marks) for marks in right], dtype=np.int64)[:-1]
         return cls(np.concatenate(parts), np.concatenate(right), starts)
 
     def fit(self, default: Floats) -> Floats:
-        """Minimise the listwise loss from the prior."""
+        """Return the weights that minimise the listwise loss, scaled to a sum of 1."""
         if not len(self.starts):
             return default
         from scipy.optimize import minimize
 
-        found = minimize(
+        result = minimize(
             self._loss, PRIOR_SCALE * default, args=(PRIOR_SCALE * default,), jac=True,
             method="L-BFGS-B", bounds=[(0, None)] * len(PARTS),
         )  # fmt: skip
-        weights: Floats = found.x
+        weights: Floats = result.x
         return weights / weights.sum() if weights.sum() > 0 else default
 
     def _loss(self, weights: Floats, prior: Floats) -> tuple[float, Floats]:
@@ -104,8 +104,8 @@ class _Lists:
         queries = zip(
             np.split(scores, self.starts[1:]), np.split(self.right, self.starts[1:]), strict=True
         )
-        for of_query, right in queries if len(self.starts) else ():
-            order = np.argsort(-of_query, kind="stable")  # equals: the smaller id first
+        for query_scores, right in queries if len(self.starts) else ():
+            order = np.argsort(-query_scores, kind="stable")  # ties: the smaller id first
             first = int(np.argmax(right[order])) + 1
             total += 1 / first if first <= DEPTH else 0.0
         return total / len(self.starts) if len(self.starts) else 0.0

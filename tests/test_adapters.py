@@ -350,7 +350,7 @@ WRONG = [
     ({"query": "배고프다", "where": "shop"}, "where: Input should be a valid dictionary"),
     ({"query": "배고프다", "where": {"한\n줄": {"": 1}}}, "where: Input should be a valid string"),
     ({"query": "배고프다", "min_confidence": 2}, "min_confidence: Input should be less than"),
-    ({"query": "배고프다", "filter": {}}, "expected no arguments but query, k, where, min_conf"),
+    ({"query": "배고프다", "filter": {}}, "expected only the arguments query, k, where, min_conf"),
 ]
 
 

@@ -1,8 +1,11 @@
+import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -11,6 +14,7 @@ from conftest import run
 from test_store import snapshot
 
 from dotbogi.cli import main
+from dotbogi.commands.defaults import DefaultedOption, default_of
 from dotbogi.indexes.tables import SAMPLE_PATH
 
 ROOT = Path(__file__).parent.parent
@@ -38,9 +42,30 @@ def test_every_command_has_help_with_examples_and_is_in_the_readme(
     assert name in README
 
 
+def test_help_shows_the_defaults_of_the_code() -> None:
+    """Read from the source without importing it; here beside what the import says."""
+    seen = 0
+    for name, command in commands(main):
+        for option in command.params:
+            if not isinstance(option, DefaultedOption):
+                said = getattr(option, "help", None) or ""
+                assert not re.search(r"default:? \d", said), f"{name} {option.name}"
+                continue
+            settings = option.setting
+            for setting in [settings] if isinstance(settings, str) else settings.values():
+                module, _, path = setting.partition(":")
+                found: Any = importlib.import_module(f"dotbogi.{module}")
+                *classes, field = path.split(".")
+                for class_name in classes:
+                    found = getattr(found, class_name)()
+                assert default_of(setting) == getattr(found, field), f"{name} {option.name}"
+                seen += 1
+    assert seen > 30
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys; sys.argv = ['dotbogi', '--help']\nimport cli\n"
+        "import sys; sys.argv = ['dotbogi', '--help']\nimport dotbogi.cli as cli\n"
         "try: cli.main()\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'pandas', 'faiss', 'kiwipiepy', 'transformers', 'pyarrow', 'numpy'}\n"
         "print(sorted(heavy & set(sys.modules)))"
@@ -54,7 +79,7 @@ def test_a_query_on_the_default_model_imports_no_torch(tmp_path: Path, pairs_csv
     assert run("index", pairs_csv, "-w", tmp_path / "w").exit_code == 0
     code = (
         f"import sys; sys.argv = ['dotbogi', 'query', '배고프다', '-w', {str(tmp_path / 'w')!r}]\n"
-        "import cli\ntry: cli.main()\nexcept SystemExit: pass\n"
+        "import dotbogi.cli as cli\ntry: cli.main()\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'pandas', 'transformers'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code]

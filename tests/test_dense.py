@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -61,3 +62,28 @@ def test_a_truncated_file_is_damaged(tmp_path: Path, vectors: Vectors) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DamagedError, match="FAISS cannot read it"):
         DenseIndex.open(path, "exact")
+
+
+def test_a_query_takes_one_thread_and_leaves_the_callers_setting(vectors: Vectors) -> None:
+    """Threads of OpenMP doubled the time of a query; a batch has them."""
+    index = DenseIndex.build(vectors)
+    before = faiss.omp_get_max_threads()
+    used: list[int] = []
+    inner = index._index
+
+    class Spy:
+        d, ntotal = inner.d, inner.ntotal
+
+        def search(self, *arguments: object, **options: object) -> object:
+            used.append(faiss.omp_get_max_threads())
+            return inner.search(*arguments, **options)
+
+    faiss.omp_set_num_threads(3)
+    try:
+        index._index = Spy()
+        index.search(vectors[:1], 2)
+        index.search(np.repeat(vectors, 10, axis=0)[:40], 2)
+        assert used == [1, 3]
+        assert faiss.omp_get_max_threads() == 3
+    finally:
+        faiss.omp_set_num_threads(before)

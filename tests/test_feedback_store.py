@@ -173,7 +173,7 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> Non
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE feedback (id TEXT)")
-    with pytest.raises(DamagedError, match="a database, but not one of feedback"):
+    with pytest.raises(DamagedError, match="not a feedback database"):
         FeedbackStore.open(tmp_path)
     path.unlink()
     store = FeedbackStore.open(tmp_path)

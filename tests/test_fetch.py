@@ -99,7 +99,7 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     "a pinned length too long": ("pinned", [says(9999, TABLE)], 3, f"expected {len(TABLE)}"),
     "a pinned length too short": ("pinned", [says(50, TABLE)], 3, "offers 50 bytes"),
     "a wrong digest": ("pinned", [good(OTHER)], 3, f"expected {SHA256} (pinned in dotbogi)"),
-    "a wrong digest in chunks": ("pinned", [chunked(OTHER)], 3, "have been thrown away"),
+    "a wrong digest in chunks": ("pinned", [chunked(OTHER)], 3, f"expected {SHA256}"),
     "chunks without an end": ("unpinned", [chunked(TABLE, whole=False)], 1, "cut off"),
     "nothing": ("unpinned", [good(b"")], 1, "an empty file"),
     "404": ("pinned", [status(404)], 1, "answers 404 Not Found"),
@@ -109,11 +109,11 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     "redirects in a circle": ("pinned", [redirects("/table.csv")], 1, "in a circle"),
     "a redirect to the disk": ("pinned", [redirects("file:///etc/passwd")], 1, "away from HTTPS"),
     "a redirect to plain HTTP": ("pinned", [redirects("http://example.org/")], 1, "not HTTPS"),
-    "a stream without end": ("unpinned", [endless], 1, "more than 20000 bytes; given up"),
+    "a stream without end": ("unpinned", [endless], 1, "more than 20000 bytes"),
     "a pinned stream without end": ("pinned", [endless], 1, f"more than {len(TABLE)} bytes"),
     "an offer too large": ("unpinned", [says(10**12, b"x")], 1, "offers 1000000000000 bytes"),
-    "a server that hangs": ("pinned", [hangs(TABLE)], 1, "nothing came for 0.2 seconds"),
-    "a server that trickles": ("unpinned", [trickles], 1, "less than 100 bytes a second"),
+    "a server that hangs": ("pinned", [hangs(TABLE)], 1, "for 0.2 seconds"),
+    "a server that trickles": ("unpinned", [trickles], 1, "than 100 bytes per second"),
     "a server that hangs up": ("pinned", [hangs_up], 1, "no answer"),
     "half a file, then less": ("pinned", [CUT, status(416)], 1, "in 3 attempts"),
 }  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_cut_is_gone_on_with_in_a_later_call(
     sets: dict[str, PublicSet], server: LyingServer, cache: Path
 ) -> None:
     server.answers = [CUT, status(503)]
-    with pytest.raises(DotbogiError, match=f"{HALF} bytes are kept: run the same command again"):
+    with pytest.raises(DotbogiError, match=rf"{HALF} bytes .*again"):
         fetch("unpinned", patience=QUICK)
     server.answers = [good(TABLE)]
     assert fetch("unpinned", patience=QUICK)[0].sha256 == SHA256
@@ -250,7 +250,7 @@ def test_an_unknown_digest_is_that_of_the_first_fetch_ever_after(
     assert f"sha256 {SHA256}, trusted at the first fetch" in shown.stdout
     (cache / "unpinned" / "table.csv").unlink()
     server.answers = [good(OTHER)]
-    with pytest.raises(DamagedError, match=f"expected {SHA256} .of the first fetch"):
+    with pytest.raises(DamagedError, match=rf"expected {SHA256} .*first fetch"):
         fetch("unpinned", patience=QUICK)
     assert published(cache) == ["set.json"]
 
@@ -321,7 +321,7 @@ def test_a_cache_that_cannot_be_one_is_refused(
     monkeypatch.setenv("DOTBOGI_CACHE", str(tmp_path / "file"))
     result = run("fetch", "korsts")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
-    assert "cannot be a cache" in result.stderr
+    assert "as a cache" in result.stderr
 
 
 def test_names_are_found_as_people_write_them() -> None:
@@ -526,5 +526,6 @@ def test_a_hub_that_is_out_of_reach_is_one_line_and_no_file(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = run("fetch", "hf:owner/name")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert "hf:owner/name: cannot be had from the hub" in result.stderr
+    assert "hf:owner/name: " in result.stderr
+    assert "from the hub" in result.stderr
     assert published(cache) == []

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from dotbogi.indexes.hits import Candidate
 from dotbogi.training.measure.bootstrap import paired_bootstrap
-from dotbogi.training.measure.evaluation import METRICS, Query, evaluation_of
-from dotbogi.training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from dotbogi.training.measure.evaluation import Query, evaluation_of
+from dotbogi.training.measure.metrics import METRICS, ndcg_at, recall_at, reciprocal_rank_at
 from dotbogi.training.measure.trec import write_trec
 
 THEIRS = {

@@ -170,16 +170,16 @@ def test_the_hub_is_asked_once_before_anything_is_written(
         thread = Thread(target=server.serve_forever)
         thread.start()
         Hub.asked.clear()
-        with pytest.raises(DotbogiError, match=r"owner/nothing: .* no such model, or asks for HF_"):
+        with pytest.raises(DotbogiError, match=r"owner/nothing: .*no such model.*HF_TOKEN"):
             check_model(ModelConfig(name="owner/nothing"))
         assert Hub.asked == ["/api/models/owner/nothing"]
         check_model(ModelConfig(name="small"))  # of sentence-transformers, as it reads such names
         server.shutdown()
         thread.join()
     for name in ("내모델", "my model", "mymodel/"):
-        with pytest.raises(DotbogiError, match=f"{name}: cannot be had from the hub"):
+        with pytest.raises(DotbogiError, match=f"{name}: .*from the hub"):
             check_model(ModelConfig(name=name))
-    with pytest.raises(DotbogiError, match=r"owner/nothing: cannot be had .*ConnectError"):
+    with pytest.raises(DotbogiError, match=r"owner/nothing: .*ConnectError"):
         check_model(ModelConfig(name="owner/nothing"))
     cached = tmp_path / "models--owner--cached" / "snapshots" / "abc"
     cached.mkdir(parents=True)

@@ -144,7 +144,7 @@ def test_every_word_is_there_in_both_languages() -> None:
 
 
 def test_a_policy_lets_in_nothing_from_elsewhere(service: Service) -> None:
-    for path in ("/", "/?q=x", "/page/answers?q=x", "/rounds"):
+    for path in ("/", "/?q=x", "/page/answers?q=x", "/rounds", "/docs"):
         answered = service.call("GET", path)
         assert answered.status == 200
         policy = answered.headers["content-security-policy"]
@@ -373,7 +373,7 @@ def test_a_cookie_cannot_be_made_up_and_ends(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_history_shows_generations_and_runs_and_reports(service: Service) -> None:
     page = text_of(get(service, "/rounds", lang="en"))
-    assert "No run of training yet" in page
+    assert "No training run yet" in page
     assert "000001 <span" in page
     for path in ("run-0001", "run-1", "..%2f..%2fCURRENT", "%2e%2e", "x" * 300, "run-0001%00"):
         assert service.call("GET", f"/rounds/{path}").status == 404
@@ -689,3 +689,29 @@ def test_a_person_enters_a_key_votes_and_leaves(browser: "Browser", guarded: Ser
     page.wait_for_selector("#key")
     assert context.cookies() == []
     context.close()
+
+
+@pytest.mark.browser
+def test_docs_show_every_route_with_files_of_the_service_alone(
+    browser: "Browser", guarded: Service
+) -> None:
+    """Asks for a key as every page does; nothing is fetched from elsewhere or refused."""
+    page = browser.new_page(locale="en-US")
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(f"{guarded.url}/docs")
+    complaints.clear()  # of the 401, which is the form for a key
+    page.fill("input[name=key]", KEYS["read"])
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".opblock-summary-path")
+    shown = {
+        path.replace("\u200b", "")
+        for path in page.locator(".opblock-summary-path").all_inner_texts()
+    }
+    document = guarded.call("GET", "/openapi.json", key=KEYS["read"]).json
+    assert shown == set(document["paths"])
+    # Swagger UI has its icons in data addresses, and asks a validator of its maker's for none here.
+    assert {url for url in asked if not url.startswith((guarded.url, "data:"))} == set()
+    page.close()

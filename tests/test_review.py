@@ -218,7 +218,7 @@ def test_a_later_decision_replaces_an_earlier_one(workspace: Path, tmp_path: Pat
     write_list(both, path, "utf-8")
     result = run("review", "--import", path, "-w", workspace)
     assert result.exit_code == 2
-    assert "rows 2 and 3: one pair is right and wrong" in result.stderr
+    assert re.search("rows 2 and 3: .* right and wrong", result.stderr)
     assert len(read_decisions(workspace)) == 2
 
 
@@ -230,7 +230,7 @@ def test_a_list_that_cannot_be_read_is_one_clear_line_and_stores_nothing(
     write_list([{**row, "decision": "no"}, {**row, "decision": "maybe"}], path, "utf-8")
     result = run("review", "--import", path, "-w", workspace)
     assert result.exit_code == 2
-    assert "row 3: the decision 'maybe' is none of accept, yes" in result.stderr
+    assert re.search("row 3: .*'maybe'.* accept, yes", result.stderr)
     path.write_text("question,answer\nx,y\n")
     result = run("review", "--import", path, "-w", workspace)
     assert "no column 'decision' among 'question', 'answer'" in result.stderr

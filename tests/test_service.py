@@ -221,3 +221,27 @@ def test_a_damaged_generation_leaves_the_one_before_answering(tmp_path: Path) ->
         found = service.call("POST", "/v1/search", {"query": "배고프다", "k": 1})
         assert found.json["generation"] == "000001"
         assert found.json["results"][0]["hits"][0]["text"] == ANSWERS["a1"]
+
+
+def test_an_empty_workspace_is_served_and_takes_up_its_first_generation(tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    workspace.mkdir()
+    body = {"query": "배고프다", "k": 1}
+    with serving(workspace) as service:
+        assert service.call("GET", "/healthz").json["status"] == "ok"
+        for method, path, sent in (
+            ("GET", "/readyz", None),
+            ("POST", "/v1/search", body),
+            ("POST", "/v1/embeddings", {"model": "x", "input": "배고프다"}),
+            ("GET", "/v1/answers/a1", None),
+        ):
+            refused = service.call(method, path, sent)
+            assert (refused.status, refused.json["error"]["code"]) == (503, "nothing_indexed"), path
+            assert int(refused.headers["retry-after"]) > 0
+        assert service.call("GET", "/", headers={"Accept": "text/html"}).status == 503
+        publish(workspace)
+        until = time.monotonic() + 30
+        while service.call("GET", "/readyz").status != 200:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert service.call("POST", "/v1/search", body).json["generation"] == "000001"

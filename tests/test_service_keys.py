@@ -37,7 +37,7 @@ NEEDED = {  # every route of the OpenAPI document, and the lowest role that may 
     "/v1/feedback": "feedback",
     "/admin/reload": "admin",
     "/healthz": None,
-    "/readyz": "read",
+    "/readyz": None,
     "/metrics": "read",
     "/openapi.json": "read",
 }
@@ -83,7 +83,7 @@ def test_every_route_asks_for_the_role_it_needs(service: Service) -> None:
 
 def test_what_is_not_there_needs_a_key_too(service: Service) -> None:
     for path in (
-        "/docs",
+        "/docs/",
         "/admin",
         "/v1",
         "/healthz/",
@@ -120,7 +120,7 @@ def test_strangers_cannot_take_the_room_of_those_with_a_key(service: Service) ->
         held.append(connection)
     try:
         for _ in range(5):
-            assert service.call("GET", "/readyz", key=KEYS["read"]).status == 200
+            assert service.call("GET", "/openapi.json", key=KEYS["read"]).status == 200
             assert service.call("GET", "/healthz").status == 200
     finally:
         for connection in held:
@@ -137,12 +137,14 @@ def test_strangers_cannot_take_the_room_of_those_with_a_key(service: Service) ->
 def test_a_key_is_taken_as_a_bearer_alone(service: Service) -> None:
     key = KEYS["read"]
     for headers in ({"Authorization": key}, {"Authorization": f"Basic {key}"}, {"X-API-Key": key}):
-        refused = service.call("GET", "/readyz", headers=headers)
+        refused = service.call("GET", "/openapi.json", headers=headers)
         assert refused.status == 401
         assert refused.headers["www-authenticate"] == "Bearer"
-    assert service.call("GET", f"/readyz?key={key}").status == 401
-    assert service.call("GET", "/readyz", headers={"Authorization": f"bearer {key}"}).status == 200
-    assert service.call("GET", "/readyz", key=KEYS["read"] + "2").status == 200  # known by digest
+    assert service.call("GET", f"/openapi.json?key={key}").status == 401
+    lower = {"Authorization": f"bearer {key}"}
+    assert service.call("GET", "/openapi.json", headers=lower).status == 200
+    by_digest = KEYS["read"] + "2"
+    assert service.call("GET", "/openapi.json", key=by_digest).status == 200
 
 
 def test_keys_are_in_no_log(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_keys_are_in_no_log(tmp_path: Path) -> None:
     publish(tmp_path / "w")
     with serving(tmp_path / "w", keys={"shop": {"role": "read", "key": KEYS["read"]}}) as service:
         for key in (KEYS["read"], WRONG):
-            service.call("GET", "/readyz", key=key)
+            service.call("GET", "/openapi.json", key=key)
             service.call("POST", "/v1/search", BODIES["/v1/search"], key=key)
             service.call("POST", "/v1/search", {"query": key, "key": key}, key=key)
             service.call("GET", f"/v1/answers/{key}?key={key}", key=key)
@@ -184,8 +186,8 @@ def test_with_a_key_file_others_are_listened_to(tmp_path: Path) -> None:
     file.write_text(json.dumps({"shop": {"role": "read", "key": KEYS["read"]}}), encoding="utf-8")
     with serving(tmp_path / "w", "--host", "0.0.0.0", "--keys", str(file)) as service:
         headers = {"Host": "search.example"}
-        assert service.call("GET", "/readyz", headers=headers).status == 401
-        assert service.call("GET", "/readyz", key=KEYS["read"], headers=headers).status == 200
+        assert service.call("GET", "/openapi.json", headers=headers).status == 401
+        assert service.call("GET", "/openapi.json", key=KEYS["read"], headers=headers).status == 200
 
 
 @pytest.mark.parametrize(
@@ -246,5 +248,5 @@ def test_a_port_that_is_taken_is_told_in_one_line(service: Service, tmp_path: Pa
 
 def test_serve_without_an_index_says_what_to_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["serve", "-w", str(tmp_path / "nothing")])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "dotbogi index" in result.output

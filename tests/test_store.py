@@ -201,7 +201,7 @@ def test_roll_back_publishes_the_parent_or_the_named_one(
     assert workspace.current_name() == "000003"
     assert workspace.roll_back().name == "000002"
     assert workspace.roll_back("000001").name == "000001"
-    with pytest.raises(UsageError, match="no whole generation before 000001"):
+    with pytest.raises(UsageError, match="generation before 000001"):
         workspace.roll_back()
     with pytest.raises(UsageError, match="no generation '9'"):
         workspace.roll_back("9")

@@ -1,4 +1,4 @@
-"""How the encoder gets better from the collection's own questions and answers."""
+"""Training: fine-tune the encoder on the collection's own questions and answers."""
 
 from dotbogi.search.known_questions import Query, queries_of
 from dotbogi.training.config import LoopConfig

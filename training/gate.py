@@ -1,4 +1,4 @@
-"""Kept or dropped: the one place that decides whether a gain is real."""
+"""The gate: decides whether the gain of a round is real, and so whether the round is kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,33 +7,33 @@ import numpy as np
 
 from dotbogi.training.measure.bootstrap import Floats, Interval, mean_draws
 
-# P(gain > 0) that a round needs. Few questions change in a round, so more than 2% of the rounds
-# without effect reach it; docs/design.md has what it keeps and drops (benchmarks/gate.py).
+# The probability of a gain that a round needs. A round changes few questions, so more than 2% of
+# the rounds without effect reach it; docs/design.md has the error rates (benchmarks/gate.py).
 LEVEL = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says of one round against the best so far."""
+    """The gate's decision on a round, compared with the best round before it."""
 
     kept: bool
-    gain: Interval  # a query
-    probability: float  # that something was gained
+    gain: Interval  # the mean over the queries
+    probability: float  # that the gain is above 0
 
 
 def judge(gains: Floats, gain: float, evidence: Floats | None = None) -> Verdict:
-    """Keep a round that gained, if the evidence says so with a probability of at least LEVEL.
+    """Keep a round that gained, if the probability of a gain is at least LEVEL.
 
-    Keeping a round that is no better costs a little (the model changes for nothing), dropping a
-    better one costs the gain: no more is asked for than that chance seldom does as well.
+    Keeping a round that is no better costs little: the model changes for nothing. Dropping a
+    better one costs its gain. So the level only has to be one that chance rarely reaches.
 
     Args:
-        gains: mean gains in bootstrap draws of the queries.
-        gain: the mean gain as it was measured.
-        evidence: draws in which a gain shows sooner than in `gains`; left out, these.
+        gains: mean gain in each bootstrap draw of the queries.
+        gain: mean gain as measured.
+        evidence: draws of a more sensitive measure, for the probability; None uses `gains`.
     """
-    shown = gains if evidence is None else evidence
-    probability = float((shown > 0).mean() + (shown == 0).mean() / 2)
+    draws = gains if evidence is None else evidence
+    probability = float((draws > 0).mean() + (draws == 0).mean() / 2)
     return Verdict(probability >= LEVEL and gain > 0, Interval.of(gain, gains), probability)
 
 
@@ -43,17 +43,17 @@ def judge_searches(
     *,
     seed: int,
 ) -> Verdict:
-    """Judge by hybrid search, with dense search as a witness.
+    """Judge a round by hybrid search, with dense search as additional evidence.
 
-    Training changes the dense side alone. There a gain is larger; in the hybrid BM25 and weights
-    that are fitted anew blur it. So the hybrid has to gain, and the mean of both gains has to be
-    real: with 300 pairs this keeps gains that the hybrid alone could not tell from chance
+    Training changes dense search alone. A gain is larger there; in the hybrid, BM25 and the
+    refitted weights blur it. So the hybrid has to gain, and the mean of both gains has to be
+    real. With 300 pairs this keeps gains that the hybrid alone cannot distinguish from chance
     (benchmarks/LOG.md).
 
     Args:
-        hybrid: a figure a query, new and old.
-        dense: the same of dense search.
-        seed: of the draws.
+        hybrid: (new, old) scores of hybrid search, one per query.
+        dense: the same for dense search.
+        seed: of the bootstrap draws.
     """
     (new, old), (new_dense, old_dense) = np.asarray(hybrid), np.asarray(dense)
     gains = np.stack([new - old, (new - old + new_dense - old_dense) / 2], axis=1)

@@ -1,4 +1,4 @@
-"""What a run learns, round by round, without each fold in turn and from all questions."""
+"""What a run learns in each round: without each fold in turn, and from all questions."""
 
 import logging
 import shutil
@@ -30,15 +30,15 @@ from dotbogi.training.negatives import Mined as MinedNegatives
 from dotbogi.training.negatives import Negative, describe_yields, mine
 from dotbogi.training.negatives.files import open_negatives, save_negatives
 from dotbogi.training.negatives.known import KnownTexts
-from dotbogi.training.places import encoder_place, geometry_of, place_of
 from dotbogi.training.rounds import seconds_since
+from dotbogi.training.run_folders import encoder_folder, open_geometry, round_folder
 from dotbogi.training.split import division, held_back
 
 logger = logging.getLogger(__name__)
 
 
 class Learner:
-    """The models of one run; a step that the ledger has is not taken again."""
+    """Trains the models of one run; a step that is in the ledger is not repeated."""
 
     def __init__(
         self,
@@ -52,17 +52,17 @@ class Learner:
         voted: Sequence[Pair],
         progress: bool,
     ) -> None:
-        """Take what the run is about.
+        """Set up the training of a run.
 
         Args:
-            workspace: whose cache is used.
+            workspace: its cache is used.
             folder: of the run.
-            collection: split.
+            collection: its questions have splits.
             config: settings of the run.
             ledger: of the run.
-            rejected: pairs that a review has called wrong.
-            voted: pairs that users have called wrong.
-            progress: show bars.
+            rejected: (question, answer id) pairs that a review rejected.
+            voted: (question, answer id) pairs that users' votes call wrong.
+            progress: show progress bars.
         """
         self._workspace, self._folder, self._config = workspace, folder, config
         self._collection, self._ledger, self._progress = collection, ledger, progress
@@ -70,33 +70,33 @@ class Learner:
         self.train = collection.only(["train"])
         count = division(config.folds)
         self.fold_of_question = balanced_folds(self.train.questions, count, config.seed)
-        self._encoded_at: dict[tuple[Path, int | None], EncodedCollection] = {}
+        self._encoded_by: dict[tuple[Path, int | None], EncodedCollection] = {}
         self._query_tokens: dict[str, list[str]] = {}
 
     def mine(self, number: int, best: int) -> None:
-        """Mine for all questions by the best round so far: what people review, and the refit."""
+        """Mine for all questions with the best round so far, for the review and the refit."""
         self._mine(number, None, best)
 
     def state(self, number: int, fold: int | None) -> tuple[EncodedCollection, Geometry]:
-        """Return the train side without a fold as a round's model reads it, and its geometry."""
-        encoded = self._encoded(encoder_place(self._folder, number, fold), fold)
-        return encoded, geometry_of(place_of(self._folder, number, fold), encoded)
+        """Return the train side without a fold, encoded by a round's model, and its geometry."""
+        encoded = self._encoded(encoder_folder(self._folder, number, fold), fold)
+        return encoded, open_geometry(round_folder(self._folder, number, fold), encoded)
 
-    def _encoded(self, place: Path, fold: int | None) -> EncodedCollection:
-        """Return the train side without a fold; every text is encoded once."""
-        if (place, fold) not in self._encoded_at:
+    def _encoded(self, folder: Path, fold: int | None) -> EncodedCollection:
+        """Return the train side without a fold, encoded once by the model in a folder."""
+        if (folder, fold) not in self._encoded_by:
             if fold is None:
                 cache = Cache(self._workspace.cache_folder)
-                encoder = CachedEncoder(open_encoder(place, progress=self._progress), cache)
-                found = EncodedCollection.of(self.train, encoder, self._config.index, cache)
+                encoder = CachedEncoder(open_encoder(folder, progress=self._progress), cache)
+                encoded = EncodedCollection.of(self.train, encoder, self._config.index, cache)
             else:
-                kept = [mark != fold for mark in self.fold_of_question]
-                found = self._encoded(place, None).with_questions(kept)
-            self._encoded_at[place, fold] = found
-        return self._encoded_at[place, fold]
+                kept = [own != fold for own in self.fold_of_question]
+                encoded = self._encoded(folder, None).with_questions(kept)
+            self._encoded_by[folder, fold] = encoded
+        return self._encoded_by[folder, fold]
 
     def _mine(self, number: int, fold: int | None, best: int) -> list[Negative]:
-        """Return the negatives of a round for the questions outside a fold."""
+        """Return a round's negatives for the questions outside a fold."""
         if fold is not None and not self._learns_from_mined(number):
             return []
         path = self._negatives_path(number, fold)
@@ -122,7 +122,7 @@ class Learner:
         return negatives
 
     def _confirmed(self, number: int) -> list[Negative]:
-        """Return what people have called wrong: learned from also where nothing else is mined."""
+        """Return the negatives that people have confirmed, for rounds that learn from no others."""
         mined = open_negatives(self._negatives_path(number, None))
         return [negative for negative in mined if negative.source in ("review", "feedback")]
 
@@ -132,7 +132,7 @@ class Learner:
     def _negatives_path(self, number: int, fold: int | None) -> Path:
         if fold is None:
             return self._folder / f"negatives-{number}.parquet"
-        return place_of(self._folder, number, fold) / "negatives.parquet"
+        return round_folder(self._folder, number, fold) / "negatives.parquet"
 
     def _mined(self, number: int, fold: int | None, best: int) -> MinedNegatives:
         encoded, geometry = self.state(best, fold)
@@ -141,7 +141,7 @@ class Learner:
             tokens = Analyzer(self._config.index.analyzer).tokenize_queries(questions)
             self._query_tokens = dict(zip(questions, tokens, strict=True))
         texts = KnownTexts(encoded, geometry, self._query_tokens)
-        kept = [mark != fold for mark in self.fold_of_question]
+        kept = [own != fold for own in self.fold_of_question]
         return mine(
             held_back(self._collection, self.train, kept),
             texts,
@@ -151,31 +151,31 @@ class Learner:
         )
 
     def fit(self, number: int, fold: int | None, best: int) -> None:
-        """Learn the round's adapter without a fold, or train its model."""
+        """Train the adapter or the model of a round without a fold."""
         if self._ledger.find(Trained, round=number, fold=fold):
             return
         negatives: list[Negative] = []
         if self._learns_from_mined(number):
             negatives = self._mine(number, fold, best)
-        elif self._config.kind == "adapter":  # rows of a full fit need as many each
+        elif self._config.kind == "adapter":  # a full fit needs the same number for every pair
             negatives = self._confirmed(number)
         began = time.monotonic()
-        place_of(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
+        round_folder(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
         fit = self._fit_adapter if self._config.kind == "adapter" else self._fit_model
         trained = fit(number, fold, best, negatives)
         self._ledger.add(replace(trained, seconds=seconds_since(began)))
-        where = "all questions" if fold is None else f"fold {fold + 1} of {self._config.folds}"
-        logger.info("round %d, %s: %d pairs", number, where, trained.rows)
+        part = "all questions" if fold is None else f"without fold {fold + 1}"
+        logger.info("round %d, %s: trained on %d pairs", number, part, trained.rows)
 
     def _fit_adapter(
         self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
     ) -> Trained:
-        """Learn maps on the base's vectors; an adapter always starts from the base."""
+        """Train an adapter; it always starts from the base."""
         del best
         settings = adapter_config(self._config.fit, self._config.seed)
-        place = place_of(self._folder, number, fold)
+        folder = round_folder(self._folder, number, fold)
         encoded = self._encoded(self._folder / "base", fold)
-        log, rows, width = self._save_adapter(place, encoded, settings, negatives)
+        log, rows, width = self._save_adapter(folder, encoded, settings, negatives)
         return Trained(
             round=number, fold=fold, kind="adapter", settings=asdict(settings), rows=rows,
             negatives=width, log=log, seconds=0,
@@ -183,12 +183,12 @@ class Learner:
 
     def _save_adapter(
         self,
-        place: Path,
+        folder: Path,
         encoded: EncodedCollection,
         settings: AdapterConfig,
         negatives: Sequence[Negative],
     ) -> tuple[list[dict[str, float]], int, int]:
-        """Learn maps on the vectors of a place; return the log, the pairs, negatives of each."""
+        """Train and save an adapter; return the log, the number of pairs and negatives per pair."""
         means = encoded.geometry()
         rows = hard_negatives(encoded.collection, negatives)
         owners = np.asarray(owners_of_questions(encoded.collection), np.int64)
@@ -199,23 +199,23 @@ class Learner:
             config=settings,
             negatives=rows if rows.shape[1] else None,
         )
-        replace(means, adapter=adapter).save(place)
+        replace(means, adapter=adapter).save(folder)
         return log, len(rows), rows.shape[1]
 
     def _fit_model(
         self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
     ) -> Trained:
-        """Train all weights, from the base or the best round so far."""
+        """Train all weights, starting from the base or from the best round so far."""
         from dotbogi.training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self._config.fit)
         start = best if self._config.start_from == "last" else 0
         rows = training_rows(self._encoded(self._folder / "base", fold).collection, negatives)
         log = finetune(
-            encoder_place(self._folder, start, fold) / "model",
+            encoder_folder(self._folder, start, fold) / "model",
             rows,
             settings,
-            place_of(self._folder, number, fold) / "tuned",
+            round_folder(self._folder, number, fold) / "tuned",
             guide=self._folder / "guide" if settings.guide else None,
             progress=self._progress,
         )
@@ -225,24 +225,24 @@ class Learner:
         )  # fmt: skip
 
     def merge(self, number: int, fold: int | None, share: float) -> None:
-        """Make a round's model of the tuned weights and the base's, with an adapter on top.
+        """Merge a round's tuned weights with the base's, and train an adapter on the result.
 
         Args:
-            number: the round, of a full fit.
-            fold: without which it was trained.
-            share: of the tuned weights.
+            number: of the round, a full fit.
+            fold: the fold that was left out of training; None for a fit on all questions.
+            share: weight of the tuned weights, 0 to 1.
         """
-        place = place_of(self._folder, number, fold)
-        self._encoded_at.pop((place, fold), None)
-        self._encoded_at.pop((place, None), None)
+        folder = round_folder(self._folder, number, fold)
+        self._encoded_by.pop((folder, fold), None)
+        self._encoded_by.pop((folder, None), None)
         for name in ("model", "encoder"):
-            shutil.rmtree(place / name, ignore_errors=True)
+            shutil.rmtree(folder / name, ignore_errors=True)
         base = self._folder / "base" / "model"
-        merge_models(base, place / "tuned" / "model", share, place / "model")
+        merge_models(base, folder / "tuned" / "model", share, folder / "model")
         collection = self._encoded(self._folder / "base", fold).collection
-        staged = place / ".encoder"
+        staged = folder / ".encoder"
         shutil.rmtree(staged, ignore_errors=True)
-        export_encoder(place / "model", staged, all_texts(collection))
-        staged.rename(place / "encoder")
-        on_top = AdapterConfig(seed=self._config.seed)
-        self._save_adapter(place, self._encoded(place, fold), on_top, [])
+        export_encoder(folder / "model", staged, all_texts(collection))
+        staged.rename(folder / "encoder")
+        settings = AdapterConfig(seed=self._config.seed)
+        self._save_adapter(folder, self._encoded(folder, fold), settings, [])

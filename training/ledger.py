@@ -1,4 +1,4 @@
-"""The ledger of a run: what happened, one JSON line an event, on the disk before the next step."""
+"""The ledger of a run: one JSON line per event, written to disk before the next step."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line. A step whose event is there has been taken, and is not taken again."""
+    """One line of a ledger. A step whose event is in the ledger is not repeated."""
 
     name: ClassVar[str]
     time: str = ""  # UTC; the ledger fills it in
@@ -32,20 +32,20 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """The run has begun."""
+    """The run began."""
 
     name: ClassVar[str] = "started"
     config: Mapping[str, Any]
     counts: Mapping[str, int]  # questions (or scored pairs) by split
-    review: Mapping[str, Any] | None = None  # decisions that were there, and what became of them
-    feedback: Mapping[str, Any] | None = None  # what came of users' votes; None: not used
+    review: Mapping[str, Any] | None = None  # counts of the decisions that were used
+    feedback: Mapping[str, Any] | None = None  # counts of users' votes; None if not used
     fingerprints: Mapping[str, str]
     libraries: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mined(Event):
-    """Negatives of a round, for the questions outside a fold; for all where it is None."""
+    """Negatives were mined in a round for the questions outside a fold; for all if it is None."""
 
     name: ClassVar[str] = "mined"
     round: int
@@ -57,7 +57,7 @@ class Mined(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained(Event):
-    """A fit on the questions outside a fold; on all where it is None."""
+    """A fit was trained on the questions outside a fold; on all if it is None."""
 
     name: ClassVar[str] = "trained"
     round: int
@@ -65,24 +65,24 @@ class Trained(Event):
     kind: str  # adapter or full
     settings: Mapping[str, Any]
     rows: int
-    negatives: int  # of each row
+    negatives: int  # per row
     log: Sequence[Mapping[str, float]]
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged(Event):
-    """How much of a full fit's weights is taken, the rest being the base's."""
+    """The tuned weights of a full fit were merged with the base's."""
 
     name: ClassVar[str] = "merged"
     round: int
-    share: float
-    figures: Mapping[str, float]  # share → the hybrid's MRR@10 out of fold
+    share: float  # of the tuned weights
+    figures: Mapping[str, float]  # share → out-of-fold MRR@10 of the hybrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured(Event):
-    """A round as measured: each question by what was learned without it."""
+    """A round was measured, each question with a model trained without it."""
 
     name: ClassVar[str] = "measured"
     round: int
@@ -91,20 +91,20 @@ class Measured(Event):
     verdict: Verdict | None = None
     queries: int
     metrics: Metrics
-    scores: Sequence[float]  # of each query, for the gate
-    dense_scores: Sequence[float] = ()  # the same of dense search; of scored pairs there are none
+    scores: Sequence[float]  # per query, for the gate
+    dense_scores: Sequence[float] = ()  # the same for dense search; empty for scored pairs
     slices: Mapping[str, Mapping[str, Any]]  # name → queries, metrics
-    fitted: Fitted | None = None  # weights and confidence, on all of them
+    fitted: Fitted | None = None  # weights and confidence, on all queries
     confidence: ConfidenceQuality | None = None
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tested(Event):
-    """The one look at the questions that were held out: round 0 and what was kept."""
+    """The held-out questions were searched, once: with round 0 and with the kept round."""
 
     name: ClassVar[str] = "tested"
-    __test__: ClassVar[bool] = False  # no class of tests, whatever pytest thinks of the name
+    __test__: ClassVar[bool] = False  # pytest: this is not a test class
     kept_round: int
     queries: int
     before: Metrics
@@ -116,7 +116,7 @@ class Tested(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published(Event):
-    """The run's generation is there."""
+    """The run published a generation."""
 
     name: ClassVar[str] = "published"
     generation: str
@@ -125,10 +125,10 @@ class Published(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
-    """All is done."""
+    """The run has ended."""
 
     name: ClassVar[str] = "ended"
-    early: str | None = None  # why not all rounds were taken
+    early: str | None = None  # why the last rounds were not run
 
 
 _EVENTS: Mapping[str, type[Event]] = {
@@ -139,7 +139,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Ledger:
-    """`ledger.jsonl` of one run."""
+    """Reads and appends to the `ledger.jsonl` of one run."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ledger.jsonl"
@@ -147,14 +147,14 @@ class Ledger:
         self.events = read_events(folder)
 
     def find(self, kind: type[E], **facts: object) -> E | None:
-        """Return the event of this kind that has these facts, or None if it has not happened."""
+        """Return the first event of this kind with these field values, or None."""
         for event in self.events:
             if isinstance(event, kind) and all(getattr(event, n) == v for n, v in facts.items()):
                 return event
         return None
 
     def add(self, event: E) -> E:
-        """Append an event with its time, and return it."""
+        """Append an event with the current time, and return it."""
         event = replace(event, time=datetime.now(UTC).isoformat(timespec="seconds"))
         entry = {"event": event.name, **asdict(event)}
         with self._path.open("a", encoding="utf-8") as file:
@@ -165,7 +165,7 @@ class Ledger:
         return event
 
     def _drop_torn_line(self) -> None:
-        """Cut off what a kill left in the middle of a line: it has not happened."""
+        """Cut off a last line that a killed process left incomplete: its event does not count."""
         if not self._path.is_file():
             return
         raw = self._path.read_bytes()
@@ -176,10 +176,10 @@ class Ledger:
 
 
 def read_events(folder: Path) -> list[Event]:
-    """Return the events of a run's ledger, oldest first, and leave the file as it is.
+    """Return the events of a run's ledger, oldest first, without changing the file.
 
     Raises:
-        DamagedError: a whole line is not an event as this version writes it.
+        DamagedError: a complete line is not an event of this version.
     """
     path = folder / "ledger.jsonl"
     if not path.is_file():
@@ -192,14 +192,14 @@ def read_events(folder: Path) -> list[Event]:
             events.append(_built(_EVENTS[entry.pop("event")], entry))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedError(
-                f"{path}, line {number}: no event of a run of this version. Start another run: "
+                f"{path}, line {number}: not an event of this version. Start another run: "
                 "dotbogi train"
             ) from error
     return events
 
 
 def _built(kind: type[Any], facts: Mapping[str, Any]) -> Any:
-    """Return a dataclass from what `asdict` made of it."""
+    """Return a dataclass from its `asdict` form."""
     hints = get_type_hints(kind)
     names = {field.name for field in fields(kind)}
     if facts.keys() - names:
@@ -215,10 +215,11 @@ def _value(hint: Any, value: Any) -> Any:
 
 
 def published_by(workspace: Workspace, run: str, started_from: str | None) -> str | None:
-    """Return the published generation if it is this run's: it may have been cut off after that.
+    """Return the name of the published generation if this run has published it.
 
-    What was there when the run began is not, whatever its name, nor what is older: folders of
-    runs may be deleted, and generations published again.
+    A run that was interrupted after publishing has no event of it. Only a generation newer than
+    `started_from` counts: run names are reused once their folders are deleted, and an older
+    generation may have been published again.
     """
     if workspace.current_name() is None:
         return None
@@ -228,13 +229,13 @@ def published_by(workspace: Workspace, run: str, started_from: str | None) -> st
 
 
 def clear_models(folder: Path) -> None:
-    """Delete the working models and checkpoints of a run; nothing goes on with them any more."""
+    """Delete the working models and checkpoints of a run that has ended or was replaced."""
     for pattern in ("base", "guide", "round-*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path)
 
 
 def run_names(workspace: Workspace) -> list[str]:
-    """Return the names of a workspace's runs, oldest first; other folders are not ours."""
-    found = (path.name for path in workspace.rounds_folder.glob("run-*") if path.is_dir())
-    return sorted(name for name in found if RUN_NAME.fullmatch(name))
+    """Return the names of a workspace's runs, oldest first; other folders are ignored."""
+    names = (path.name for path in workspace.rounds_folder.glob("run-*") if path.is_dir())
+    return sorted(name for name in names if RUN_NAME.fullmatch(name))

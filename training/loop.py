@@ -1,4 +1,4 @@
-"""The loop: prepare a collection and a base, then run the rounds, from the start or from a cut."""
+"""Start a run on a collection or on scored pairs, or resume the last run."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ from dotbogi.training.scored.pairs import ScoredSplit, open_pairs, save_pairs
 from dotbogi.training.scored.run import ScoredRun
 from dotbogi.training.split import hold_out
 
-FEWEST_QUESTIONS = 10  # below, folds have nothing to learn from
+FEWEST_QUESTIONS = 10  # with fewer, a fold leaves nothing to train on
 
 logger = logging.getLogger(__name__)
 
@@ -54,23 +54,23 @@ def run_loop(
     held_out: Collection | None = None,
     progress: bool = False,
 ) -> RunResult:
-    """Run the loop on a collection and publish the best model's generation, if one is better.
+    """Run the loop on a collection, and publish the best model if it is better.
 
-    Every run starts from the base, whatever was trained before: what a model has learned it
-    cannot be measured on.
+    Every run starts from the base, even after earlier training: a model cannot be measured on
+    questions that it has learned.
 
     Args:
-        workspace: made if need be.
+        workspace: created if missing.
         collection: known questions and answers.
         config: settings of the run.
-        model: the base; None takes that of the published model, or the default model where
-            nothing is published yet.
-        held_out: questions about answers of the collection, looked at once at the end. Those of
-            the collection that say the same are not learned from either.
-        progress: show bars.
+        model: the base; None takes the base of the published model, or the default model.
+        held_out: questions about the collection's answers for the final test. The same questions
+            in the collection are not trained on.
+        progress: show progress bars.
 
     Raises:
-        DotbogiError: there are too few questions.
+        UsageError: the model or the fit cannot be used, or answers that are indexed are missing.
+        DotbogiError: there are too few questions, or none of `held_out` has a known answer.
         LockedError: another process is writing to the workspace.
     """
     _check_models(config, model)
@@ -78,14 +78,14 @@ def run_loop(
         current = workspace.current() if workspace.current_name() else None
         indexed = open_collection(current.folder) if current else None
         if indexed:
-            collection = _with_users_part(collection, indexed)
+            collection = _with_feedback(collection, indexed)
         applied = apply_decisions(collection, read_decisions(workspace.folder))
         voted = _apply_votes(workspace, applied, config)
         split = hold_out(
             voted.collection if voted else applied.collection, config.holdout, seed=config.seed
         )
         if held_out:
-            split, held_out = _apart(split, held_out)
+            split, held_out = _set_apart(split, held_out)
         _check_enough(split)
         if current and indexed:
             _check_nothing_lost(indexed, collection)
@@ -110,39 +110,41 @@ def run_loop(
 def _with_base(
     config: LoopConfig, model: ModelConfig | None, name: str | None, current: Generation | None
 ) -> LoopConfig:
-    """Return the settings with what the run starts from."""
+    """Return the settings, completed with the base model and the published generation."""
     if model is None and current:
         model = ModelConfig(**current.manifest["model"])
     return replace(config, model=model or ModelConfig(), started_from=name)
 
 
 def _save_base(
-    model: ModelConfig, current: Generation | None, texts: Sequence[str], place: Path
+    model: ModelConfig, current: Generation | None, texts: Sequence[str], folder: Path
 ) -> None:
-    """Fill the place of the base: a published model whose weights nobody has trained, or anew."""
-    place.mkdir()
+    """Copy the published model if its weights are the base's; otherwise prepare the named model."""
+    folder.mkdir()
     training = current.manifest["training"] if current else None
     if current and (training is None or training["kind"] == "adapter"):
-        copy_model(current.folder, place)
+        copy_model(current.folder, folder)
         return
     check_model(model)
-    enter_model(model, place, texts)
+    enter_model(model, folder, texts)
 
 
-def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Collection]:
-    """Return the collection with the held out questions marked as such, and these on its answers.
+def _set_apart(collection: Collection, held_out: Collection) -> tuple[Collection, Collection]:
+    """Return the collection with the held-out questions marked as test, and the held-out questions.
+
+    The latter get the answers of the collection; those without one are left out.
 
     Raises:
-        DotbogiError: none of them has an answer that the collection has.
+        DotbogiError: none of them has an answer of the collection.
     """
     keys = {same_text_key(question.text) for question in held_out.questions}
-    # They stay known in what is published: the table has them.
+    # Marked, not removed: they stay known questions of the published index.
     marked = [
         replace(q, split="test") if same_text_key(q.text) in keys else q
         for q in collection.questions
     ]
     if count := sum(same_text_key(q.text) in keys for q in collection.questions):
-        logger.info("%d questions are in the test table too, and are not learned from", count)
+        logger.info("%d questions are also in the test table: not trained on", count)
     by_text = {same_text_key(answer.text): answer.id for answer in collection.answers}
     texts = {answer.id: answer.text for answer in held_out.answers}
     asked = [
@@ -153,32 +155,32 @@ def _apart(collection: Collection, held_out: Collection) -> tuple[Collection, Co
     if not asked:
         raise DotbogiError(
             f"none of the test table's {len(held_out.questions)} questions has an answer of the "
-            "collection. Expected questions about its answers, with the answers as it has them."
+            "collection. Expected questions with the same answer texts as in the collection."
         )
     if missing := len(held_out.questions) - len(asked):
-        logger.info("%d questions of the test table have other answers: left out", missing)
+        logger.info("%d questions of the test table left out: unknown answers", missing)
     return replace(collection, questions=marked), replace(
         held_out, answers=collection.answers, questions=asked
     )
 
 
-def _with_users_part(collection: Collection, indexed: Collection) -> Collection:
-    """Add what users have said, and is searched now: no table has it."""
+def _with_feedback(collection: Collection, indexed: Collection) -> Collection:
+    """Add the questions and votes that earlier feedback brought into the published index."""
     answer_ids = {answer.id for answer in collection.answers}
     by_key = {pair_key(q.text, q.answer_id): q for q in indexed.questions}
     questions = []
     for question in collection.questions:
-        before = by_key.get(pair_key(question.text, question.answer_id))
-        if before:
-            question = replace(question, preferred=before.preferred, opposed=before.opposed)
+        published = by_key.get(pair_key(question.text, question.answer_id))
+        if published:
+            question = replace(question, preferred=published.preferred, opposed=published.opposed)
         questions.append(question)
     known = {pair_key(q.text, q.answer_id) for q in questions}
-    users = [
+    added = [
         question
         for key, question in by_key.items()
         if question.origin == "feedback" and question.answer_id in answer_ids and key not in known
     ]
-    return replace(collection, questions=[*questions, *users])
+    return replace(collection, questions=[*questions, *added])
 
 
 def _apply_votes(
@@ -201,11 +203,15 @@ def run_similarity(
     """Train on scored pairs, and publish the model over the collection if it is better.
 
     Args:
-        workspace: made if need be; its collection, if it has one, is indexed anew.
-        split: the pairs.
-        config: settings of the run; of the loop's, `fit`, `seed` and `source` count.
+        workspace: created if missing; its collection, if it has one, is indexed again.
+        split: the pairs with their splits.
+        config: settings of the run; used are `kind`, `fit`, `seed` and `source`.
         model: as in `run_loop`.
-        progress: show bars.
+        progress: show progress bars.
+
+    Raises:
+        UsageError: the model or the fit cannot be used, or there is no collection for an adapter.
+        LockedError: another process is writing to the workspace.
     """
     _check_models(config, model)
     with workspace.writing():
@@ -225,10 +231,12 @@ def run_similarity(
 
 
 def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
-    """Go on with the last run of a workspace, from the step it reached.
+    """Resume the last run of a workspace at the step it reached.
 
     Raises:
-        UsageError: there is no run, or the last one has ended.
+        UsageError: there is no run, or the last one cannot be resumed.
+        DamagedError: the ledger cannot be read.
+        LockedError: another process is writing to the workspace.
     """
     runs = run_names(workspace)
     if not runs:
@@ -238,7 +246,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
         if Ledger(folder).find(Ended):
             raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
         stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = _config_from(stored, folder)
+        config = _read_config(stored, folder)
         _check_not_overtaken(workspace, config, folder.name)
         check_objective(config.fit, config.kind)
         logger.info("resuming %s", folder.name)
@@ -251,16 +259,16 @@ def _finish(run: Run) -> RunResult:
     result = run.go()
     try:
         write_report(run.folder)
-    except Exception as error:  # what was trained is published all the same
-        logger.warning("no report (%s). Write it again: dotbogi report %s", error, result.run)
+    except Exception as error:  # the model is published anyway
+        logger.warning("no report (%s). Try again: dotbogi report %s", error, result.run)
     return result
 
 
 @contextlib.contextmanager
 def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
-    """Give a folder to fill and the name it gets; a run is there whole, or not at all.
+    """Yield a staging folder and the folder it becomes, so that a run exists whole or not at all.
 
-    Only the last run can be resumed: with another one, those before keep no models.
+    Only the last run can be resumed, so the models of earlier runs are deleted.
     """
     last = max((int(name.removeprefix("run-")) for name in run_names(workspace)), default=0)
     folder = workspace.rounds_folder / f"run-{last + 1:04}"
@@ -274,12 +282,12 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
             clear_models(workspace.rounds_folder / name)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-        with contextlib.suppress(OSError):  # not empty: earlier runs stay
+        with contextlib.suppress(OSError):  # not empty: there are earlier runs
             workspace.rounds_folder.rmdir()
 
 
 def _check_models(config: LoopConfig, model: ModelConfig | None) -> None:
-    """Refuse, before anything is written, models that are not there and a fit that cannot run."""
+    """Refuse missing models and a fit that cannot run, before anything is written."""
     check_objective(config.fit, config.kind)
     if model:
         check_model(model)
@@ -288,7 +296,7 @@ def _check_models(config: LoopConfig, model: ModelConfig | None) -> None:
 
 
 def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> None:
-    """Refuse to publish an old collection over one that was indexed after the run began."""
+    """Refuse to resume a run after another generation has been published."""
     name = workspace.current_name()
     if name != config.started_from and not published_by(workspace, run, config.started_from):
         raise UsageError(
@@ -302,13 +310,13 @@ def _check_enough(split: Collection) -> None:
     if counts["train"] < FEWEST_QUESTIONS or len(split.answers) < 2:
         raise DotbogiError(
             f"the table has {counts['train']} questions for {len(split.answers)} answers"
-            f"{f', beside {held} that are held out' if (held := counts['test']) else ''}: too few "
-            f"to train and measure on. Expected at least {FEWEST_QUESTIONS}, better 100."
+            f"{f' (and {held} held out)' if (held := counts['test']) else ''}: too few to train "
+            f"and measure on. Expected at least {FEWEST_QUESTIONS}, better 100."
         )
 
 
 def _check_nothing_lost(indexed: Collection, collection: Collection) -> None:
-    """Refuse to publish, by training, a collection without answers that are indexed now."""
+    """Refuse a collection that lacks answers of the published index."""
     lost = {answer.id for answer in indexed.answers} - {answer.id for answer in collection.answers}
     if lost:
         raise UsageError(
@@ -317,7 +325,7 @@ def _check_nothing_lost(indexed: Collection, collection: Collection) -> None:
         )
 
 
-def _config_from(stored: Mapping[str, Any], folder: Path) -> LoopConfig:
+def _read_config(stored: Mapping[str, Any], folder: Path) -> LoopConfig:
     try:
         return LoopConfig(
             **{

@@ -1,4 +1,4 @@
-"""What a run publishes when its rounds are over: a kept round, or what it adds to the one there."""
+"""What a run publishes at its end: a kept round, or its collection with the current model."""
 
 import logging
 import time
@@ -24,60 +24,63 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One run's, over its whole collection."""
+    """Publishes the result of one run over its whole collection."""
 
     workspace: Workspace
     folder: Path
     collection: Collection
     config: LoopConfig
     ledger: Ledger
-    rejected: Sequence[Pair]  # in a review
+    rejected: Sequence[Pair]  # by a review
     progress: bool
 
-    def publish(self, best: Measured, place: Path, geometry: Callable[[], Geometry]) -> str | None:
-        """Publish once; return the generation's name, or None if CURRENT stays.
+    def publish(
+        self, best: Measured, model_folder: Path, geometry: Callable[[], Geometry]
+    ) -> str | None:
+        """Publish once; return the generation's name, or None if the current one stays.
 
         Args:
             best: the kept round, or round 0.
-            place: the folder of its model and encoder.
-            geometry: gives what the round learned.
+            model_folder: holds the model and encoder of that round.
+            geometry: returns the geometry of that round.
         """
-        done = self.ledger.find(Published) or self._published_before_a_cut()
-        if done:
-            return done.generation
+        event = self.ledger.find(Published) or self._published_before_interruption()
+        if event:
+            return event.generation
         current = self.workspace.current() if self.workspace.current_name() else None
-        what = self._what(best, place, current)
+        what = self._what(best, model_folder, current)
         if what == "the model":
-            return self._publish_model(place, geometry(), best)
+            return self._publish_model(model_folder, geometry(), best)
         return self._publish_again(current) if what == "the collection" and current else None
 
     def _what(
-        self, best: Measured, place: Path, current: Generation | None
+        self, best: Measured, model_folder: Path, current: Generation | None
     ) -> Literal["the model", "the collection"] | None:
-        """Return what to publish: a kept round's model, or what the run adds without one.
+        """Return what to publish.
 
-        The base is published again if it is published now and gets pairs by this run. Beside
-        another model, what users have said goes to that one.
+        A kept round's model is published. Without a kept round, the base is published again if it
+        is the current model and the run adds pairs or votes; another current model is published
+        again only if the run adds votes.
         """
         if best.round or current is None:
             return "the model"
         published = open_collection(current.folder)
         if not self.collection.holds(self._without_withdrawn(published)):
-            # A table in which published pairs are missing has not shown that it is better.
+            # Nothing shows that search is better without the published pairs.
             logger.info(
-                "pairs that are searched now are missing in the table: nothing is published. "
-                "To search the table as it is: dotbogi index TABLE"
+                "nothing is published: the table lacks pairs that are indexed now. "
+                "To index the table as it is: dotbogi index TABLE"
             )
             return None
         voted = _from_feedback(published) != _from_feedback(self.collection)
-        base = EncoderFacts.open(place / "encoder").fingerprint
+        base = EncoderFacts.open(model_folder / "encoder").fingerprint
         if current.manifest["training"] is None and current.manifest["model_fingerprint"] == base:
             grown = published.digest() != self.collection.digest()
             return "the model" if voted or grown else None
         return "the collection" if voted else None
 
     def _without_withdrawn(self, published: Collection) -> Collection:
-        """Leave out the pairs that a review has rejected, or that users' votes may take back."""
+        """Leave out pairs that a review rejected, or that users' votes may withdraw."""
         rejected = {pair_key(*pair) for pair in self.rejected}
         with_feedback = self.config.votes_per_client is not None
         kept = [
@@ -88,7 +91,7 @@ class Publication:
         ]
         return replace(published, questions=kept)
 
-    def _publish_model(self, place: Path, geometry: Geometry, best: Measured) -> str:
+    def _publish_model(self, model_folder: Path, geometry: Geometry, best: Measured) -> str:
         training = {
             "run": self.folder.name,
             "round": best.round,
@@ -98,19 +101,19 @@ class Publication:
         }
         learned = self.collection.only(["train"]).questions if best.round else []
         return self._publish(
-            place,
+            model_folder,
             {
                 "model": asdict(self.config.model),
                 "training": training if best.round else None,
             },
-            # Of an untrained model the means are those of the whole collection.
+            # Without training, the geometry is the means of the whole collection.
             geometry=geometry if best.round else None,
             trained_on=frozenset(question_digest(q.text) for q in learned),
             fitted=best.fitted,
         )
 
     def _publish_again(self, current: Generation) -> str:
-        """Publish the run's collection with what is published beside it now."""
+        """Publish the run's collection with the current model."""
         trained = current.manifest["training"] is not None
         return self._publish(
             current.folder,
@@ -120,12 +123,12 @@ class Publication:
             fitted=Fitted.open(current.folder),
         )
 
-    def _publish(self, place: Path, facts: Mapping[str, Any], **learned: Any) -> str:
+    def _publish(self, model_folder: Path, facts: Mapping[str, Any], **learned: Any) -> str:
         began = time.monotonic()
         generation = publish_index(
             self.workspace,
             self.collection,
-            lambda folder: copy_model(place, folder),
+            lambda folder: copy_model(model_folder, folder),
             self.config.index,
             {**facts, "source": dict(self.config.source), "run": self.folder.name},
             **learned,
@@ -134,11 +137,11 @@ class Publication:
         seconds = round(time.monotonic() - began, 1)
         return self.ledger.add(Published(generation=generation.name, seconds=seconds)).generation
 
-    def _published_before_a_cut(self) -> Published | None:
+    def _published_before_interruption(self) -> Published | None:
         name = published_by(self.workspace, self.folder.name, self.config.started_from)
         return self.ledger.add(Published(generation=name, seconds=0)) if name else None
 
 
 def _from_feedback(collection: Collection) -> set[KnownQuestion]:
-    """Return the known questions that feedback has made or weighed, whatever their splits."""
+    """Return the known questions that feedback added or weighted, without their splits."""
     return {replace(q, split=None) for q in collection.questions if q.origin or q.preferred}

@@ -1,4 +1,4 @@
-"""The steps that every run takes: measure → (learn → measure → keep or drop)* → test → publish."""
+"""The steps of every run: measure → (learn → measure → keep or drop)* → test → publish."""
 
 import logging
 import time
@@ -10,25 +10,27 @@ from dotbogi.indexes.store import Workspace
 from dotbogi.training.config import LoopConfig
 from dotbogi.training.gate import Verdict
 from dotbogi.training.ledger import Ended, Ledger, Measured, Started, Tested, clear_models
+from dotbogi.training.measure.metrics import GATE_METRIC
+from dotbogi.training.measure.spearman import SPEARMAN
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run came to."""
+    """The outcome of a run."""
 
     run: str
     started: Started
     rounds: list[Measured]  # round 0 first
-    test: Tested | None  # None: nothing was held out
-    generation: str | None  # published at the end; None if nothing was
-    ended_early: str | None = None  # why not all rounds were taken
-    model: str | None = None  # folder of the kept model where there is no collection to publish
+    test: Tested | None  # None if nothing was held out
+    generation: str | None  # published at the end; None if none was
+    ended_early: str | None = None  # why the last rounds were not run
+    model: str | None = None  # folder of the kept model, if there is no collection to publish
 
 
 class Rounds(ABC):
-    """One run; a step that the ledger has is not taken again."""
+    """One run; a step that is in the ledger is not repeated."""
 
     def __init__(
         self, workspace: Workspace, folder: Path, config: LoopConfig, progress: bool
@@ -38,16 +40,16 @@ class Rounds(ABC):
         self.ledger = Ledger(folder)
 
     def go(self) -> RunResult:
-        """Take every step that has not been taken yet."""
+        """Take the steps that are not in the ledger yet, and return the outcome."""
         started = self.ledger.find(Started) or self.ledger.add(self.start())
         rounds = [self._measured(0, None)]
         best, ended_early = rounds[0], None
         drops = 0
         for number in range(1, self.config.rounds + 1):
-            done = self._measured(number, best)
-            rounds.append(done)
-            if done.kept:
-                best, drops = done, 0
+            measured = self._measured(number, best)
+            rounds.append(measured)
+            if measured.kept:
+                best, drops = measured, 0
                 continue
             drops += 1
             if drops >= self.config.patience and number < self.config.rounds:
@@ -57,81 +59,82 @@ class Rounds(ABC):
             self.refit(best.round)
         test = self.ledger.find(Tested) or self._tested(best)
         generation, model = self.publish(best)
-        self.leave()
+        self.write_review()
         if not self.ledger.find(Ended):
             self.ledger.add(Ended(early=ended_early))
         clear_models(self.folder)
         return RunResult(self.folder.name, started, rounds, test, generation, ended_early, model)
 
     def _measured(self, number: int, best: Measured | None) -> Measured:
-        """Return a round as it was measured, beside the best before it."""
-        known = self.ledger.find(Measured, round=number)
-        if known:
-            return known
+        """Return a round's measurement; with a best round to compare with, also the verdict."""
+        stored = self.ledger.find(Measured, round=number)
+        if stored:
+            return stored
         if best:
             self.learn(number, best.round)
         began = time.monotonic()
-        found = self.measure(number)
+        measured = self.measure(number)
         if best:
-            verdict = self.judge(found, best)
-            found = replace(found, kept=verdict.kept, against=best.round, verdict=verdict)
-        done = self.ledger.add(replace(found, seconds=seconds_since(began)))
-        logger.info(_described(done))
-        return done
+            verdict = self.judge(measured, best)
+            measured = replace(measured, kept=verdict.kept, against=best.round, verdict=verdict)
+        measured = self.ledger.add(replace(measured, seconds=seconds_since(began)))
+        logger.info(_described(measured))
+        return measured
 
     def _tested(self, best: Measured) -> Tested | None:
         began = time.monotonic()
-        found = self.test(best)
-        return self.ledger.add(replace(found, seconds=seconds_since(began))) if found else None
+        tested = self.test(best)
+        return self.ledger.add(replace(tested, seconds=seconds_since(began))) if tested else None
 
     @abstractmethod
     def start(self) -> Started:
-        """Return what the run begins with."""
+        """Return the event that begins the run."""
 
     @abstractmethod
     def learn(self, number: int, best: int) -> None:
-        """Learn a round, where it has not been learned yet; `best` is the best round so far."""
+        """Train a round unless that is done; `best` is the number of the best round so far."""
 
     @abstractmethod
     def measure(self, number: int) -> Measured:
-        """Measure a round, each question or pair by what was learned without it."""
+        """Measure a round, each question or pair with a model trained without it."""
 
     @abstractmethod
     def judge(self, new: Measured, old: Measured) -> Verdict:
-        """Ask the gate about a round and the best so far."""
+        """Ask the gate to compare a round with the best round before it."""
 
     @abstractmethod
     def refit(self, number: int) -> None:
-        """Learn a kept round once more, from all that is not held out."""
+        """Train a kept round again, on everything that is not held out."""
 
     @abstractmethod
     def test(self, best: Measured) -> Tested | None:
-        """Look at what was held out, once; None where nothing was."""
+        """Measure what was held out with the best round; return None if nothing was."""
 
     @abstractmethod
     def publish(self, best: Measured) -> tuple[str | None, str | None]:
-        """Publish; return the generation, or else the folder of the model."""
+        """Publish the best round; return the generation and the model's folder, None if absent."""
 
     @abstractmethod
-    def leave(self) -> None:
-        """Leave behind what people look at."""
+    def write_review(self) -> None:
+        """Write the list of suspects that people can review, if the run has suspects."""
 
 
 def seconds_since(began: float) -> float:
-    """Return how long ago a moment of time.monotonic was."""
+    """Return the seconds since a value of time.monotonic, to one decimal."""
     return round(time.monotonic() - began, 1)
 
 
-def _described(done: Measured) -> str:
+def _described(measured: Measured) -> str:
     figures = ", ".join(
         f"{method} {value:.3f}"
-        for method, metrics in done.metrics.items()
+        for method, metrics in measured.metrics.items()
         for name, value in metrics.items()
-        if name in ("MRR@10", "Spearman")
+        if name in (GATE_METRIC, SPEARMAN)
     )
-    name = "Spearman" if "Spearman" in next(iter(done.metrics.values())) else "MRR@10"
-    said = f"round {done.round}: {name} of {done.queries}: {figures}"
-    if done.verdict is None:
-        return said
-    gain, decision = done.verdict.gain, "kept" if done.kept else "dropped"
-    return f"{said}; {gain} over round {done.against}: {decision}"
+    scored = SPEARMAN in next(iter(measured.metrics.values()))
+    metric, unit = (SPEARMAN, "pairs") if scored else (GATE_METRIC, "questions")
+    line = f"round {measured.round}: {metric} on {measured.queries} {unit}: {figures}"
+    if measured.verdict is None:
+        return line
+    gain, decision = measured.verdict.gain, "kept" if measured.kept else "dropped"
+    return f"{line}; gain {gain} over round {measured.against}: {decision}"

@@ -1,4 +1,4 @@
-"""One run on questions and answers, cross-fitted: no question is measured by what learned it."""
+"""One run on questions and answers; no question is measured with a model trained on it."""
 
 import logging
 from collections import defaultdict
@@ -23,14 +23,14 @@ from dotbogi.training.learner import Learner
 from dotbogi.training.ledger import Measured, Merged, Started, Tested
 from dotbogi.training.measure.crossfit import out_of_fold
 from dotbogi.training.measure.evaluation import Evaluation, answer_is_known, evaluate
+from dotbogi.training.measure.metrics import GATE_METRIC
 from dotbogi.training.measure.outcomes import save_outcomes
 from dotbogi.training.measure.reliability import ConfidenceQuality
 from dotbogi.training.measure.trec import write_trec
-from dotbogi.training.places import encoder_place, place_of
 from dotbogi.training.publication import Publication
 from dotbogi.training.rounds import Rounds
+from dotbogi.training.run_folders import encoder_folder, round_folder
 
-GATE_METRIC = "MRR@10"
 GATE_METHOD = "hybrid"
 SHARES = (1.0, 0.75, 0.5)  # of the tuned weights in a full fit
 
@@ -38,10 +38,11 @@ logger = logging.getLogger(__name__)
 
 
 class Run(Rounds):
-    """The rounds on a collection.
+    """The rounds on a collection of questions and answers.
 
-    A fold is one of K groups of questions. What is learned without it (negatives, adapter, weights
-    of the hybrid, confidence) is measured on it; so every question is measured, and honestly.
+    A fold is one of K groups of questions. Negatives, adapter or model, weights of the hybrid and
+    confidence are learned without a fold, and measured on it. So every question is measured, and
+    none with anything that was learned from it.
     """
 
     def __init__(
@@ -66,14 +67,14 @@ class Run(Rounds):
         self._queries = self._queries_by_fold()
 
     def _held_out(self) -> list[Query]:
-        """Return the held out questions, of this table and of one of their own."""
+        """Return the held-out questions: of the table, and of a separate test table."""
         questions = [*self.collection.only(["test"]).questions]
         if (self.folder / "held-out").is_dir():
             questions += open_collection(self.folder / "held-out").questions
         return queries_of(questions)
 
     def _queries_by_fold(self) -> dict[int, list[Query]]:
-        """Return the questions of each fold that is measured; none of them is empty."""
+        """Return the queries of each fold that is measured; no fold is empty."""
         by_fold: dict[int, list[KnownQuestion]] = defaultdict(list)
         folds = self.learner.fold_of_question
         for question, fold in zip(self.learner.train.questions, folds, strict=True):
@@ -84,7 +85,7 @@ class Run(Rounds):
         }
 
     def start(self) -> Started:
-        """Return what the run begins with."""
+        """Return the event that begins the run."""
         questions = {"train": len(self.learner.train.questions), "test": len(self.held_out)}
         files = ("answers.parquet", "questions.parquet")
         return Started(
@@ -100,7 +101,7 @@ class Run(Rounds):
         )
 
     def learn(self, number: int, best: int) -> None:
-        """Learn a round without each fold in turn; the best round so far mines."""
+        """Train a round without each fold in turn; the best round so far mines its negatives."""
         if best:
             self.refit(best)
         self.learner.mine(number, best)
@@ -110,23 +111,23 @@ class Run(Rounds):
             self._merge(number)
 
     def _merge(self, number: int) -> None:
-        """Choose how much of the tuned weights to take, by the hybrid out of fold."""
+        """Choose the share of the tuned weights by the out-of-fold metric of the hybrid."""
         chosen = self.ledger.find(Merged, round=number)
         if chosen is None:
             figures = {}
             for share in SHARES:
                 for fold in self._queries:
                     self.learner.merge(number, fold, share)
-                found = out_of_fold(self._ask(number)[0]).evaluation
-                figures[f"{share:g}"] = found.mean(GATE_METHOD, GATE_METRIC)
+                evaluation = out_of_fold(self._ask(number)[0]).evaluation
+                figures[f"{share:g}"] = evaluation.mean(GATE_METHOD, GATE_METRIC)
             best = max(SHARES, key=lambda share: figures[f"{share:g}"])
             chosen = self.ledger.add(Merged(round=number, share=best, figures=figures))
-            logger.info("round %d: %.0f%% of the tuned weights are taken", number, 100 * best)
+            logger.info("round %d: merged with %.0f%% of the tuned weights", number, 100 * best)
         for fold in self._queries:
             self.learner.merge(number, fold, chosen.share)
 
     def refit(self, number: int) -> None:
-        """Learn a kept round once more, from all questions that are not held out."""
+        """Train a kept round again, on all questions that are not held out."""
         measured = self.ledger.find(Measured, round=number)
         assert measured
         before = measured.against or 0
@@ -134,14 +135,14 @@ class Run(Rounds):
             self.refit(before)
         self.learner.fit(number, None, before)
         merged = self.ledger.find(Merged, round=number)
-        if merged and not (place_of(self.folder, number, None) / "encoder").is_dir():
+        if merged and not (round_folder(self.folder, number, None) / "encoder").is_dir():
             self.learner.merge(number, None, merged.share)
 
     def measure(self, number: int) -> Measured:
-        """Ask every question of what knows neither it nor what was learned from it."""
+        """Search every question in an index without it, with a model trained without it."""
         asked, known = self._ask(number)
-        found = out_of_fold(asked)
-        evaluation = found.evaluation
+        measured = out_of_fold(asked)
+        evaluation = measured.evaluation
         save_outcomes(evaluation, self.folder / f"questions-{number}.parquet")
         write_trec(evaluation, GATE_METHOD, self.folder / f"run-{number}.trec")
         return Measured(
@@ -155,16 +156,17 @@ class Run(Rounds):
                 "answer known from other questions": _slice(evaluation, known, True),
                 "answer not known": _slice(evaluation, known, False),
             },
-            fitted=found.fitted,
-            confidence=_quality(evaluation, found.fitted.calibration.threshold),
+            fitted=measured.fitted,
+            confidence=_quality(evaluation, measured.fitted.calibration.threshold),
             seconds=0,
         )
 
     def _ask(self, number: int) -> tuple[list[Asked], dict[str, bool]]:
-        """Ask the questions of every fold of what a round has learned without them.
+        """Search the questions of each fold with what a round learned without them.
 
         Returns:
-            What was found, a fold each; and by query id whether another question has its answer.
+            The results, one entry per fold; and by query id, whether a question of another fold
+            has its answer.
         """
         asked: list[Asked] = []
         known: dict[str, bool] = {}
@@ -177,19 +179,19 @@ class Run(Rounds):
         return asked, known
 
     def judge(self, new: Measured, old: Measured) -> Verdict:
-        """Ask the gate about MRR@10."""
+        """Ask the gate to compare the scores of two rounds."""
         return judge_searches(
             (new.scores, old.scores), (new.dense_scores, old.dense_scores), seed=self.config.seed
         )
 
     def test(self, best: Measured) -> Tested | None:
-        """Ask the questions that were held out, once: of round 0 and of what was kept."""
+        """Search the held-out questions, once, with round 0 and with the kept round."""
         if not self.held_out:
             return None
         first = self.ledger.find(Measured, round=0)
         assert first
-        before = self._test(first)
-        after = self._test(best) if best.round else before
+        before = self._evaluate_held_out(first)
+        after = self._evaluate_held_out(best) if best.round else before
         save_outcomes(before, self.folder / "test-before.parquet")
         save_outcomes(after, self.folder / "test-after.parquet")
         hybrid, dense = (
@@ -207,13 +209,13 @@ class Run(Rounds):
             seconds=0,
         )
 
-    def _test(self, measured: Measured) -> Evaluation:
+    def _evaluate_held_out(self, measured: Measured) -> Evaluation:
         encoded, geometry = self.learner.state(measured.round, None)
         index = index_encoded(encoded, geometry=geometry, fitted=measured.fitted)
         return evaluate(Searcher(index), self.held_out)
 
     def publish(self, best: Measured) -> tuple[str | None, None]:
-        """Publish what was kept over the whole collection, or what the run adds without it."""
+        """Publish the kept round over the whole collection, or what the run adds without one."""
         publication = Publication(
             workspace=self.workspace,
             folder=self.folder,
@@ -223,16 +225,16 @@ class Run(Rounds):
             rejected=[(question, answer_id) for question, answer_id in self.review["rejected"]],
             progress=self.progress,
         )
-        place = encoder_place(self.folder, best.round, None)
+        folder = encoder_folder(self.folder, best.round, None)
         return publication.publish(
-            best, place, lambda: self.learner.state(best.round, None)[1]
+            best, folder, lambda: self.learner.state(best.round, None)[1]
         ), None
 
-    def leave(self) -> None:
-        """Leave a list to review."""
+    def write_review(self) -> None:
+        """Write the suspects of the run as a list to review."""
         _, suspects = last_review(self.workspace)
         save_review(suspects[:LISTED], self.folder / "review.csv")
-        logger.info("%d answers may be right too; to review: dotbogi review", len(suspects))
+        logger.info("%d answers may also be right. Review them: dotbogi review", len(suspects))
 
 
 def _slice(evaluation: Evaluation, known: Mapping[str, bool], wanted: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which questions are held out, and which fold each of the others is in."""
+"""Splits: which questions are held out, and which are left out of a fold's training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,21 +6,21 @@ from dataclasses import replace
 from dotbogi.indexes.collection import Collection, Split
 from dotbogi.search.known_questions import fold_of
 
-_ONE_IN = 10  # questions that are measured where there is a single fold
-_PLACES = 1_000_000
+_ONE_IN = 10  # with a single fold, one question in ten is measured
+_BUCKETS = 1_000_000
 
 
 def hold_out(collection: Collection, share: float, *, seed: int) -> Collection:
     """Mark about this share of the questions as test, and all others as train.
 
-    A question goes where the hash of (seed, its normalised text) sends it: all typings of one
-    question go together, and stay where they are when the table grows.
+    The split of a question depends on the hash of (seed, normalised text) alone. So all spellings
+    of a question have one split, and keep it when the table grows.
     """
-    held = round(share * _PLACES)
+    limit = round(share * _BUCKETS)
 
     def split(text: str) -> Split:
-        # Another seed than that of the folds, or those held out would all be of one fold.
-        return "test" if fold_of(text, _PLACES, seed + 1) < held else "train"
+        # Not the seed of the folds: with that, all held-out questions would be of one fold.
+        return "test" if fold_of(text, _BUCKETS, seed + 1) < limit else "train"
 
     return replace(
         collection, questions=[replace(q, split=split(q.text)) for q in collection.questions]
@@ -28,17 +28,17 @@ def hold_out(collection: Collection, share: float, *, seed: int) -> Collection:
 
 
 def division(folds: int) -> int:
-    """Return into how many groups questions are divided; of a single fold, one in ten is asked."""
+    """Return the number of groups of questions: ten for a single fold, which is one of them."""
     return folds if folds > 1 else _ONE_IN
 
 
 def held_back(collection: Collection, train: Collection, kept: Sequence[bool]) -> Collection:
-    """Return a collection in which only the marked train questions are on the train side.
+    """Return the collection with the train questions that are not marked moved to dev.
 
     Args:
-        collection: split.
+        collection: its questions have splits.
         train: its train side.
-        kept: a mark for each question of `train`.
+        kept: one mark for each question of `train`.
     """
     others = [question for question in collection.questions if question.split != "train"]
     marked = [
@@ -49,5 +49,5 @@ def held_back(collection: Collection, train: Collection, kept: Sequence[bool]) -
 
 
 def split_of(text: str, seed: int) -> Split:
-    """Return the split of a scored pair by its text: of ten, one is test and one development."""
+    """Return the split of a scored pair by its text: one in ten is test, one in ten is dev."""
     return {0: "test", 1: "dev"}.get(fold_of(text, 10, seed), "train")  # type: ignore[return-value]

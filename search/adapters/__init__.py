@@ -1,1 +1,1 @@
-"""The search inside other frameworks, one module each. Every module needs its own extra."""
+"""Search inside other frameworks, one module each. Each module needs its own extra."""

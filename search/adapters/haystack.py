@@ -1,4 +1,4 @@
-"""The search as a component of Haystack. Needs the extra `haystack`."""
+"""Search as a component of Haystack. Needs the extra `haystack`."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from dotbogi.search.searcher import MinConfidence, Searcher
 
 @component
 class DotbogiRetriever:
-    """Answers of a workspace as documents, best first; it moves to new generations by itself.
+    """Returns answers of a workspace as documents, best first; moves to new generations by itself.
 
-    In `meta`, over the answer's own: `confidence` (the first's), known `question`, `generation`.
+    `meta` has the answer's metadata, overridden by `confidence` (first hit only), `question` (the
+    known question that matched) and `generation`.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class DotbogiRetriever:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "DotbogiRetriever":
         """Return a component of these settings, for `Pipeline.loads`."""
-        # default_from_dict takes a `where` on a field named "type" for an object of its own.
+        # default_from_dict would take a `where` on a field named "type" for a serialised object.
         return cls(**data["init_parameters"])
 
     def warm_up(self) -> None:
@@ -44,16 +45,16 @@ class DotbogiRetriever:
     def run(
         self, query: str, top_k: int | None = None, where: dict[str, Any] | None = None
     ) -> dict[str, list[Document]]:
-        """Find answers; with `top_k` and `where` of this run, if they are given."""
+        """Find answers; `top_k` and `where`, if given, replace the settings for this run."""
         self.warm_up()
         assert self._searcher
-        pinned = self._searcher.pinned()  # hits and the name are of one generation
+        pinned = self._searcher.pinned()  # hits and name are from one generation
         where = self.where if where is None else where
         k = self.top_k if top_k is None else top_k
         hits = pinned.search(query, k, where=where, min_confidence=self.min_confidence)
         documents = []
         for hit in hits:
-            found = {"confidence": hit.confidence, "question": hit.question}
-            meta = {**hit.metadata, **found, "generation": pinned.generation}
+            facts = {"confidence": hit.confidence, "question": hit.question}
+            meta = {**hit.metadata, **facts, "generation": pinned.generation}
             documents.append(Document(hit.answer_id, hit.text, meta=meta, score=hit.score))
         return {"documents": documents}

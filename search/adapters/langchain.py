@@ -1,4 +1,4 @@
-"""The search as a retriever of LangChain. Needs the extra `langchain`."""
+"""Search as a retriever of LangChain. Needs the extra `langchain`."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from dotbogi.search.searcher import MinConfidence, Searcher
 
 
 class DotbogiRetriever(BaseRetriever):
-    """Answers as documents, best first.
+    """Returns answers as documents, best first.
 
-    A document has the answer's id and text; in its metadata are the answer's own, and over them
-    `score`, `confidence` (of the first alone), `question` (the known one that matched) and
-    `generation`. `invoke(query, k=3)` has its own `k`, `where` or `min_confidence` for one call.
+    A document has the answer's id and text. Its metadata is the answer's, overridden by `score`,
+    `confidence` (first hit only), `question` (the known question that matched) and `generation`.
+    `invoke(query, k=3)` sets `k`, `where` or `min_confidence` for one call.
     """
 
     searcher: Searcher
@@ -30,7 +30,7 @@ class DotbogiRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changed: Any
     ) -> list[Document]:
-        pinned = self.searcher.pinned()  # hits and the name are of one generation
+        pinned = self.searcher.pinned()  # hits and name are from one generation
         hits = pinned.search(query, **self._settings(changed))
         return [_document(hit, pinned.generation) for hit in hits]
 
@@ -47,6 +47,6 @@ class DotbogiRetriever(BaseRetriever):
 
 
 def _document(hit: Hit, generation: str | None) -> Document:
-    found = {"score": hit.score, "confidence": hit.confidence, "question": hit.question}
-    metadata = {**hit.metadata, **found, "generation": generation}
+    facts = {"score": hit.score, "confidence": hit.confidence, "question": hit.question}
+    metadata = {**hit.metadata, **facts, "generation": generation}
     return Document(page_content=hit.text, id=hit.answer_id, metadata=metadata)

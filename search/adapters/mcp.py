@@ -1,4 +1,4 @@
-"""The search as a tool of the Model Context Protocol. Needs the extra `mcp`."""
+"""Search as a tool of the Model Context Protocol. Needs the extra `mcp`."""
 
 import signal
 from importlib.metadata import version
@@ -18,11 +18,11 @@ _ARGUMENTS = ("query", "k", "where", "min_confidence")
 
 class _Server(MCPServer[Any]):
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
-        if not arguments.keys() <= set(_ARGUMENTS):  # left out, a misspelt filter would be none
-            raise ToolError(f"expected no arguments but {', '.join(_ARGUMENTS)}")
+        if not arguments.keys() <= set(_ARGUMENTS):  # a misspelt filter would be ignored
+            raise ToolError(f"expected only the arguments {', '.join(_ARGUMENTS)}")
         try:
             return await super().call_tool(name, arguments, context)
-        except ToolError as error:  # the SDK tells these in several lines, or not at all
+        except ToolError as error:  # the SDK reports these in several lines or not at all
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError("{loc[0]}: {msg}".format(**error.__cause__.errors()[0])) from None
             if isinstance(error.__cause__, DotbogiError):
@@ -31,7 +31,7 @@ class _Server(MCPServer[Any]):
 
 
 def serve(workspace: str) -> None:
-    """Answer over stdin and stdout until stdin ends, from whichever generation is published.
+    """Serve over stdin and stdout until stdin ends, always from the published generation.
 
     Raises:
         DotbogiError: nothing is indexed there.
@@ -44,10 +44,10 @@ def serve(workspace: str) -> None:
         def search_answers(
             query: Query, k: K = 5, where: Filter = None, min_confidence: MinConfidence = "auto"
         ) -> Found:
-            """Find answers to a question in a curated collection of answers, the best first."""
+            """Find answers to a question in a curated collection of answers, best first."""
             reply = searcher.reply([query], k, where=where, min_confidence=min_confidence)
-            found = {"generation": reply.generation, "hits": reply.results[0]}
-            return Found.model_validate(found, from_attributes=True)
+            content = {"generation": reply.generation, "hits": reply.results[0]}
+            return Found.model_validate(content, from_attributes=True)
 
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the SDK would wait for the end of stdin
         server.run()

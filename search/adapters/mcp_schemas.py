@@ -1,4 +1,4 @@
-"""Arguments and result of the tool in `mcp.py`; models read the descriptions."""
+"""Arguments and result of the tool in `mcp.py`; language models read the descriptions."""
 
 from typing import Annotated, Literal
 
@@ -9,22 +9,22 @@ Query = Annotated[
     Field(
         min_length=1,
         max_length=1000,
-        description="One question, in the words and the language of whoever asks it.",
+        description="One question, in the words and the language of the user.",
     ),
 ]
-K = Annotated[int, Field(ge=1, le=50, description="How many answers at most.")]
+K = Annotated[int, Field(ge=1, le=50, description="The maximum number of answers.")]
 Filter = Annotated[
     dict[str, str | list[str]] | None,
     Field(
-        description="Only answers with these metadata: a value for each field, or a list of which "
-        'any will do, such as {"category": ["배송", "환불"]}.'
+        description="Only answers with this metadata: for each field one value, or several of "
+        'which any matches, such as {"category": ["배송", "환불"]}.'
     ),
 ]
 MinConfidence = Annotated[
     Annotated[float, Field(ge=0, le=1)] | Literal["auto"],
     Field(
-        description="No hits at all if the first answer is right with a lower probability: then "
-        "say that no answer is known. auto: the threshold that fits the collection; 0: none.",
+        description="No hits if the first answer is less likely than this to be right: then say "
+        "that no answer is known. auto: the threshold of the collection; 0: no threshold.",
     ),
 ]
 
@@ -37,7 +37,7 @@ class FoundAnswer(BaseModel):
     score: Annotated[float, Field(description="Higher is better; not a probability.")]
     confidence: Annotated[
         float | None,
-        Field(description="The probability that it is right; of the first hit alone."),
+        Field(description="The probability that the answer is right; first hit only."),
     ]
     question: Annotated[str | None, Field(description="The known question that matched.")]
     metadata: dict[str, str]
@@ -47,6 +47,6 @@ class Found(BaseModel):
     """Answers, best first."""
 
     generation: Annotated[
-        str | None, Field(description="Names the state of the collection that answered.")
+        str | None, Field(description="The version of the collection that answered.")
     ]
     hits: list[FoundAnswer]

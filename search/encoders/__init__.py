@@ -1,4 +1,4 @@
-"""Encoders: texts → unit vectors, by onnxruntime, or by torch for models that have no graph."""
+"""Encoders: texts → unit vectors, with onnxruntime, or with torch for models without a graph."""
 
 from dotbogi.search.encoders.cached import CachedEncoder
 from dotbogi.search.encoders.encoder import Encoder, unit_rows

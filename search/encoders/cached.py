@@ -1,4 +1,4 @@
-"""An encoder that looks into a workspace's cache first."""
+"""An encoder that looks in a workspace's cache first."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from dotbogi.search.encoders.encoder import Encoder
 
 
 class CachedEncoder:
-    """Encodes only texts that the cache does not have, and keeps what it encodes."""
+    """Encodes only texts that the cache does not have, and adds their vectors to it."""
 
     def __init__(self, encoder: Encoder, cache: Cache) -> None:
         self._encoder, self._cache = encoder, cache

@@ -1,4 +1,4 @@
-"""What an encoder is: texts → unit vectors."""
+"""The protocol of an encoder: texts → unit vectors."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,7 +17,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Digest over weights, tokenizer, prompts, pooling, normalisation and precision."""
+        """Digest of weights, tokenizer, prompts, pooling, normalisation and precision."""
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the query prompt."""
@@ -26,11 +26,11 @@ class Encoder(Protocol):
         """Return texts × dim unit rows, with the answer prompt."""
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens the model reads of the texts, without a prompt."""
+        """Return how many tokens of the texts the model reads, without prompts."""
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
-    """Scale every row to length 1; rows of zeros stay."""
+    """Scale every row to length 1; rows of zeros stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Vectors = np.divide(vectors, lengths, out=vectors.copy(), where=lengths > 0)
     return scaled

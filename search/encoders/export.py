@@ -1,4 +1,4 @@
-"""A model that enters a workspace → the encoder that searches there, checked on its own texts."""
+"""A model of a workspace → the encoder that searches with it, checked on the collection."""
 
 import logging
 import shutil
@@ -24,9 +24,9 @@ from dotbogi.search.encoders.model_folder import (
 from dotbogi.search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
 from dotbogi.search.encoders.torch_encoder import TorchEncoder, load_sentence_transformer
 
-LEAST_OVERLAP = 0.85  # of the ten nearest; below, int8 is not trusted with this model
+LEAST_OVERLAP = 0.85  # of the ten nearest; with less, int8 is not used
 _CHECKED_TEXTS = 128
-_CHECKED_LETTERS = 100  # of each text
+_CHECKED_LETTERS = 100  # characters of each
 _NEAREST = 10
 
 logger = logging.getLogger(__name__)
@@ -35,13 +35,13 @@ logger = logging.getLogger(__name__)
 def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFacts:
     """Write the encoder of a sentence-transformers folder: graph, tokenizer and facts.
 
-    int8 where it agrees with float32 on texts of the collection, else float32; where no graph
-    describes the model, facts alone, and sentence-transformers encodes.
+    The graph is int8 if that agrees with float32 on texts of the collection, else float32. A model
+    without a graph has only facts, and sentence-transformers encodes with it.
 
     Args:
         model: a sentence-transformers folder.
-        folder: where to write; created.
-        texts: of the collection; some of them are encoded in both precisions and compared.
+        folder: must not exist; it is created.
+        texts: texts of the collection; some are encoded in both precisions and compared.
     """
     from dotbogi.search.encoders.graph import (
         GRAPH_VERSION,
@@ -54,15 +54,15 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
     try:
         int8 = build_graph(model, "int8")
     except NotExportableError as reason:
-        logger.info("this model runs on torch, slowly: no ONNX graph for %s", reason)
+        logger.info("this model runs on torch, which is slow: no ONNX graph for %s", reason)
         facts = _facts_by_torch(model, str(reason))
         facts.save(folder)
         return facts
     facts = _facts(model, f"int8, graph {GRAPH_VERSION}")
     tokenizer = folder / "tokenizer.json"
     shutil.copyfile(model / read_modules(model)[0]["path"] / "tokenizer.json", tokenizer)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        float32 = Path(place) / "model.onnx"
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        float32 = Path(temporary) / "model.onnx"
         save_graph(build_graph(model, "float32"), float32)
         facts = _checked(
             facts,
@@ -73,7 +73,7 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
         if facts.precision == "int8":
             save_graph(int8, folder / "model.onnx")
         else:
-            for path in Path(place).iterdir():
+            for path in Path(temporary).iterdir():
                 shutil.move(path, folder / path.name)
             fingerprint = fingerprint_of_folder(model, f"float32, graph {GRAPH_VERSION}")
             facts = replace(facts, fingerprint=fingerprint)
@@ -81,41 +81,44 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
     return facts
 
 
-def open_encoder(place: Path, *, progress: bool = False) -> Encoder:
-    """Open the encoder of a place: a generation, or a run's round.
+def open_encoder(folder: Path, *, progress: bool = False) -> Encoder:
+    """Open the encoder of a generation or of a round.
 
     Args:
-        place: has the folders `encoder`, which `export_encoder` wrote, and `model`.
+        folder: contains `encoder`, which `export_encoder` wrote, and `model`.
         progress: show a bar while many texts are encoded.
+
+    Raises:
+        DamagedError: the encoder cannot be read.
     """
-    facts = EncoderFacts.open(place / "encoder")
+    facts = EncoderFacts.open(folder / "encoder")
     if facts.precision == "torch":
-        return TorchEncoder(place / "model", facts, progress=progress)
-    return OnnxEncoder.open(place / "encoder", progress=progress)
+        return TorchEncoder(folder / "model", facts, progress=progress)
+    return OnnxEncoder.open(folder / "encoder", progress=progress)
 
 
 def _facts(model: Path, precision: str) -> EncoderFacts:
-    place = model / read_modules(model)[0]["path"]
-    config = read_settings(place / "config.json")
+    transformer = model / read_modules(model)[0]["path"]
+    config = read_settings(transformer / "config.json")
     query_prompt, answer_prompt = prompts_of(model)
     return EncoderFacts(
         fingerprint=fingerprint_of_folder(model, precision),
         dim=config["hidden_size"],
-        max_tokens=_max_tokens(place, config),
+        max_tokens=_max_tokens(transformer, config),
         query_prompt=query_prompt,
         answer_prompt=answer_prompt,
         precision=precision.split(",")[0],
     )
 
 
-def _max_tokens(place: Path, config: Mapping[str, Any]) -> int:
+def _max_tokens(transformer: Path, config: Mapping[str, Any]) -> int:
     """Return the smallest of the limits that a transformer's files state."""
     limits = [config["max_position_embeddings"] - first_position(config)]
     for name, key in (
         ("sentence_bert_config", "max_seq_length"),
         ("tokenizer_config", "model_max_length"),
     ):
-        path = place / f"{name}.json"
+        path = transformer / f"{name}.json"
         limit = read_settings(path).get(key) if path.is_file() else None
         limits += [int(limit)] if limit else []
     return int(min(limits))
@@ -138,7 +141,7 @@ def _facts_by_torch(model: Path, why: str) -> EncoderFacts:
 def _checked(
     facts: EncoderFacts, int8: OnnxEncoder, float32: OnnxEncoder, texts: Sequence[str]
 ) -> EncoderFacts:
-    """Return the facts with int8's agreement, and with float32 in its place where that is weak."""
+    """Return the facts with int8's agreement, and with float32 if it agrees too little."""
     rng = np.random.default_rng(0)
     chosen = [texts[i] for i in sorted(rng.permutation(len(texts))[:_CHECKED_TEXTS])]
     short = [text[:_CHECKED_LETTERS] for text in chosen]
@@ -154,7 +157,7 @@ def _checked(
 
 
 def _overlap_of_nearest(ours: Vectors, exact: Vectors) -> float:
-    """Return the mean share of a text's ten nearest others that both have, centred vectors."""
+    """Return the mean share of a text's ten nearest others, by centred vectors, that both have."""
     count = min(_NEAREST, len(exact) // 4)
     if not count:
         return 1.0

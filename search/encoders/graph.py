@@ -1,7 +1,7 @@
-"""A transformer's folder → an ONNX graph from token ids to unit vectors; neither needs torch.
+"""A transformer's folder → an ONNX graph from token ids to unit vectors, without torch.
 
-The graph is a BERT encoder (Devlin et al. 2019), pooled and normalised inside. BERT, MiniLM,
-RoBERTa, CamemBERT and XLM-R have this shape and differ in where their positions start.
+The graph is a BERT encoder (Devlin et al. 2019) that also pools and normalises. BERT, MiniLM,
+RoBERTa, CamemBERT and XLM-R have this architecture; they differ in where positions start.
 """
 
 import json
@@ -25,25 +25,25 @@ from dotbogi.search.encoders.model_folder import (
 Precision = Literal["int8", "float32"]
 Floats = NDArray[np.float32]
 
-GRAPH_VERSION = 1  # part of the fingerprint: another graph of the same weights rounds otherwise
+GRAPH_VERSION = 1  # part of the fingerprint: another graph rounds differently
 _OPSET = 20
 _FAMILIES = ("bert", *POSITIONS_BEHIND_PADDING)
 _LARGE = 1 << 30  # bytes; a Protocol Buffers file cannot hold 2 GiB
 
-# Seven bits a weight, not eight: without VNNI, a processor adds two products of bytes in 16 bits,
-# and 2 × 255 × 127 would not fit. Activations have eight.
+# Seven bits per weight, not eight: a processor without VNNI adds two products of bytes in 16 bits,
+# and 2 × 255 × 127 would overflow. Activations have eight.
 _WEIGHT_STEPS = 63
 _TABLE_STEPS = 127  # word vectors are only looked up
-_ZERO = 128  # of an activation's unsigned byte
+_ZERO = 128  # the zero point of activations, which are unsigned bytes
 
 
 class NotExportableError(Exception):
-    """The model is of a kind that this graph does not describe; says which."""
+    """There is no graph for this kind of model; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Architecture:
-    """What config.json and the pooling module say."""
+    """What config.json and the pooling module state."""
 
     hidden: int
     layers: int
@@ -57,9 +57,9 @@ def build_graph(folder: Path, precision: Precision) -> ModelProto:
     """Return the graph of a sentence-transformers folder.
 
     Inputs `input_ids` and `attention_mask`, both texts × tokens (int64); output `vectors`,
-    texts × dim unit rows. In int8 each weight matrix has a scale a column, and each token's
-    activations a scale of their own: so a text's vector does not depend on its neighbours in a
-    batch, and a token with a large activation coarsens no other.
+    texts × dim unit rows. In int8, each column of a weight matrix has its own scale, and so do each
+    token's activations: a text's vector does not depend on the rest of its batch, and a large
+    activation makes no other token coarser.
 
     Raises:
         NotExportableError: the model has another architecture.
@@ -87,8 +87,8 @@ def _read(folder: Path) -> tuple[_Architecture, dict[str, Floats]]:
     kinds = module_kinds(modules)
     if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
         raise NotExportableError(f"modules {', '.join(kinds)}")
-    place = folder / modules[0]["path"]
-    config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+    transformer = folder / modules[0]["path"]
+    config = json.loads((transformer / "config.json").read_text(encoding="utf-8"))
     family = config.get("model_type")
     if family not in _FAMILIES:
         raise NotExportableError(f"architecture {family}")
@@ -102,7 +102,7 @@ def _read(folder: Path) -> tuple[_Architecture, dict[str, Floats]]:
         first_position=first_position(config),
         pooling=_pooling(folder / modules[1]["path"]),
     )
-    weights = read_tensors(place)
+    weights = read_tensors(transformer)
     word = "embeddings.word_embeddings.weight"
     prefix = next((name.removesuffix(word) for name in weights if name.endswith(word)), None)
     if prefix is None:
@@ -125,7 +125,7 @@ def _pooling(folder: Path) -> str:
 
 @dataclass(slots=True)
 class _Graph:
-    """Nodes and constants, written one operation after the other."""
+    """A graph under construction: its nodes and constants."""
 
     weights: dict[str, Floats]
     precision: Precision
@@ -149,7 +149,7 @@ class _Graph:
         return self.constant(f"ints {axes}", axes, np.int64)
 
     def embed(self, ids: str, size: str, shape: _Architecture) -> str:
-        """Return tokens × hidden: word, position and first token type, normalised."""
+        """Return tokens × hidden: the normalised sum of word, position and first token type."""
         words = self.weights["embeddings.word_embeddings.weight"]
         if self.precision == "int8":
             rows, scales = _in_bytes(words, _TABLE_STEPS)
@@ -188,7 +188,7 @@ class _Graph:
         return self.normalise(self.op("Add", narrow, x), f"{name}output.LayerNorm", shape)
 
     def attention(self, x: str, name: str, size: str, bias: str, shape: _Architecture) -> str:
-        """Return tokens × hidden: every token's mean of the values that it attends to."""
+        """Return tokens × hidden: each token's weighted mean of the values it attends to."""
         width = shape.hidden // shape.heads
         parts = self.linear(x, *(name + part for part in ("query", "key", "value")))
         by_head = self.op("Concat", size, self.axes(shape.heads, width), axis=0)
@@ -200,9 +200,9 @@ class _Graph:
             self.op("Transpose", key, perm=[0, 2, 3, 1]),
         )
         shares = self.op("Softmax", self.op("Add", scores, bias), axis=-1)
-        found = self.op("MatMul", shares, self.op("Transpose", value, perm=[0, 2, 1, 3]))
-        found = self.op("Transpose", found, perm=[0, 2, 1, 3])
-        return self.op("Reshape", found, self.axes(-1, shape.hidden))
+        attended = self.op("MatMul", shares, self.op("Transpose", value, perm=[0, 2, 1, 3]))
+        attended = self.op("Transpose", attended, perm=[0, 2, 1, 3])
+        return self.op("Reshape", attended, self.axes(-1, shape.hidden))
 
     def bias(self, name: str) -> Floats:
         """Return the bias of a linear layer."""
@@ -212,7 +212,7 @@ class _Graph:
         """Return x Wᵀ (+ b) for each of the named layers."""
         if self.precision == "int8":
             x, scale = self.in_bytes(x)
-        found = []
+        outputs = []
         for name in names:
             matrix = self.weights[f"{name}.weight"]
             if self.precision == "int8":
@@ -230,15 +230,15 @@ class _Graph:
                 y = self.op("MatMul", x, self.constant(f"{name}.weight", matrix.T))
             if biased:
                 y = self.op("Add", y, self.constant(f"{name}.bias", self.bias(name)))
-            found.append(y)
-        return found
+            outputs.append(y)
+        return outputs
 
     def in_bytes(self, x: str) -> tuple[str, str]:
         """Return tokens × width as unsigned bytes around 128, and each token's scale."""
         largest = self.op("ReduceMax", self.op("Abs", x), self.axes(-1), keepdims=1)
         largest = self.op("Max", largest, self.constant("nearly nothing", 1e-9))
         scale = self.op("Mul", largest, self.constant("1/127", 1 / 127))
-        # The cast cuts off: half a step more rounds.
+        # The cast truncates; adding a half makes it round.
         shifted = self.op(
             "Add", self.op("Div", x, scale), self.constant("128 and a half", _ZERO + 0.5)
         )
@@ -257,7 +257,7 @@ class _Graph:
             pooled = self.op("Gather", tokens, self.constant("first", 0, np.int64), axis=1)
         else:
             real = self.op("Unsqueeze", self.op("Cast", mask, to=TensorProto.FLOAT), self.axes(-1))
-            # The sum points where the mean does.
+            # The sum has the direction of the mean.
             pooled = self.op("ReduceSum", self.op("Mul", tokens, real), self.axes(1), keepdims=0)
         self.nodes.append(helper.make_node("LpNormalization", [pooled], [output], axis=-1, p=2))
 
@@ -278,6 +278,6 @@ class _Graph:
 
 
 def _in_bytes(matrix: Floats, steps: int) -> tuple[NDArray[np.int8], Floats]:
-    """Return rows as signed bytes, and a scale a row: matrix ≈ bytes × scale."""
+    """Return rows as signed bytes, and one scale per row: matrix ≈ bytes × scale."""
     scales = np.maximum(np.abs(matrix).max(axis=1), 1e-12) / steps
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales.astype(np.float32)

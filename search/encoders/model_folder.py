@@ -1,4 +1,4 @@
-"""A sentence-transformers folder, read without that library."""
+"""Read a sentence-transformers folder without that library."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from dotbogi.indexes.errors import DamagedError, DotbogiError
 
 MODULE_PREFIX = "sentence_transformers."
 _SETTINGS = ("config.json", "sentence_bert_config.json", "tokenizer_config.json")
-# RoBERTa's tables have rows for positions that no token has.
+# RoBERTa's position tables start with rows that no token uses.
 POSITIONS_BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
 # The names that sentence-transformers' encode_document looks for.
 _ANSWER_PROMPTS = ("document", "passage", "corpus")
 
 
 def read_modules(folder: Path) -> list[Mapping[str, Any]]:
-    """Return modules.json of a model folder, after a check that all its types are the library's.
+    """Return modules.json of a model after checking that all its types are the library's.
 
     Raises:
         DamagedError: there is no readable modules.json.
-        DotbogiError: the model asks for code of its own, or for files outside its folder.
+        DotbogiError: the model needs code of its own, or files outside its folder.
     """
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
             f"run. Expected modules of {MODULE_PREFIX.rstrip('.')} only."
         )
     if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
-        raise DotbogiError(f"{folder}: modules.json names a folder outside of the model.")
+        raise DotbogiError(f"{folder}: modules.json names a folder outside the model.")
     return list(modules)
 
 
@@ -50,7 +50,7 @@ def module_kinds(modules: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def prompts_of(folder: Path) -> tuple[str, str]:
-    """Return the query and the answer prompt stored with a model; empty where there is none."""
+    """Return the query prompt and the answer prompt stored with a model; empty if there is none."""
     path = folder / "config_sentence_transformers.json"
     prompts = read_settings(path).get("prompts") or {} if path.is_file() else {}
     answer = next((prompts[name] for name in _ANSWER_PROMPTS if prompts.get(name)), "")
@@ -58,13 +58,13 @@ def prompts_of(folder: Path) -> tuple[str, str]:
 
 
 def first_position(config: Mapping[str, Any]) -> int:
-    """Return the row of the position table that a text's first token has."""
+    """Return the row of the position table for a text's first token."""
     behind = config.get("model_type") in POSITIONS_BEHIND_PADDING
     return int(config["pad_token_id"]) + 1 if behind else 0
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return a JSON object.
+    """Read a file that holds a JSON object.
 
     Raises:
         DamagedError: it cannot be read.
@@ -76,24 +76,24 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def fingerprint_of_folder(folder: Path, precision: str) -> str:
-    """Digest of what decides a model's vectors, and of nothing else (no name, path or date).
+    """Return a digest of what determines a model's vectors, but not its name, path or date.
 
     Args:
         folder: a sentence-transformers folder.
-        precision: how its weights are computed with.
+        precision: of the computation, such as int8.
     """
     hasher = hashlib.sha256(precision.encode())
     for module in read_modules(folder):
-        place = folder / module["path"]
+        subfolder = folder / module["path"]
         hasher.update(str(module["type"]).encode())
-        for path in sorted(place.glob("*.safetensors")):
+        for path in sorted(subfolder.glob("*.safetensors")):
             hasher.update(path.read_bytes())
-        for path in (place / name for name in _SETTINGS if (place / name).is_file()):
+        for path in (subfolder / name for name in _SETTINGS if (subfolder / name).is_file()):
             settings = read_settings(path)
             settings.pop("transformers_version", None)
             hasher.update(json.dumps(settings, sort_keys=True).encode())
-        if (place / "tokenizer.json").is_file():
-            rules = read_settings(place / "tokenizer.json")
+        if (subfolder / "tokenizer.json").is_file():
+            rules = read_settings(subfolder / "tokenizer.json")
             rules.pop("padding", None)  # run-time state
             rules.pop("truncation", None)
             hasher.update(json.dumps(rules, sort_keys=True).encode())
@@ -111,20 +111,20 @@ class _Stored:
 def read_tensors(folder: Path) -> dict[str, NDArray[np.float32]]:
     """Return the floating-point tensors of a folder's safetensors files as float32.
 
-    numpy has neither bfloat16 nor float8: both are widened here. Other types (position ids)
+    numpy has neither bfloat16 nor float8: both are converted here. Other types (position ids)
     are left out.
 
     Raises:
-        DamagedError: there is none, or one cannot be read.
+        DamagedError: there are none, or a file cannot be read.
     """
-    found: dict[str, NDArray[np.float32]] = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         for name, stored in _stored_tensors(path):
             if values := _WIDENED.get(stored.dtype):
-                found[name] = values(stored.data).reshape(stored.shape)
-    if not found:
+                tensors[name] = values(stored.data).reshape(stored.shape)
+    if not tensors:
         raise DamagedError(f"{folder}: the model has no weights. Expected model.safetensors.")
-    return found
+    return tensors
 
 
 def _stored_tensors(path: Path) -> Iterator[tuple[str, _Stored]]:

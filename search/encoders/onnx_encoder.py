@@ -17,25 +17,25 @@ from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.store import write_json
 from dotbogi.search.encoders.runtime import load_onnxruntime
 
-_TOKENS_AT_ONCE = 512  # of a batch with its padding; what fits a core's cache
+_TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
 _TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
-_BAR_FROM = 256  # texts; fewer are encoded before a bar could be read
+_BAR_FROM = 256  # texts; fewer take too little time for a bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderFacts:
-    """What an exported encoder is; encoder.json, beside its graph and tokenizer."""
+    """The facts of an exported encoder. Saved in encoder.json beside its graph and tokenizer."""
 
     fingerprint: str
     dim: int
-    max_tokens: int  # of a text with its prompt; the rest is not read
+    max_tokens: int  # of a text with its prompt; the rest is cut off
     query_prompt: str
     answer_prompt: str
-    precision: str  # int8 or float32; torch: there is no graph
-    why: str = ""  # not int8
-    # int8 against float32 on texts of the collection; None where there is no int8.
+    precision: str  # int8, float32, or torch (no graph)
+    why: str = ""  # why it is not int8
+    # int8 compared with float32 on texts of the collection; None without int8.
     cosine: float | None = None  # mean
-    overlap: float | None = None  # mean share of the ten nearest texts that stay
+    overlap: float | None = None  # mean share of the ten nearest texts that are the same
 
     def save(self, folder: Path) -> None:
         """Write encoder.json."""
@@ -43,7 +43,11 @@ class EncoderFacts:
 
     @classmethod
     def open(cls, folder: Path) -> "EncoderFacts":
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Raises:
+            DamagedError: the file cannot be read.
+        """
         try:
             return cls(**json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
@@ -51,9 +55,9 @@ class EncoderFacts:
 
 
 class OnnxEncoder:
-    """Texts → unit vectors by an ONNX graph; safe to use from many threads.
+    """Texts → unit vectors with an ONNX graph; safe to use from many threads.
 
-    Every call runs on the thread that makes it; many texts are spread over all cores.
+    One text is encoded on the caller's thread; several are spread over all cores.
     """
 
     def __init__(
@@ -62,16 +66,19 @@ class OnnxEncoder:
         """Open a graph.
 
         Args:
-            graph: its file, or what is in one.
-            tokenizer: a tokenizer.json.
-            facts: how it reads texts.
+            graph: path of the ONNX file, or its bytes.
+            tokenizer: path of a tokenizer.json.
+            facts: the facts of the encoder.
             progress: show a bar while many texts are encoded.
+
+        Raises:
+            DamagedError: the graph or the tokenizer cannot be read.
         """
         from tokenizers import Tokenizer
 
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
-        # Threads of its own would be left behind by a fork, and fight with those that call.
+        # Its own threads would not survive a fork, and would compete with the callers'.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -103,7 +110,7 @@ class OnnxEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Digest over weights, tokenizer, prompts, pooling, normalisation and precision."""
+        """Digest of weights, tokenizer, prompts, pooling, normalisation and precision."""
         return self.facts.fingerprint
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
@@ -115,7 +122,7 @@ class OnnxEncoder:
         return self._encode(self.facts.answer_prompt, texts)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens the model reads of the texts, without a prompt."""
+        """Return how many tokens of the texts the model reads, without prompts."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         return sum(len(encoding.ids) for encoding in encodings)
 
@@ -130,8 +137,8 @@ class OnnxEncoder:
                 tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
                 batches = list(_batches(tokens))
                 runs = pool.map(self._run, ([tokens[i] for i in rows] for rows in batches))
-                for rows, found in zip(batches, runs, strict=True):
-                    vectors[[start + i for i in rows]] = found
+                for rows, encoded in zip(batches, runs, strict=True):
+                    vectors[[start + i for i in rows]] = encoded
                     bar.update(len(rows), current_item=bar.pos + len(rows))
         return vectors
 
@@ -159,19 +166,19 @@ class OnnxEncoder:
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield the places of texts of about the same length, so that there is little padding."""
+    """Yield batches of positions of texts of similar length, so that there is little padding."""
     batch: list[int] = []
-    for place in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
-        if batch and (len(batch) + 1) * len(tokens[place]) > _TOKENS_AT_ONCE:
+    for position in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
+        if batch and (len(batch) + 1) * len(tokens[position]) > _TOKENS_AT_ONCE:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(position)
     if batch:
         yield batch
 
 
 def _cores() -> int:
-    """Return how many cores this process may use; OMP_NUM_THREADS asks for fewer."""
+    """Return how many cores this process may use; OMP_NUM_THREADS may lower it."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     return min(int(asked), available) if asked.isdecimal() and int(asked) else available

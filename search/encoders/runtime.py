@@ -1,4 +1,4 @@
-"""onnxruntime, silent."""
+"""onnxruntime without telemetry."""
 
 import os
 import threading
@@ -11,9 +11,8 @@ _loading = threading.Lock()
 def load_onnxruntime() -> Any:
     """Import onnxruntime without its telemetry; return the module.
 
-    Since 1.30 it starts a thread at import that reports to its makers, and reads this variable
-    then alone. Nothing that is searched may leave the machine; and a process that forks would
-    never end, because its child waits for that thread.
+    Since 1.30 it starts a reporting thread when it is imported, and reads this variable only then.
+    No text may leave the machine, and a forked child would wait for that thread forever.
     """
     with _loading:
         before = os.environ.get(_OFF)

@@ -1,4 +1,4 @@
-"""The encoder for models that no graph describes: sentence-transformers itself."""
+"""The encoder for models without a graph: sentence-transformers itself."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from dotbogi.search.encoders.onnx_encoder import EncoderFacts
 
 
 class TorchEncoder:
-    """Texts → unit vectors by sentence-transformers."""
+    """Texts → unit vectors with sentence-transformers."""
 
     def __init__(self, model: Path, facts: EncoderFacts, *, progress: bool = False) -> None:
         self.model = load_sentence_transformer(model)
@@ -25,7 +25,7 @@ class TorchEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Digest over weights, tokenizer, prompts, pooling and normalisation."""
+        """Digest of weights, tokenizer, prompts, pooling and normalisation."""
         return self.facts.fingerprint
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
@@ -37,12 +37,12 @@ class TorchEncoder:
         return self._encode(self.model.encode_document, texts)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens the model reads of the texts, without a prompt."""
-        # By the fast tokenizer as it is set: the library's own call would set it anew, which must
-        # not happen while another thread encodes.
+        """Return how many tokens of the texts the model reads, without prompts."""
+        # With the fast tokenizer as it is: the library's own call would change its settings, which
+        # must not happen while another thread encodes.
         tokenizer = self.model.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-        return sum(sum(each.attention_mask) for each in backend.encode_batch(list(texts)))
+        return sum(sum(encoding.attention_mask) for encoding in backend.encode_batch(list(texts)))
 
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         if not len(texts):

@@ -1,4 +1,4 @@
-"""The search over HTTP. Needs the extra `serve`."""
+"""Search over HTTP. Needs the extra `serve`."""
 
 from dotbogi.search.service.app import create_app
 from dotbogi.search.service.keys import Keys, Role, read_keys

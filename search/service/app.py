@@ -25,20 +25,20 @@ from dotbogi.search.service.settings import Settings
 from dotbogi.search.service.work import Work
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "Not JSON"},
-    401: {"description": "No key, or a wrong one"},
+    400: {"description": "The body is not JSON"},
+    401: {"description": "The key is missing or wrong"},
     403: {"description": "The key's role is too low"},
-    404: {"description": "Not there"},
-    405: {"description": "Another method is needed"},
-    408: {"description": "The body was too slow"},
-    409: {"description": "Not in the state that the workspace is in"},
+    404: {"description": "Not found"},
+    405: {"description": "The method is not allowed"},
+    408: {"description": "The body took too long to arrive"},
+    409: {"description": "Not possible in the current state of the workspace"},
     413: {"description": "The body is too large"},
-    415: {"description": "Not application/json"},
-    421: {"description": "Without keys: not asked as localhost"},
-    422: {"description": "Not as described here, or over a limit"},
-    429: {"description": "Too much at once; Retry-After says when to come again"},
-    500: {"description": "A fault of the service"},
-    503: {"description": "Not now"},
+    415: {"description": "The body is not application/json"},
+    421: {"description": "Without keys, only localhost is answered"},
+    422: {"description": "The request is not as described here, or over a limit"},
+    429: {"description": "Too many requests at once; Retry-After says when to try again"},
+    500: {"description": "The service failed"},
+    503: {"description": "Temporarily unavailable"},
 }
 
 
@@ -48,9 +48,9 @@ def create_app(
     settings: Settings,
     rounds: RoundsPages | None = None,
 ) -> FastAPI:
-    """Return the service over an open searcher and a feedback store, which it does not close.
+    """Return the service for an open searcher and feedback store, which it does not close.
 
-    `rounds` makes what /rounds shows; without it that page is not there.
+    `rounds` renders the pages under /rounds; without it there are none.
     """
     metrics, sessions = Metrics(), Sessions(settings.keys)
     work = Work("search", settings.threads, settings.max_waiting, metrics)
@@ -66,7 +66,7 @@ def create_app(
         title="dotbogi",
         version=version("dotbogi"),
         description="Finds the right answer to a question.",
-        openapi_url=None,  # ours needs a key
+        openapi_url=None,  # the service has its own, which needs a key
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -90,7 +90,7 @@ def create_app(
 
 
 def _document(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """Return the OpenAPI document, with the bounds of these settings and what needs a key."""
+    """Return the OpenAPI document, with the limits of these settings and what needs a key."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )

@@ -1,4 +1,4 @@
-"""The bounds of bodies that can be set: checked, and written into the OpenAPI document."""
+"""The configurable limits of request bodies: checked, and written into the OpenAPI document."""
 
 from typing import Any
 
@@ -14,7 +14,11 @@ from dotbogi.search.service.settings import Settings
 
 
 def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:
-    """Return the queries of a search within the bounds."""
+    """Return the queries of a search after checking its limits.
+
+    Raises:
+        ServiceError: it is over a limit.
+    """
     queries = [body.query] if isinstance(body, SearchOne) else body.queries
     _at_most("k", body.k, settings.max_k)
     _at_most("queries", len(queries), settings.max_batch)
@@ -24,20 +28,32 @@ def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:
 
 
 def check_embeddings(body: EmbeddingsBody, settings: Settings) -> list[str]:
-    """Return the texts to embed, within the bounds."""
+    """Return the texts to embed after checking their limits.
+
+    Raises:
+        ServiceError: they are over a limit.
+    """
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_texts("input", texts, settings)
     return texts
 
 
 def check_rerank(body: RerankBody, settings: Settings) -> None:
-    """Refuse a request to rank too much."""
+    """Check the limits of a request to rerank.
+
+    Raises:
+        ServiceError: it is over a limit.
+    """
     _at_most("characters of a query", len(body.query), settings.max_query)
     _check_texts("documents", body.documents, settings)
 
 
 def check_feedback(body: FeedbackBody, settings: Settings) -> None:
-    """Refuse feedback about a longer query or list than a search allows."""
+    """Check the limits of feedback, which are those of a search.
+
+    Raises:
+        ServiceError: it is over a limit.
+    """
     _at_most("characters of a query", len(body.query), settings.max_query)
     _at_most("shown", len(body.shown), settings.max_k)
 
@@ -48,13 +64,13 @@ def _check_texts(name: str, texts: list[str], settings: Settings) -> None:
         _at_most(f"characters of a text in {name}", len(text), settings.max_text)
 
 
-def _at_most(what: str, found: int, limit: int) -> None:
-    if found > limit:
-        raise ServiceError(422, "over_limit", f"{what}: more than {limit}, which is the most.")
+def _at_most(what: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise ServiceError(422, "over_limit", f"{what}: more than the limit of {limit}.")
 
 
 def write_bounds(schemas: dict[str, Any], settings: Settings) -> None:
-    """Write the bounds into the named types of an OpenAPI document."""
+    """Write the limits into the named types of an OpenAPI document."""
     schemas["Query"]["maxLength"] = settings.max_query
     schemas["Text"]["maxLength"] = settings.max_text
     schemas["Queries"]["maxItems"] = settings.max_batch

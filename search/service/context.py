@@ -1,4 +1,4 @@
-"""What the routes share."""
+"""The state that the routes share."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
@@ -14,27 +14,27 @@ from dotbogi.search.service.work import Work
 
 
 class RoundsPages(Protocol):
-    """The HTML of what training leaves behind; made by whoever knows of training."""
+    """Renders what training leaves behind as HTML; implemented outside of search."""
 
     def history(self, language: Literal["ko", "en"]) -> str:
         """Return the page of all generations and rounds."""
 
     def report(self, run: str) -> str | None:
-        """Return the report of a run; None if there is none."""
+        """Return the report page of a run; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One running service."""
+    """The parts of one running service."""
 
     searcher: Searcher
     feedback: FeedbackStore
     settings: Settings
     metrics: Metrics
     work: Work  # searches
-    writing: Work  # feedback, so that a slow disk holds up no search
+    writing: Work  # feedback, apart so that a slow disk delays no search
     sessions: Sessions
-    rounds: RoundsPages | None  # None: the page has none
+    rounds: RoundsPages | None  # None: there are no such pages
 
 
 async def _context(request: Request) -> Context:

@@ -1,4 +1,4 @@
-"""Errors of the service: one shape, small, and never an echo of the input."""
+"""Errors of the service: one small format that never repeats the input."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.errors import DotbogiError, NothingIndexedError, UsageError
 from dotbogi.search.service.schemas import BODIES
 
 _LONGEST = 500  # characters of a message
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServiceError(Exception):
-    """What a request is refused with. The message is ours, without anything of the request."""
+    """The error response to a request. Its message never quotes the request."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
@@ -31,19 +31,26 @@ class ServiceError(Exception):
 
 
 def error_response(error: ServiceError, request_id: str) -> JSONResponse:
-    """Return {"error": {"code", "message", "request_id"}}."""
+    """Return the response {"error": {"code", "message", "request_id"}}."""
     message = " ".join(error.message.split())[:_LONGEST]
     content = {"error": {"code": error.code, "message": message, "request_id": request_id}}
     return JSONResponse(content, error.status, headers=error.headers)
 
 
 def internal_error() -> ServiceError:
-    """Return what a caller is told when the fault is ours."""
-    return ServiceError(500, "internal", "The service failed; its log tells why.")
+    """Return what a caller is told if the service itself fails."""
+    return ServiceError(500, "internal", "The service failed; see its log.")
+
+
+def nothing_indexed() -> ServiceError:
+    """Return what a caller is told before the first generation is published."""
+    return ServiceError(
+        503, "nothing_indexed", "Nothing is indexed here yet.", {"Retry-After": "5"}
+    )
 
 
 def add_handlers(app: FastAPI, refusal: Callable[[ServiceError, Request], Response]) -> None:
-    """Answer every error of routes by `refusal`."""
+    """Answer every error that a route raises by `refusal`."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return refusal(_as_service_error(error), request)
@@ -60,12 +67,14 @@ def _as_service_error(error: Exception) -> ServiceError:
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "refused")
         return ServiceError(error.status_code, code, _PHRASES.get(code, code), error.headers)
+    if isinstance(error, NothingIndexedError):
+        return nothing_indexed()
     if isinstance(error, UsageError):  # its message may quote the request
         logger.warning("refused by the search: %s", type(error).__name__)
         return ServiceError(422, "invalid", "The search cannot use this request.")
     logger.error("%s", error)
     return ServiceError(
-        503, "unavailable", "The service cannot do this now; its log tells why.",
+        503, "unavailable", "The service cannot do this now; see its log.",
         {"Retry-After": "5"},
     )  # fmt: skip
 
@@ -73,7 +82,7 @@ def _as_service_error(error: Exception) -> ServiceError:
 _PHRASES = {
     "bad_request": "The body cannot be read.",
     "not_found": "There is no such page.",
-    "method_not_allowed": "The route has other methods; see the header Allow.",
+    "method_not_allowed": "The method is not allowed; see the header Allow.",
     "too_large": "The body is too large.",
 }
 
@@ -88,12 +97,12 @@ def _validation_error(error: RequestValidationError) -> ServiceError:
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
-    """Say where and what, with names of our own only: a name in `loc` may be the caller's."""
-    place = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or part in _FIELDS]
-    return f"{'.'.join(place) or 'body'}: {_message(problem)}"
+    """Return a field and what is wrong with it, without names that the caller made up."""
+    path = [str(part) for part in problem["loc"][1:] if isinstance(part, int) or part in _FIELDS]
+    return f"{'.'.join(path) or 'body'}: {_message(problem)}"
 
 
 def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
-        return "a field that is not known here"
+        return "unknown field"
     return str(problem["msg"])

@@ -18,15 +18,15 @@ router = APIRouter()
     "/v1/feedback",
     response_model=FeedbackReply,
     status_code=201,
-    responses={200: {"model": FeedbackReply, "description": "It was there already."}},
+    responses={200: {"model": FeedbackReply, "description": "It was stored already."}},
 )
 async def feedback(body: FeedbackBody, context: InContext) -> Response:
-    """Store what a user says about an answer; it is on the disk before the reply."""
+    """Store a user's verdict on an answer; it is on the disk before the reply."""
     check_feedback(body, context.settings)
     searcher = context.searcher.pinned()
     if body.answer_id not in searcher.index.answers:
-        raise ServiceError(404, "no_such_answer", "The generation has no answer of this id.")
-    given = Feedback(
+        raise ServiceError(404, "no_such_answer", "The generation has no answer with this id.")
+    entry = Feedback(
         id=body.id,
         client=body.client,
         query=body.query,
@@ -39,7 +39,7 @@ async def feedback(body: FeedbackBody, context: InContext) -> Response:
 
     def work() -> bool:
         with context.metrics.stage("feedback"):
-            return context.feedback.add(given)
+            return context.feedback.add(entry)
 
     stored = await context.writing.run(work)
     return json_reply({"stored": stored}, searcher.generation, 201 if stored else 200)

@@ -1,4 +1,4 @@
-"""What stands before the routes: keys, bounds, the log, and an answer whatever happens."""
+"""Middleware before the routes: checks keys and limits, writes the log, answers every request."""
 
 import asyncio
 import contextlib
@@ -23,26 +23,26 @@ from dotbogi.search.service.replies import GENERATION
 from dotbogi.search.service.settings import Settings
 from dotbogi.search.service.work import busy
 
-OPEN = frozenset({"/healthz"}) | paths.OPEN  # without a key
+OPEN = frozenset({"/healthz", "/readyz"}) | paths.OPEN  # need no key
 _ROLES = {"/v1/feedback": Role.FEEDBACK, "/admin/reload": Role.ADMIN, **paths.ROLES}
-_FORM = "application/x-www-form-urlencoded"  # of which another site's page can send one too
+_FORM = "application/x-www-form-urlencoded"  # another site's page can send this type too
 _FORMS = frozenset({paths.ENTER, paths.LEAVE})
-_DRAIN_SECONDS = 5.0  # a refused body is read on for, so that its sender sees the answer
+_DRAIN_SECONDS = 5.0  # a refused body is read this long, so that its sender sees the reply
 _DRAIN_BYTES = 100_000_000
-_STRANGERS = 16  # forms, which need no key, that are read at a time; and refused bodies
-_MAX_FORM = 32_000  # bytes: a key, and the address of what was asked, encoded twice
+_STRANGERS = 16  # forms, which need no key, read at a time; the same for refused bodies
+_MAX_FORM = 32_000  # bytes: a key, and the address of the page to return to, encoded twice
 _FORM_SECONDS = 2.0
 
 logger = logging.getLogger(__name__)
 
 
 def role_of(path: str) -> Role:
-    """Return the role that a path asks for; a path that nobody knows asks for a key too."""
+    """Return the role that a path requires; unknown paths require READ."""
     return _ROLES.get(paths.ROUNDS if path.startswith(f"{paths.ROUNDS}/") else path, Role.READ)
 
 
-class _Room:
-    """A bounded count of what is under way, on the event loop alone."""
+class _Slots:
+    """A bounded counter of requests in progress, for the event loop only."""
 
     def __init__(self, size: int) -> None:
         self._size, self._taken = size, 0
@@ -61,9 +61,8 @@ class _Room:
 class Guard:
     """ASGI middleware around all routes.
 
-    It comes before the body is parsed: who has no key cannot make the service read one, but for
-    the small form that a key is entered with, and no body is longer than allowed, whether it says
-    its length or not.
+    It runs before the body is parsed: without a key, no body is read but the small form for
+    entering one, and no body may be longer than allowed, whether or not it states its length.
     """
 
     def __init__(
@@ -72,11 +71,11 @@ class Guard:
     ) -> None:  # fmt: skip
         self._app, self._settings, self._sessions = app, settings, sessions
         self._metrics, self._routes, self._generation = metrics, routes, generation
-        self._requests = _Room(settings.max_requests)  # whose caller may make them
-        self._forms, self._refused = _Room(_STRANGERS), _Room(_STRANGERS)
+        self._requests = _Slots(settings.max_requests)  # of callers who may make them
+        self._forms, self._refused = _Slots(_STRANGERS), _Slots(_STRANGERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -93,9 +92,7 @@ class Guard:
 
         try:
             await self._answer(scope, receive, sending)
-        except (
-            Exception
-        ):  # whatever a route raises, the caller gets an answer, and the log the trace
+        except Exception:  # of any kind: the caller gets an answer, and the log a traceback
             logger.exception("request %s failed", scope["state"]["request_id"])
             if not status:
                 answer = refusal(internal_error(), Request(scope))
@@ -112,22 +109,22 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        request.state.role = Role.ADMIN  # where there are no keys
+        request.state.role = Role.ADMIN  # if there are no keys
         try:
             self._check_caller(request)
         except ServiceError as error:
             await self._refuse(refusal(error, request), scope, receive, send)
             return
         is_open = request.scope["path"] in OPEN
-        if is_open and not _has_body(request):  # nothing to wait for; /healthz answers always
+        if is_open and not _has_body(request):  # nothing to wait for; /healthz always answers
             await self._pass_on(request, receive, send)
             return
-        # Whoever has no key must not use up the room of those who have one.
-        room = self._forms if is_open else self._requests
-        if room.full:
+        # Callers without a key must not use up the slots of callers with one.
+        slots = self._forms if is_open else self._requests
+        if slots.full:
             await self._refuse(refusal(busy(1), request), scope, receive, send)
             return
-        with room:
+        with slots:
             await self._pass_on(request, receive, send)
 
     async def _pass_on(self, request: Request, receive: Receive, send: Send) -> None:
@@ -146,38 +143,39 @@ class Guard:
         if self._settings.keys:
             self._check_key(request, role_of(path))
         elif not _is_loopback(request.headers.get("host", "")):
-            # A page of another site whose name was made to point here (DNS rebinding).
+            # The name of another site may have been made to point here (DNS rebinding).
             raise ServiceError(
-                421, "wrong_host", "Without keys only localhost is answered. Configure keys."
+                421, "wrong_host", "Without keys, only localhost is answered. Set keys."
             )
 
     def _check_key(self, request: Request, needed: Role) -> None:
         key = self._key_of(request)
         if key is None:
             raise ServiceError(
-                401, "no_key", "A key is needed: Authorization: Bearer KEY",
+                401, "no_key", "A key is needed. Send the header Authorization: Bearer KEY",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         request.state.caller, request.state.role = key.name, key.role
         if key.role < needed:
-            raise ServiceError(403, "role", f"The key's role is too low; {needed.name.lower()} is.")
+            raise ServiceError(403, "role", f"The key needs the role {needed.name.lower()}.")
 
     def _key_of(self, request: Request) -> Key | None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._settings.keys.find(given.strip())
         path = request.scope["path"]
-        if paths.is_page(path) or path == "/v1/feedback":  # what the page calls, and no more
+        # A session is only for what the page itself calls.
+        if paths.is_page(path) or path in ("/v1/feedback", "/openapi.json"):
             return self._sessions.find(request.cookies.get(COOKIE, ""))
         return None
 
     async def _body(self, request: Request, receive: Receive) -> bytes | None:
-        """Return the whole body; None if the caller has gone."""
+        """Return the whole body; None if the caller has disconnected."""
         is_form = request.scope["path"] in _FORMS
-        most = _MAX_FORM if is_form else self._settings.max_body
-        too_large = ServiceError(413, "too_large", f"The body has more than {most} bytes.")
+        limit = _MAX_FORM if is_form else self._settings.max_body
+        too_large = ServiceError(413, "too_large", f"The body has more than {limit} bytes.")
         length = request.headers.get("content-length", "0")
-        if len(length) > 15 or int(length) > most:  # h11 has checked that it is a number
+        if len(length) > 15 or int(length) > limit:  # h11 has checked that it is a number
             raise too_large
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         expected = _FORM if is_form else "application/json"
@@ -193,16 +191,17 @@ class Guard:
                         return None
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
-                    if len(body) > most:
+                    if len(body) > limit:
                         raise too_large
         except TimeoutError:
             raise ServiceError(408, "too_slow", "The body took too long to arrive.") from None
         return bytes(body)
 
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a refusal, and read on what its caller is still sending; not all has been read.
+        """Send an error response, and read the rest of the request, up to a limit.
 
-        A connection closed with bytes unread is reset, and the caller would never see the answer.
+        If a connection is closed with bytes unread, it is reset, and the caller never sees the
+        response.
         """
         await send(
             {
@@ -212,7 +211,7 @@ class Guard:
             }
         )
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
-        waits = b"expect" in dict(scope["headers"])  # for a leave that it does not get
+        waits = b"expect" in dict(scope["headers"])  # for a "100 Continue" that it does not get
         if not waits and not self._refused.full:
             with self._refused, contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
@@ -225,7 +224,7 @@ class Guard:
             self._metrics.request(route, status, seconds)
         level = logging.DEBUG if route in OPEN or route == "/metrics" else logging.INFO
         state = scope["state"]
-        # No path, query string or header: there may be a key, or what a user has asked, in them.
+        # No path, query string or header: they may contain a key or a user's query.
         logger.log(
             level, "%s %s %s %.1f ms key=%s request=%s",
             scope["method"], route, status or "gone", 1000 * seconds,
@@ -236,8 +235,8 @@ class Guard:
         """Return the route as the OpenAPI document names it, for refused requests too."""
         if path in self._routes:
             return path
-        whole = (route for route in self._routes if "{" in route)
-        return next((r for r in whole if path.startswith(r.partition("{")[0])), "other")
+        templates = (route for route in self._routes if "{" in route)
+        return next((r for r in templates if path.startswith(r.partition("{")[0])), "other")
 
 
 def _is_loopback(host: str) -> bool:
@@ -252,7 +251,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives the body that was read, and then what comes after it."""
+    """Return a `receive` that gives the body already read, and then what follows it."""
     given = False
 
     async def replayed() -> Message:

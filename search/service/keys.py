@@ -14,8 +14,8 @@ from dotbogi.indexes.errors import UsageError
 
 SHORTEST = 16  # characters of a key
 _EXPECTED = (
-    'expected {"NAME": {"role": "read|feedback|admin", "key": "…"}, …}, with "sha256" and the '
-    'key\'s digest in place of "key" if the key is not to be written down'
+    'expected {"NAME": {"role": "read|feedback|admin", "key": "…"}, …}; "sha256" with the key\'s '
+    'digest may replace "key"'
 )
 
 
@@ -38,7 +38,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of a service; the keys themselves are never kept."""
+    """The keys of a service; only their digests are kept."""
 
     keys: tuple[Key, ...] = ()
 
@@ -46,24 +46,24 @@ class Keys:
         return bool(self.keys)
 
     def find(self, given: str) -> Key | None:
-        """Return whose key this is, in a time that does not depend on what was given."""
+        """Return the entry of a key, or None, in a time that does not depend on the key given."""
         digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()
-        found = None
-        for key in self.keys:  # all of them, whichever matches
+        match = None
+        for key in self.keys:  # always all of them
             if hmac.compare_digest(key.digest, digest):
-                found = key
-        return found
+                match = key
+        return match
 
 
 def read_keys(file: Path | None, environment: str | None = None) -> Keys:
-    """Return the keys of a file, or else those of DOTBOGI_KEYS, or else none.
+    """Return the keys of a file, else those of DOTBOGI_KEYS, else none.
 
     Args:
-        file: JSON, {"NAME": {"role": "read", "key": "…"}, …}.
-        environment: the same JSON, from the environment.
+        file: a file of JSON, {"NAME": {"role": "read", "key": "…"}, …}.
+        environment: the value of DOTBOGI_KEYS: the same JSON.
 
     Raises:
-        UsageError: what is there are not keys. The message never quotes it.
+        UsageError: the JSON does not hold keys; the message never quotes it.
     """
     if file is not None:
         try:
@@ -75,43 +75,43 @@ def read_keys(file: Path | None, environment: str | None = None) -> Keys:
     return _parse(environment, "DOTBOGI_KEYS") if environment else Keys()
 
 
-def _parse(text: str, place: str) -> Keys:
+def _parse(text: str, source: str) -> Keys:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{place}: no keys in it; {_EXPECTED}.")
+        raise UsageError(f"{source}: no keys in it; {_EXPECTED}.")
     keys = tuple(
-        _key(name, entry, f"{place}: entry {number}")
+        _key(name, entry, f"{source}: entry {number}")
         for number, (name, entry) in enumerate(entries.items(), 1)
     )
     if len({key.digest for key in keys}) < len(keys):
-        raise UsageError(f"{place}: two entries have the same key; expected one for each.")
+        raise UsageError(f"{source}: two entries have the same key; expected different keys.")
     return Keys(keys)
 
 
-def _key(name: str, entry: Any, place: str) -> Key:
+def _key(name: str, entry: Any, source: str) -> Key:
     if not re.fullmatch(r"[\w.-]{1,64}", name):
-        raise UsageError(f"{place}: its name is not made of 1 to 64 letters, digits, '_.-'.")
+        raise UsageError(f"{source}: its name is not 1 to 64 letters, digits or '_.-'.")
     if not isinstance(entry, Mapping) or set(entry) not in ({"role", "key"}, {"role", "sha256"}):
-        raise UsageError(f"{place}: {_EXPECTED}.")
+        raise UsageError(f"{source}: {_EXPECTED}.")
     roles = {role.name.lower(): role for role in Role}
     if not isinstance(entry["role"], str) or entry["role"] not in roles:
-        raise UsageError(f"{place}: an unknown role; expected one of {', '.join(roles)}.")
-    return Key(name, roles[entry["role"]], _digest(entry, place))
+        raise UsageError(f"{source}: unknown role; expected one of {', '.join(roles)}.")
+    return Key(name, roles[entry["role"]], _digest(entry, source))
 
 
-def _digest(entry: Mapping[str, Any], place: str) -> bytes:
+def _digest(entry: Mapping[str, Any], source: str) -> bytes:
     if "sha256" in entry:
         digest = entry["sha256"]
         if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
-            raise UsageError(f"{place}: its sha256 is not 64 hexadecimal digits.")
+            raise UsageError(f"{source}: its sha256 is not 64 hexadecimal digits.")
         return bytes.fromhex(digest)
     key = entry["key"]
     if not isinstance(key, str) or not re.fullmatch(rf"[!-~]{{{SHORTEST},512}}", key):
         raise UsageError(
-            f"{place}: its key is not {SHORTEST} to 512 ASCII characters without spaces. Make one "
-            'with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            f"{source}: its key is not {SHORTEST} to 512 ASCII characters without spaces. "
+            'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
     return hashlib.sha256(key.encode()).digest()

@@ -39,7 +39,7 @@ class Metrics:
             ["stage"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._confidence = Histogram(
-            "dotbogi_confidence", "P(the first answer is right) of the searches that have one.",
+            "dotbogi_confidence", "P(the first answer is right), for queries with hits.",
             buckets=[i / 10 for i in range(1, 11)], registry=registry,
         )  # fmt: skip
         self._unanswered = Counter(
@@ -49,9 +49,9 @@ class Metrics:
             "dotbogi_queue_running", "Jobs on a thread.", ["queue"], registry=registry
         )
         self._waiting = Gauge(
-            "dotbogi_queue_waiting", "Jobs waiting for one.", ["queue"], registry=registry
+            "dotbogi_queue_waiting", "Jobs waiting for a thread.", ["queue"], registry=registry
         )
-        self._generation = Info("dotbogi_generation", "That answers now.", registry=registry)
+        self._generation = Info("dotbogi_generation", "The current one.", registry=registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request by the route that answered it."""
@@ -59,20 +59,20 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """Count the time that passes within, as that of a stage."""
+        """Measure the time spent in this context as that of a stage."""
         return self._stages.labels(name).time()
 
     def waited(self, seconds: float) -> None:
-        """Count the time that a job has waited for a thread."""
+        """Record how long a job has waited for a thread."""
         self._stages.labels("wait").observe(seconds)
 
     def queue(self, name: str, running: int, waiting: int) -> None:
-        """Show how long a queue is."""
+        """Set how many jobs of a queue are running and waiting."""
         self._running.labels(name).set(running)
         self._waiting.labels(name).set(waiting)
 
     def results(self, results: Sequence[Sequence[Hit]]) -> None:
-        """Count the confidence of the first hits, and the queries without one."""
+        """Record the confidence of the first hits, and count the queries without hits."""
         for hits in results:
             if not hits:
                 self._unanswered.inc()
@@ -80,6 +80,6 @@ class Metrics:
                 self._confidence.observe(hits[0].confidence)
 
     def text(self, generation: str) -> bytes:
-        """Return all of it, for a scrape."""
+        """Return all metrics, for a scrape."""
         self._generation.info({"name": generation})
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""What runs a service: /healthz, /readyz, /metrics, /openapi.json and /admin/reload."""
+"""Routes for operations: /healthz, /readyz, /metrics, /openapi.json and /admin/reload."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from dotbogi.indexes.errors import DotbogiError
 from dotbogi.search.service.context import InContext
-from dotbogi.search.service.errors import ServiceError
+from dotbogi.search.service.errors import ServiceError, nothing_indexed
 from dotbogi.search.service.metrics import CONTENT_TYPE
 from dotbogi.search.service.replies import json_reply
 from dotbogi.search.service.schemas import ReloadReply, StateReply
@@ -20,13 +20,15 @@ logger = logging.getLogger(__name__)
 
 @router.get("/healthz", response_model=StateReply)
 async def healthz(context: InContext) -> Response:
-    """Say that the process is alive; needs no key."""
+    """Report that the process is alive; needs no key."""
     return json_reply({"status": "ok"}, context.searcher.generation)
 
 
 @router.get("/readyz", response_model=StateReply)
 async def readyz(context: InContext) -> Response:
-    """Say whether a search would be taken now."""
+    """Report whether a search would be accepted now; needs no key."""
+    if context.searcher.generation is None:
+        raise nothing_indexed()
     if context.work.full:
         raise ServiceError(503, "busy", "The queue is full.", {"Retry-After": "1"})
     return json_reply({"status": "ready"}, context.searcher.generation)
@@ -46,20 +48,20 @@ async def metrics(context: InContext) -> Response:
 
 @router.post("/admin/reload", response_model=ReloadReply)
 async def reload(context: InContext) -> Response:
-    """Move to the newest generation now; searches go on meanwhile."""
+    """Move to the published generation now; searches continue meanwhile."""
     try:
         changed = await asyncio.to_thread(context.searcher.reload)
     except DotbogiError as error:
         logger.exception("reload failed")
         raise ServiceError(
             409, "reload_failed",
-            "The published generation cannot be opened; the one before answers on. See the log.",
+            "The published generation cannot be opened; the old one still answers. See the log.",
         ) from error  # fmt: skip
     return json_reply({"changed": changed}, context.searcher.generation)
 
 
 @router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
-    """Describe this service."""
+    """Return the OpenAPI document of this service."""
     document: dict[str, Any] = request.app.state.document
     return document

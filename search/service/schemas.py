@@ -1,7 +1,7 @@
 """Bodies of requests and replies, as /openapi.json shows them.
 
-The bounds that can be set are named types without a number here: `bounds.py` checks them, and
-writes them into the OpenAPI document.
+Fields with configurable limits have named types without numbers here: `bounds.py` checks the
+limits and writes them into the OpenAPI document.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from dotbogi.search.feedback import Verdict
 
 
 def _integral(value: Any) -> Any:
-    """Return 5 for 5.0: to JSON they are the same number."""
+    """Return 5 for 5.0: in JSON they are the same number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -22,14 +22,14 @@ Query = TypeAliasType("Query", Annotated[str, Field(min_length=1, description="A
 Text = TypeAliasType("Text", Annotated[str, Field(min_length=1)])
 Queries = TypeAliasType("Queries", Annotated[list[Query], Field(min_length=1)])
 Texts = TypeAliasType("Texts", Annotated[list[Text], Field(min_length=1)])
-K = TypeAliasType("K", Annotated[_Positive, Field(description="Answers a query.")])
+K = TypeAliasType("K", Annotated[_Positive, Field(description="Answers per query.")])
 Shown = TypeAliasType("Shown", Annotated[list["AnswerId"], Field(min_length=0)])
 AnswerId = TypeAliasType("AnswerId", Annotated[str, Field(min_length=1, max_length=200)])
 _Value = Annotated[str, Field(max_length=200)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 _Model = Annotated[
     str | None,
-    Field(max_length=200, description="Any; the published model answers, and the reply names it."),
+    Field(max_length=200, description="Ignored: the published model answers; the reply names it."),
 ]
 
 
@@ -37,8 +37,8 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class _Guest(_Body):
-    """A body in the shape of another service, whose further fields are left alone."""
+class _ForeignBody(_Body):
+    """A body in the format of another service, whose other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -49,17 +49,17 @@ class _Search(_Body):
         dict[_Value, _Value | Annotated[list[_Value], Field(max_length=100)]] | None,
         Field(
             max_length=20,
-            description="Only answers with these metadata: one value, or any of several.",
+            description="Only answers with this metadata: one value, or any of several.",
         ),
     ] = None
     min_confidence: Annotated[
         Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None,
         Field(
-            description="Below this P(the first answer is right): no hits. auto: the threshold "
-            "that was fitted for the generation."
+            description="No hits if P(the first answer is right) is below this. auto: the "
+            "threshold fitted for the generation."
         ),
     ] = None
-    explain: Annotated[bool, Field(description="Add what each score is made of.")] = False
+    explain: Annotated[bool, Field(description="Add an explanation of each score.")] = False
 
 
 class SearchOne(_Search):
@@ -69,7 +69,7 @@ class SearchOne(_Search):
 
 
 class SearchMany(_Search):
-    """Several queries, answered by one generation."""
+    """Several queries, all answered by one generation."""
 
     queries: Queries
 
@@ -84,22 +84,22 @@ SearchBody = Annotated[
 ]
 
 
-class EmbeddingsBody(_Guest):
-    """OpenAI's shape; `kind` is ours."""
+class EmbeddingsBody(_ForeignBody):
+    """OpenAI's format; `kind` is an addition."""
 
     input: Text | Texts
     model: _Model = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[
-        _Positive | None, Field(description="If given, the length that the vectors have.")
+        _Positive | None, Field(description="If given, must be the length of the vectors.")
     ] = None
     kind: Annotated[
-        Literal["query", "answer"], Field(description="Which prompt of the model goes before it.")
+        Literal["query", "answer"], Field(description="Which prompt of the model to put before it.")
     ] = "query"
 
 
-class RerankBody(_Guest):
-    """Cohere's shape."""
+class RerankBody(_ForeignBody):
+    """Cohere's format."""
 
     query: Query
     documents: Texts
@@ -108,18 +108,18 @@ class RerankBody(_Guest):
 
 
 class FeedbackBody(_Body):
-    """What a user says about an answer that was shown."""
+    """A user's verdict on an answer that was shown."""
 
-    id: Annotated[_Name, Field(description="Made by the client; sent again it is stored once.")]
+    id: Annotated[_Name, Field(description="Chosen by the client; sent again, it is stored once.")]
     client: Annotated[_Name, Field(description="Who votes: a random id of the user or session.")]
     query: Query
     shown: Annotated[Shown, Field(description="Ids of the answers shown, best first.")]
     answer_id: Annotated[AnswerId, Field(description="The answer that the verdict is about.")]
     verdict: Annotated[
-        Verdict, Field(description="best: right, and of all right answers the one to come first.")
+        Verdict, Field(description="best: right, and should come before other right answers.")
     ]
     generation: Annotated[
-        str, Field(pattern=r"^[0-9]{6,12}$", description="As the search's reply named it.")
+        str, Field(pattern=r"^[0-9]{6,12}$", description="The one that the search reply named.")
     ]
 
 
@@ -129,7 +129,7 @@ BODIES: tuple[type[BaseModel], ...] = (
 
 
 class Signal(BaseModel):
-    """Where one signal placed the answer."""
+    """The answer's rank and score in one signal."""
 
     rank: int
     score: float
@@ -139,7 +139,7 @@ class Explanation(BaseModel):
     """What a score is made of."""
 
     parts: Annotated[dict[str, float], Field(description="They add up to the score.")]
-    words: Annotated[list[str], Field(description="Of the query that the answer has too.")]
+    words: Annotated[list[str], Field(description="Words of the query that the answer has too.")]
 
 
 class SearchHit(BaseModel):
@@ -148,7 +148,7 @@ class SearchHit(BaseModel):
     answer_id: str
     text: str
     score: float
-    confidence: Annotated[float | None, Field(description="Of the first hit, after `train`.")]
+    confidence: Annotated[float | None, Field(description="P(this answer is right); first hit.")]
     question: Annotated[str | None, Field(description="The known question that matched.")]
     metadata: dict[str, str]
     signals: dict[str, Signal]
@@ -162,7 +162,7 @@ class SearchResult(BaseModel):
 
 
 class SearchReply(BaseModel):
-    """A result for each query, in their order, all of one generation."""
+    """One result per query, in their order, all from one generation."""
 
     generation: str
     results: list[SearchResult]
@@ -188,7 +188,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens that the model has read."""
+    """The number of tokens that the model has read."""
 
     prompt_tokens: int
     total_tokens: int
@@ -205,7 +205,7 @@ class EmbeddingsReply(BaseModel):
 
 
 class RerankResult(BaseModel):
-    """One document, by its place in the request."""
+    """One document, by its position in the request."""
 
     index: int
     relevance_score: Annotated[float, Field(ge=0, le=1)]
@@ -221,7 +221,7 @@ class RerankReply(BaseModel):
 
 
 class FeedbackReply(BaseModel):
-    """`stored` is false for feedback that was there already."""
+    """`stored` is false if the feedback was stored already."""
 
     stored: bool
     generation: str
@@ -235,14 +235,14 @@ class ReloadReply(BaseModel):
 
 
 class StateReply(BaseModel):
-    """How the service is."""
+    """The state of the service."""
 
     status: Literal["ok", "ready"]
     generation: str
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong, without anything of the request."""
+    """What went wrong, without quoting the request."""
 
     code: str
     message: str
@@ -250,6 +250,6 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorReply(BaseModel):
-    """Every error of every route."""
+    """The body of every error response."""
 
     error: ErrorDetail

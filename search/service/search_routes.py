@@ -35,16 +35,16 @@ async def search(
     def work() -> Response:
         searcher = context.searcher.pinned()
         with context.metrics.stage("search"):
-            found = _search(searcher, queries, body)
-        context.metrics.results(found)
+            hits_by_query = _search(searcher, queries, body)
+        context.metrics.results(hits_by_query)
         reasons = {}
         if body.explain:
             with context.metrics.stage("explain"):
-                reasons = _explained(searcher, queries, found, body)
+                reasons = _explained(searcher, queries, hits_by_query, body)
         with context.metrics.stage("write"):
             results = [
-                {"hits": [_shown(hit, reasons.get((place, hit.answer_id))) for hit in hits]}
-                for place, hits in enumerate(found)
+                {"hits": [_shown(hit, reasons.get((number, hit.answer_id))) for hit in hits]}
+                for number, hits in enumerate(hits_by_query)
             ]
             return json_reply({"results": results}, searcher.generation)
 
@@ -60,11 +60,14 @@ def _search(
 
 
 def _explained(
-    searcher: Searcher, queries: list[str], found: list[list[Hit]], body: SearchOne | SearchMany
+    searcher: Searcher,
+    queries: list[str],
+    hits_by_query: list[list[Hit]],
+    body: SearchOne | SearchMany,
 ) -> dict[tuple[int, str], Explanation]:
     return {
-        (place, hit.answer_id): reason
-        for place, (query, hits) in enumerate(zip(queries, found, strict=True))
+        (number, hit.answer_id): reason
+        for number, (query, hits) in enumerate(zip(queries, hits_by_query, strict=True))
         for hit, reason in zip(
             hits, explain_hits(searcher, query, hits, where=body.where), strict=True
         )
@@ -88,7 +91,7 @@ def _shown(hit: Hit, reason: Explanation | None) -> dict[str, Any]:
 async def answer(answer_id: Annotated[str, Path(max_length=200)], context: InContext) -> Response:
     """Return one answer of the published generation."""
     searcher = context.searcher.pinned()
-    found = searcher.index.answers.get(answer_id)
-    if found is None:
-        raise ServiceError(404, "no_such_answer", "The generation has no answer of this id.")
-    return json_reply(asdict(found), searcher.generation)
+    match = searcher.index.answers.get(answer_id)
+    if match is None:
+        raise ServiceError(404, "no_such_answer", "The generation has no answer with this id.")
+    return json_reply(asdict(match), searcher.generation)

@@ -16,7 +16,7 @@ from dotbogi.search.service.app import create_app
 from dotbogi.search.service.context import RoundsPages
 from dotbogi.search.service.settings import Settings
 
-_LAST_SECONDS = 30  # for what is in flight when the service is told to end
+_LAST_SECONDS = 30  # for requests in progress when the service is told to stop
 
 
 def serve(
@@ -27,34 +27,35 @@ def serve(
     started: Callable[[str, str], None],
     rounds: RoundsPages | None = None,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, then finish what is in flight and return.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress and return.
 
     Args:
-        workspace: its folder.
+        workspace: path of the workspace folder.
         host: name or address to listen on.
-        port: 0 for any free one.
-        settings: bounds and keys.
+        port: port to listen on; 0 for any free one.
+        settings: limits and keys.
         started: called with the service's URL and its generation once it listens.
-        rounds: what /rounds shows.
+        rounds: renders the pages under /rounds; None for none.
 
     Raises:
-        UsageError: others could reach it, and there are no keys.
-        DotbogiError: nothing is indexed, or the port is taken.
+        UsageError: other machines could reach the service, and there are no keys.
+        DotbogiError: the workspace cannot be opened, or the port is taken.
     """
     address = _address(host)
     if not settings.keys and not ipaddress.ip_address(address).is_loopback:
         raise UsageError(
-            f"--host {host}: other machines could search and write here, and no keys are set. "
+            f"--host {host}: other machines could search and write here, but no keys are set. "
             "Set them with --keys FILE or DOTBOGI_KEYS, or leave --host out."
         )
     with (
-        contextlib.closing(Searcher.open(workspace, watch=True)) as searcher,
+        contextlib.closing(Searcher.open(workspace, watch=True, allow_empty=True)) as searcher,
         contextlib.closing(FeedbackStore.open(Path(workspace))) as feedback,
         _listening(address, port) as listener,
     ):
-        searcher.search("ready")  # loads what the first search would wait for
+        if searcher.generation:
+            searcher.search("ready")  # loads what the first search would wait for
         server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds)))
-        # For a signal before uvicorn listens to them; and uvicorn raises it again when all is done.
+        # Signals may come before uvicorn handles them, and uvicorn raises them again at its end.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{address}]" if ":" in address else address
@@ -65,8 +66,8 @@ def serve(
 def _config(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        log_config=None,  # cli.py sets logging up
-        access_log=False,  # it would show query strings; guard.py writes its own
+        log_config=None,  # cli.py sets up logging
+        access_log=False,  # it would show query strings; guard.py has its own
         ws="none",
         proxy_headers=False,
         server_header=False,
@@ -75,7 +76,7 @@ def _config(app: object) -> uvicorn.Config:
 
 
 def _address(host: str) -> str:
-    """Return the address that a name stands for."""
+    """Return the IP address of a host name."""
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
@@ -86,12 +87,12 @@ def _listening(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, port), family=family, backlog=512)
-        # Connections inherit it. asyncio sets it for sockets of its own alone; without it a reply
-        # in two packets waits 40 ms for the first one's receipt.
+        # Connections inherit this. asyncio sets it only for sockets that it creates; without it, a
+        # reply in two packets waits 40 ms for the first one's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
         raise DotbogiError(
             f"{address}:{port} cannot be listened on ({error.strerror}). "
-            "Name another with --port; 0 takes a free one."
+            "Choose another with --port; 0 takes a free one."
         ) from error

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings in OpenAI's shape, POST /v1/rerank in Cohere's."""
+"""POST /v1/embeddings in OpenAI's format, POST /v1/rerank in Cohere's."""
 
 import base64
 import uuid
@@ -20,7 +20,7 @@ router = APIRouter()
 
 @router.post("/v1/embeddings", response_model=EmbeddingsReply)
 async def embeddings(body: EmbeddingsBody, context: InContext) -> Response:
-    """Encode texts as the published model does: unit vectors."""
+    """Encode texts with the published model: unit vectors."""
     texts = check_embeddings(body, context.settings)
 
     def work() -> Response:
@@ -28,7 +28,7 @@ async def embeddings(body: EmbeddingsBody, context: InContext) -> Response:
         encoder = searcher.index.encoder
         if body.dimensions not in (None, encoder.dim):
             raise ServiceError(
-                409, "dimensions", f"The model's vectors have {encoder.dim} dimensions, no others."
+                409, "dimensions", f"The model's vectors have {encoder.dim} dimensions only."
             )
         with context.metrics.stage("encode"):
             vectors = searcher.encode(texts, kind=body.kind)
@@ -36,8 +36,8 @@ async def embeddings(body: EmbeddingsBody, context: InContext) -> Response:
         content = {
             "object": "list",
             "data": [
-                {"object": "embedding", "index": place, "embedding": vector}
-                for place, vector in enumerate(_written(vectors, body.encoding_format))
+                {"object": "embedding", "index": position, "embedding": vector}
+                for position, vector in enumerate(_written(vectors, body.encoding_format))
             ],
             "model": f"dotbogi-{searcher.generation}",
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
@@ -62,12 +62,10 @@ async def rerank(body: RerankBody, context: InContext) -> Response:
         searcher = context.searcher.pinned()
         with context.metrics.stage("rerank"):
             scores = relevance(searcher.index, body.query, body.documents)
-        best = sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+        best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
         content = {
             "id": uuid.uuid4().hex,
-            "results": [
-                {"index": place, "relevance_score": scores[place]} for place in best[: body.top_n]
-            ],
+            "results": [{"index": i, "relevance_score": scores[i]} for i in best[: body.top_n]],
             "meta": {"api_version": {"version": "2"}},
         }
         return json_reply(content, searcher.generation)

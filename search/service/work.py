@@ -1,4 +1,4 @@
-"""The threads that searches run on, and the queue before them."""
+"""The threads that run searches, and their queue."""
 
 import asyncio
 import math
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Work:
-    """A bounded pool: so many run, so many wait, and one more is told when to come again."""
+    """A bounded thread pool with a bounded queue; further jobs are told when to try again."""
 
     def __init__(self, name: str, threads: int, waiting: int, metrics: Metrics) -> None:
         self._threads, self._most = threads, threads + waiting
@@ -23,7 +23,7 @@ class Work:
         self._name, self._metrics = name, metrics
         self._lock = threading.Lock()
         self._pending = 0  # running and waiting
-        self._seconds = 0.05  # of a job, as a moving mean
+        self._seconds = 0.05  # per job, a moving mean
 
     @property
     def full(self) -> bool:
@@ -43,7 +43,7 @@ class Work:
             self._pending += 1
             self._show()
         future = self._pool.submit(self._timed, job, time.perf_counter())
-        future.add_done_callback(lambda _: self._done())  # also of a cancelled one
+        future.add_done_callback(lambda _: self._done())  # also for a cancelled one
         return await asyncio.wrap_future(future)
 
     def _timed(self, job: Callable[[], T], submitted: float) -> T:
@@ -64,14 +64,14 @@ class Work:
         self._metrics.queue(self._name, running, self._pending - running)
 
     def close(self) -> None:
-        """Wait for what runs, drop what still waits, and end the threads."""
+        """Wait for running jobs, drop waiting ones, and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def busy(seconds: int) -> ServiceError:
-    """Return the 429 that asks to come again in so many seconds, 1 to 30."""
+    """Return a 429 whose Retry-After is this number of seconds, limited to 1 to 30."""
     after = str(min(max(seconds, 1), 30))
     return ServiceError(
-        429, "busy", "Too much is being asked at once; see the header Retry-After.",
+        429, "busy", "Too many requests at once; see the header Retry-After.",
         {"Retry-After": after},
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""What is learned without a GPU: residual maps on the frozen, centred vectors of the base.
+"""Adapters, trained without a GPU: residual maps on the frozen, centred vectors of the base.
 
-The base has encoded every text once; a fit multiplies matrices, and takes seconds.
+The base encodes every text once. A fit only multiplies matrices, and takes seconds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from dotbogi.search.geometry import Adapter
 if TYPE_CHECKING:
     from torch import Tensor
 
-FEWEST_PAIRS = 60  # below, an adapter did harm on a development set (benchmarks/LOG.md)
+FEWEST_PAIRS = 60  # with fewer, an adapter did harm on a development set (benchmarks/LOG.md)
 _LEAST_STEPS, _MOST_STEPS = 100, 250
 
 Rows = NDArray[np.int64]
@@ -25,20 +25,20 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterConfig:
-    """One fit of an adapter. Saved in the ledger. The defaults are from benchmarks/LOG.md."""
+    """Settings of one adapter fit. Saved in the ledger. The defaults are from benchmarks/LOG.md."""
 
-    epochs: int = 10  # but at least 100 steps, and at most 250
-    batch_size: int = 256  # pairs a step; in-batch negatives = batch_size - 1
+    epochs: int = 10  # but 100 to 250 steps in all
+    batch_size: int = 256  # pairs per step; in-batch negatives = batch_size - 1
     learning_rate: float = 1e-3  # peak of Adam, after linear warm-up
     temperature: float = 0.05  # logits = cosine / temperature
     warmup_share: float = 0.1  # of all steps
-    penalty: float = 30.0  # on the maps' squared elements, divided by the number of pairs
-    dropout: float = 0.1  # of the inputs
+    penalty: float = 30.0  # on the maps' squared elements; divided by the number of pairs
+    dropout: float = 0.1  # share of the inputs
     seed: int = 42
 
 
 def adapter_config(fit: Mapping[str, Any], seed: int) -> AdapterConfig:
-    """Return the settings of an adapter: the defaults, with what the user changed."""
+    """Return the settings of an adapter fit: the defaults with the user's changes."""
     changed = {name: value for name, value in fit.items() if name != "objective"}
     return AdapterConfig(**{"seed": seed, **changed})
 
@@ -51,28 +51,28 @@ def learn_adapter(
     config: AdapterConfig,
     negatives: Rows | None = None,
 ) -> tuple[Adapter, list[dict[str, float]]]:
-    """Return the maps under which known questions find what they belong to, and the log.
+    """Train the maps that bring known questions near their answers.
 
-    Three MultipleNegativesRanking losses (Henderson et al. 2017) over the batch: a question has
-    to find its answer; its answer as a whole, that is the sum with the answer's other known
-    questions; and another question of its answer. Pairs of one answer are neither right nor
-    wrong for each other. The maps start at zero, which is the base itself, and a penalty that
-    fades with the number of pairs draws them back to it.
+    The loss is the sum of three MultipleNegativesRanking losses (Henderson et al. 2017). In a
+    batch, a question has to find its answer; the sum of its answer and that answer's other known
+    questions; and another question of its answer. Pairs with the same answer are not negatives
+    of each other. The maps start at zero, which is the base itself. A penalty draws them back to
+    it, less with more pairs.
 
     Args:
-        questions: pairs × dim, centred. Fewer than 60 leave the maps at zero.
-        owners: the row in `answers` of each pair's answer.
-        answers: answers × dim, centred.
+        questions: float32 pairs × dim, centred. Fewer than 60 leave the maps at zero.
+        owners: int64, for each pair the row of its answer in `answers`.
+        answers: float32 answers × dim, centred.
         config: settings of the fit.
-        negatives: pairs × n rows of `answers` that are wrong for each pair; −1 stands for none.
+        negatives: int64 pairs × n, rows of `answers` that are wrong for each pair; −1 is padding.
 
     Returns:
         The adapter, and the epoch, loss and learning rate after each pass over the pairs.
     """
     dim = questions.shape[1]
     if len(questions) < FEWEST_PAIRS or len(np.unique(owners)) < 2:
-        nothing = np.zeros((dim, dim), np.float32)
-        return Adapter(query=nothing, answer=nothing), []
+        zero = np.zeros((dim, dim), np.float32)
+        return Adapter(query=zero, answer=zero), []
     fit = _Fit(questions, owners, answers, negatives, config)
     with _one_thread():
         losses = [fit.step(rows) for rows in _batches(len(questions), config, fit.rng)]
@@ -82,12 +82,12 @@ def learn_adapter(
 
 def _log(losses: Sequence[float], pairs: int, config: AdapterConfig) -> list[dict[str, float]]:
     """Return the mean loss of each pass over the pairs, and the learning rate after it."""
-    pass_ = max(1, round(pairs / config.batch_size))
-    ends = range(pass_, len(losses) + 1, pass_)
+    steps = max(1, round(pairs / config.batch_size))  # of one pass
+    ends = range(steps, len(losses) + 1, steps)
     return [
         {
             "epoch": float(number),
-            "loss": float(np.mean(losses[end - pass_ : end])),
+            "loss": float(np.mean(losses[end - steps : end])),
             "learning_rate": config.learning_rate * _share_of_rate(end, len(losses), config),
         }
         for number, end in enumerate(ends, 1)
@@ -95,16 +95,16 @@ def _log(losses: Sequence[float], pairs: int, config: AdapterConfig) -> list[dic
 
 
 def _share_of_rate(step: int, steps: int, config: AdapterConfig) -> float:
-    """Return the learning rate of a step, from 0, as a share of its peak."""
+    """Return the learning rate of a step (counted from 0) as a share of the peak."""
     warmup = max(1.0, config.warmup_share * steps)
     return min(1.0, (step + 1) / warmup) * (1 - step / steps)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch compute on this thread: equal runs are equal, and a busy core holds up no other.
+    """Let torch compute on one thread, so that a repeated run gives the same result.
 
-    Beside a busy neighbour two threads took minutes for what one does in seconds.
+    On a busy machine two threads took minutes for what one thread does in seconds.
     """
     import torch
 
@@ -117,7 +117,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class _Fit:
-    """The maps while they are learned."""
+    """The maps during training."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _Fit:
         )
 
     def step(self, rows: Rows) -> float:
-        """Move the maps by the loss of some pairs; return it."""
+        """Update the maps on some pairs, given by row; return the loss."""
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._loss(rows)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -159,25 +159,25 @@ class _Fit:
         query_map, answer_map = self.maps
         batch = torch.from_numpy(rows)
         own = self._owners[batch]
-        asked = self._dropped(self._questions[batch])
-        query = normalize(asked + asked @ query_map, dim=1)
+        question = self._dropout(self._questions[batch])
+        query = normalize(question + question @ query_map, dim=1)
         targets = own
         if self._negatives is not None:
             wrong = torch.unique(self._negatives[batch])
             targets = torch.cat([own, wrong[wrong >= 0]])
-        found = self._dropped(self._answers[targets])
-        found = found + found @ answer_map
+        answer = self._dropout(self._answers[targets])
+        answer = answer + answer @ answer_map
         others = self._sums[targets].clone()
-        others[: len(batch)] -= self._questions[batch]  # or a question would be its own target
-        whole = found + others + others @ query_map
+        others[: len(batch)] -= self._questions[batch]  # a question is not its own target
+        whole = answer + others + others @ query_map
         penalty = self.config.penalty / len(self._questions)
         loss = penalty * ((query_map**2).sum() + (answer_map**2).sum())
-        loss = loss + self._ranking(query, normalize(found, dim=1), own, targets)
+        loss = loss + self._ranking(query, normalize(answer, dim=1), own, targets)
         loss = loss + self._ranking(query, normalize(whole, dim=1), own, targets)
         paired = np.flatnonzero(self._siblings.counts[own.numpy()] > 1)
         if len(paired) > 1:
             other = torch.from_numpy(self._siblings.draw(rows[paired], self.rng))
-            sibling = self._dropped(self._questions[other])
+            sibling = self._dropout(self._questions[other])
             sibling = normalize(sibling + sibling @ query_map, dim=1)
             chosen = torch.from_numpy(paired)
             share = len(paired) / len(rows)
@@ -185,7 +185,7 @@ class _Fit:
             loss = loss + share * self._ranking(query[chosen], sibling, *owners)
         return loss
 
-    def _dropped(self, vectors: "Tensor") -> "Tensor":
+    def _dropout(self, vectors: "Tensor") -> "Tensor":
         import torch
 
         kept = torch.rand(vectors.shape, generator=self._draw) >= self.config.dropout
@@ -194,43 +194,44 @@ class _Fit:
     def _ranking(
         self, query: "Tensor", targets: "Tensor", owners: "Tensor", target_owners: "Tensor"
     ) -> "Tensor":
-        """Return the mean −log share of each query's own target, which has the query's place."""
+        """Return the mean cross-entropy of the queries; query i has target i."""
         import torch
         from torch.nn.functional import cross_entropy
 
-        place = torch.arange(len(query))
+        rows = torch.arange(len(query))
         same = owners[:, None] == target_owners[None, :]
-        same[place, place] = False
+        same[rows, rows] = False
         logits = query @ targets.T / self.config.temperature
-        return cross_entropy(logits.masked_fill(same, -torch.inf), place)
+        return cross_entropy(logits.masked_fill(same, -torch.inf), rows)
 
 
 class _Siblings:
-    """Draws, for a question, another known question of the same answer."""
+    """Draws another known question of the same answer."""
 
     def __init__(self, owners: Rows, answers: int) -> None:
         self._owners = owners
         self._order = np.argsort(owners, kind="stable")
         self._starts = np.searchsorted(owners[self._order], np.arange(answers))
         self.counts = np.bincount(owners, minlength=answers)
-        self._places = np.empty(len(owners), np.int64)
-        self._places[self._order] = np.arange(len(owners)) - self._starts[owners[self._order]]
+        self._positions = np.empty(len(owners), np.int64)
+        self._positions[self._order] = np.arange(len(owners)) - self._starts[owners[self._order]]
 
     def draw(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        """Return another question for each of these, which all have one."""
+        """Return the row of another question for each of these; each has to have one."""
         owners = self._owners[rows]
-        places = (self._places[rows] + rng.integers(1, self.counts[owners])) % self.counts[owners]
-        found: Rows = self._order[self._starts[owners] + places]
-        return found
+        steps = rng.integers(1, self.counts[owners])
+        positions = (self._positions[rows] + steps) % self.counts[owners]
+        drawn: Rows = self._order[self._starts[owners] + positions]
+        return drawn
 
 
 def _count_steps(pairs: int, config: AdapterConfig) -> int:
-    """Return the steps of a fit: a small table needs more passes, a large one fewer."""
+    """Return the number of steps of a fit; a small table needs more passes than a large one."""
     return min(max(config.epochs * -(-pairs // config.batch_size), _LEAST_STEPS), _MOST_STEPS)
 
 
 def _batches(pairs: int, config: AdapterConfig, rng: np.random.Generator) -> Iterator[Rows]:
-    """Yield the rows of each step, epoch after epoch; what is left below half a batch waits."""
+    """Yield the rows of each step, epoch after epoch; a last batch below half size is skipped."""
     order, start = rng.permutation(pairs), 0
     for _ in range(_count_steps(pairs, config)):
         if start >= pairs or (start and pairs - start < min(config.batch_size, pairs) // 2):
@@ -242,15 +243,15 @@ def _batches(pairs: int, config: AdapterConfig, rng: np.random.Generator) -> Ite
 def learn_similarity(
     first: Vectors, second: Vectors, scores: Sequence[float], *, config: AdapterConfig
 ) -> Adapter:
-    """Return one map for all texts, under which cosines order pairs as people scored them.
+    """Train one map for all texts, so that cosines order pairs as people scored them.
 
-    CoSENT (Su 2022): for every two pairs of a batch, the one with the higher score has to have
-    the higher cosine.
+    CoSENT (Su 2022): of any two pairs in a batch, the one with the higher score has to have the
+    higher cosine.
 
     Args:
-        first: pairs × dim, centred.
-        second: the other text of each pair.
-        scores: of each pair; only their order counts.
+        first: float32 pairs × dim, centred.
+        second: the same for the other text of each pair.
+        scores: one per pair; only their order counts.
         config: settings of the fit.
     """
     import torch
@@ -258,14 +259,14 @@ def learn_similarity(
 
     torch.manual_seed(config.seed)
     sides = torch.from_numpy(first), torch.from_numpy(second)
-    wanted = torch.tensor(scores)
+    targets = torch.tensor(scores)
     matrix = torch.zeros(first.shape[1], first.shape[1], requires_grad=True)
     optimizer = torch.optim.AdamW([matrix], config.learning_rate, weight_decay=0.01)
     draw = torch.Generator().manual_seed(config.seed)
     with _one_thread():
         for _ in range(config.epochs):
             for batch in torch.split(
-                torch.randperm(len(wanted), generator=draw), config.batch_size
+                torch.randperm(len(targets), generator=draw), config.batch_size
             ):
                 one, other = (
                     functional.normalize(
@@ -275,10 +276,11 @@ def learn_similarity(
                     for side in sides
                 )
                 cosines = (one * other).sum(dim=1) / (4 * config.temperature)
-                gaps = (cosines[None, :] - cosines[:, None])[wanted[batch][:, None] > wanted[batch]]
+                higher = targets[batch][:, None] > targets[batch]
+                gaps = (cosines[None, :] - cosines[:, None])[higher]
                 loss = torch.logsumexp(torch.cat([torch.zeros(1), gaps]), dim=0)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-    learned = matrix.detach().numpy()
-    return Adapter(query=learned, answer=learned)
+    trained = matrix.detach().numpy()
+    return Adapter(query=trained, answer=trained)

@@ -1,4 +1,4 @@
-"""The rows of a fit as the trainer reads them: columns of texts, a label, a prompt a column."""
+"""The rows of a fit in the trainer's form: text columns, their prompts, and a label."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from dotbogi.training.fit.sampler import LABEL
 def make_dataset(
     rows: Sequence[TrainingRow] | Mapping[str, Sequence[TrainingRow]], config: TrainConfig
 ) -> Dataset | DatasetDict:
-    """Return columns anchor, positive, negative_1 …, whose order is their meaning.
+    """Return the columns anchor, positive, negative_1 …; the trainer goes by their order.
 
-    A label goes with them where the loss asks for one: the score, or the row's number.
+    Losses that need a label get one: the score, or the row number.
     """
     if isinstance(rows, Mapping):
         parts = {source: make_dataset(of_source, config) for source, of_source in rows.items()}
@@ -35,14 +35,14 @@ def make_dataset(
 
 
 def stored_prompts(model: SentenceTransformer) -> tuple[str, str]:
-    """Return the query and the answer prompt that a model holds; empty where there is none."""
+    """Return the query prompt and the answer prompt of a model; empty if it has none."""
     return model.prompts.get("query") or "", model.prompts.get("document") or ""
 
 
 def column_prompts(
     model: SentenceTransformer, data: Dataset | DatasetDict, config: TrainConfig
 ) -> dict[str, str]:
-    """Return the prompt of each column of texts; those of scored pairs are both queries."""
+    """Return the prompt of each text column; both texts of a scored pair are queries."""
     query, answer = stored_prompts(model)
     part = next(iter(data.values())) if isinstance(data, DatasetDict) else data
     first, *others = (name for name in part.column_names if name != LABEL)

@@ -1,4 +1,4 @@
-"""One fit, through SentenceTransformerTrainer."""
+"""One full fit with SentenceTransformerTrainer."""
 
 import json
 import logging
@@ -43,28 +43,28 @@ def finetune(
 ) -> list[dict[str, float]]:
     """Train a model from `base` on the rows and write it to `folder`/model.
 
-    The weights after the last epoch count: to choose an epoch, questions would be needed that
-    measure nothing else. Interrupted, the same call goes on from the last complete checkpoint.
+    The weights are those after the last epoch; choosing an epoch would need questions of its own.
+    After an interruption, the same call continues from the last complete checkpoint.
 
     Args:
         base: a sentence-transformers folder.
-        rows: question, positive and negatives as texts; or such rows by source, and then every
-            batch is of one source.
+        rows: question, positive and negatives as texts; or such rows by source, and then each
+            batch has rows of one source.
         config: settings of the fit.
-        folder: keeps checkpoints while training.
-        guide: place of the model that guides; None lets `base` guide.
-        progress: show a bar.
+        folder: also holds checkpoints during training.
+        guide: folder of the guide's model and encoder; None lets `base` guide.
+        progress: show a progress bar.
 
     Returns:
         The log: loss and learning rate by epoch.
     """
-    if (folder / "model").is_dir():  # cut off between the fit and the ledger
+    if (folder / "model").is_dir():  # interrupted after the fit, before its event
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
     data = make_dataset(rows, config)
     guide_vectors = _guide_vectors(guide or base.parent, data, config)
     model = load_sentence_transformer(base)
-    model.model_card_data.widget = [{}]  # or the trainer spends time on examples for a model card
+    model.model_card_data.widget = [{}]  # else the trainer looks for examples for a model card
     prompts = column_prompts(model, data, config)
     checkpoints = folder.resolve() / "checkpoints"
     trainer = _Trainer(
@@ -79,7 +79,7 @@ def finetune(
     checkpoint = _last_complete_checkpoint(checkpoints)
     if checkpoint:
         logger.info("resuming from %s", checkpoint)
-    with redirect_stdout(sys.stderr):  # trackio talks; stdout is for what a command says
+    with redirect_stdout(sys.stderr):  # trackio prints; stdout is for the command's output
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     log = [
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
@@ -99,7 +99,7 @@ def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder
 
 
 class _Trainer(SentenceTransformerTrainer):
-    """Checkpoints without a model card (seconds each) and without pickled arguments."""
+    """Writes checkpoints without a model card (seconds each) and without pickled arguments."""
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -116,12 +116,12 @@ def _guide_vectors(
     columns = {name: data[name][:] for name in data.column_names if name != LABEL}
     guide = GuideVectors(open_encoder(folder), columns)
     share = 100 * guide.share_left_out(config.guide_margin)
-    logger.info("the guide leaves out %.1f%% of other rows' answers", share)
+    logger.info("the guide leaves out %.1f%% of the other rows' answers", share)
     return guide
 
 
 def _callbacks(config: TrainConfig, folder: Path) -> list[Any]:
-    """Return what writes TensorBoard's files, beside the fit's folder: that one is cleared."""
+    """Return TensorBoard's callback; it writes beside the fit's folder, which is deleted later."""
     if config.report_to != "tensorboard":
         return []
     callback = TensorBoardCallback()
@@ -159,7 +159,7 @@ def _arguments(
         disable_tqdm=not progress,
         report_to="trackio" if config.report_to == "trackio" else "none",
         project="dotbogi",
-        run_name=str(folder.parent),  # the same after a cut, and no other workspace's
+        run_name=str(folder.parent),  # the same after a resume, different for each workspace
         trackio_static_space_id=False,  # nothing leaves this machine
         seed=config.seed,
         data_seed=config.seed,
@@ -167,12 +167,12 @@ def _arguments(
 
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint that was written to its end; drop a torn one.
+    """Return the newest complete checkpoint; delete incomplete ones.
 
     The trainer writes trainer_state.json last.
     """
-    while folder.is_dir() and (found := get_last_checkpoint(str(folder))):
-        checkpoint = Path(found)
+    while folder.is_dir() and (newest := get_last_checkpoint(str(folder))):
+        checkpoint = Path(newest)
         path = checkpoint / "trainer_state.json"
         try:
             json.loads(path.read_text(encoding="utf-8"))

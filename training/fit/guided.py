@@ -1,10 +1,10 @@
-"""MultipleNegativesRankingLoss that a guide model keeps from punishing right answers.
+"""MultipleNegativesRankingLoss without the negatives that a guide model takes for right answers.
 
-GISTEmbed (Solatorio 2024): a candidate that the guide puts nearer to the anchor than the anchor's
-own positive, less a margin, is probably right or a near-duplicate of what is right, and takes no
-part. sentence-transformers has this loss for models with a transformers tokenizer; here the
-guide's vectors are made once for all texts and found by row number, so any model can be trained,
-any model can guide, and no step pays for the guide.
+GISTEmbed (Solatorio 2024): if the guide's cosine of a candidate is above that of the anchor's own
+positive, minus a margin, the candidate is probably right, or a near-duplicate of a right answer,
+and is left out. The same loss in sentence-transformers needs a transformers tokenizer. Here the
+guide encodes all texts once, and vectors are looked up by row number. So any model can be trained
+or guide, and the guide costs no time in a step.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,13 +30,13 @@ class GuideVectors:
     def __init__(self, encoder: Encoder, columns: Mapping[str, Sequence[str]]) -> None:
         """Encode the columns: questions first, then positives and negatives."""
         questions, *answers = columns.values()
-        self._questions, self._question_of = _vectors_and_places(questions, encoder.encode_queries)
+        self._questions, self._question_of = _vectors_and_rows(questions, encoder.encode_queries)
         flat = [text for column in answers for text in column]
-        self._answers, places = _vectors_and_places(flat, encoder.encode_answers)
-        self._answer_of = places.reshape(len(answers), len(questions))
+        self._answers, rows = _vectors_and_rows(flat, encoder.encode_answers)
+        self._answer_of = rows.reshape(len(answers), len(questions))
 
     def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors of the rows' questions, and of their answers column after column."""
+        """Return the vectors of the rows' questions, and of their answers, column after column."""
         rows = rows.cpu()
         return (
             self._questions[self._question_of[rows]],
@@ -44,7 +44,7 @@ class GuideVectors:
         )
 
     def share_left_out(self, margin: float) -> float:
-        """Return the share of other rows' positives that the margin leaves out, by a sample."""
+        """Return the share of other rows' positives that is left out, estimated on a sample."""
         rows = torch.randperm(len(self._question_of), generator=torch.Generator().manual_seed(0))
         questions, answers = self.of(rows[:_SAMPLE])
         cosines = questions @ answers[: len(questions)].T
@@ -53,14 +53,15 @@ class GuideVectors:
         return float(left_out.sum()) / max(1, len(cosines) * (len(cosines) - 1))
 
 
-def _vectors_and_places(texts: Sequence[str], encode: Any) -> tuple[Tensor, Tensor]:
-    places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    vectors = torch.from_numpy(np.asarray(encode(list(places)), np.float32))
-    return vectors, torch.tensor([places[text] for text in texts])
+def _vectors_and_rows(texts: Sequence[str], encode: Any) -> tuple[Tensor, Tensor]:
+    """Return the vectors of the distinct texts, and for each text the row of its vector."""
+    row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    vectors = torch.from_numpy(np.asarray(encode(list(row_of)), np.float32))
+    return vectors, torch.tensor([row_of[text] for text in texts])
 
 
 class GuidedLoss(nn.Module):
-    """MNR over the candidates that the guide leaves; `labels` are the rows' numbers."""
+    """MNR over the candidates that the guide leaves in; `labels` are row numbers."""
 
     def __init__(
         self,
@@ -78,11 +79,11 @@ class GuidedLoss(nn.Module):
     def forward(self, sentence_features: Features, labels: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
         embeddings = embed_columns(self.model, sentence_features)
-        everything = torch.arange(len(labels), device=embeddings[0].device)
-        return self._share_of_loss(embeddings, labels, everything)
+        whole = torch.arange(len(labels), device=embeddings[0].device)
+        return self._share_of_loss(embeddings, labels, whole)
 
     def _share_of_loss(self, embeddings: Sequence[Tensor], rows: Tensor, part: Tensor) -> Tensor:
-        """Return what some anchors of a batch, given by their places, add to its mean loss."""
+        """Return what the anchors at the positions `part` of a batch add to its mean loss."""
         anchors, *answers = (functional.normalize(column.float()) for column in embeddings)
         guide_anchors, guide_answers = (v.to(anchors.device) for v in self.guide.of(rows))
         positives, guide_positives = answers[0], guide_answers[: len(rows)]
@@ -94,7 +95,7 @@ class GuidedLoss(nn.Module):
         for sources, candidates, guide_sources, guide_candidates in directions:
             left_out = guide_sources[part] @ guide_candidates.T > bound
             own = torch.arange(len(part), device=part.device)
-            left_out[own, part] = False  # the own positive stays
+            left_out[own, part] = False  # an anchor keeps its own positive
             scores = sources[part] @ candidates.T / self.temperature
             scores = scores.masked_fill(left_out, -torch.inf)
             losses.append(functional.cross_entropy(scores, part, reduction="sum"))
@@ -102,21 +103,21 @@ class GuidedLoss(nn.Module):
 
 
 class CachedGuidedLoss(CachedLossMixin, GuidedLoss):  # type: ignore[misc]  # not followed by mypy
-    """GuidedLoss with the memory of a small batch (GradCache, Gao et al. 2021)."""
+    """GuidedLoss in the memory of a small batch (GradCache, Gao et al. 2021)."""
 
     def __init__(self, *args: Any, mini_batch_size: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.mini_batch_size = mini_batch_size
 
     def forward(self, sentence_features: Features, labels: Tensor) -> Tensor:
-        """Return the mean loss of a batch whose texts are encoded a few at a time, twice."""
+        """Return the mean loss of a batch; its texts are encoded twice, a few at a time."""
         loss: Tensor = CachedLossMixin.forward_cached(self, sentence_features, labels)
         return loss
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor, *, with_backward: bool = False
     ) -> Tensor:
-        """Return the loss; with `with_backward`, its gradients go as far as the vectors."""
+        """Return the loss; `with_backward` also computes the gradients of the vectors."""
         embeddings = [torch.cat(column) for column in reps]
         size, shares = len(labels), []
         for start in range(0, size, self.mini_batch_size):

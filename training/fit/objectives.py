@@ -1,4 +1,4 @@
-"""What a fit can be trained for: what each objective needs, and the loss it becomes."""
+"""Training objectives: the settings that each allows, and its loss."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ _BELONGS_TO = {"guide": GUIDED, "guide_margin": GUIDED, "mini_batch_size": CACHE
 
 
 def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
-    """Refuse, before any work, a fit that cannot run.
+    """Refuse a fit that cannot run, before any work.
 
     Args:
         fit: the settings that differ from the defaults.
-        kind: what is learned.
+        kind: what is trained.
 
     Raises:
         UsageError: a setting belongs to another objective or kind of fit, or a package is
@@ -44,7 +44,7 @@ def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
                 raise UsageError(f"{option} needs --fit full: an adapter has no such setting.")
         if objective not in ("mnr", *SCORED):
             raise UsageError(
-                f"--objective {objective} needs --fit full: an adapter learns by mnr or cosine."
+                f"--objective {objective} needs --fit full: an adapter takes mnr or cosine."
             )
     reporter = fit.get("report_to")
     if reporter and importlib.util.find_spec(reporter) is None:
@@ -52,7 +52,7 @@ def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
 
 
 def default_kind(fit: Mapping[str, Any]) -> FitKind:
-    """Return what is learned if nobody says so: all weights on a GPU, or where only that fits.
+    """Return the default kind: full on a GPU or if the objective needs it, else adapter.
 
     Args:
         fit: the settings that differ from the defaults.

@@ -1,4 +1,4 @@
-"""The pairs of a collection and its mined negatives as the rows of a fit."""
+"""The pairs of a collection and their mined negatives as the rows of a fit."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from dotbogi.training.negatives import Negative, train_side
 
 
 def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list[TrainingRow]:
-    """Return the train pairs as texts, each with its mined negatives, as many for each.
+    """Return the train pairs as texts, all with the same number of mined negatives.
 
-    A pair without any, where others have some, is left out: every answer is right for it.
+    A pair without negatives is left out if others have some: every answer is right for it.
     """
     texts = {answer.id: answer.text for answer in collection.answers}
     mined: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -29,15 +29,15 @@ def training_rows(collection: Collection, negatives: Sequence[Negative]) -> list
 
 
 def hard_negatives(train: Collection, negatives: Sequence[Negative]) -> NDArray[np.int64]:
-    """Return, for each question, rows of answers that are wrong for it.
+    """Return, for each question, the rows of the answers that are wrong for it.
 
-    Questions × n; −1 fills up where a question has fewer than another.
+    The result is questions × n, where −1 is padding.
     """
-    places = {answer.id: place for place, answer in enumerate(train.answers)}
+    row_of = {answer.id: row for row, answer in enumerate(train.answers)}
     mined: dict[tuple[str, str], list[int]] = defaultdict(list)
     for negative in negatives:
-        mined[negative.question, negative.positive_id].append(places[negative.answer_id])
+        mined[negative.question, negative.positive_id].append(row_of[negative.answer_id])
     of_questions = [mined[q.text, q.answer_id] for q in train.questions]
     most = max(map(len, of_questions), default=0)
-    table = [found + [-1] * (most - len(found)) for found in of_questions]
+    table = [rows + [-1] * (most - len(rows)) for rows in of_questions]
     return np.asarray(table, np.int64).reshape(len(of_questions), most)

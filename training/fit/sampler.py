@@ -9,18 +9,18 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 
 from dotbogi.indexes.text import same_text_key
 
-LABEL = "label"  # the column that goes to the loss beside the texts
+LABEL = "label"  # the column that the loss gets in addition to the texts
 
 
 class NoSharedAnswerSampler(DefaultBatchSampler):
     """Batches of rows (anchor, positive, negatives…) safe for in-batch negatives.
 
     MNR takes every other row's positive and negatives as wrong for an anchor. So no two rows of a
-    batch share a text in any column, and no row brings, as its positive or negative, a text that
-    is a positive of another row's anchor anywhere in the data. Texts are compared normalised
-    (`same_text_key`). Rows that fit no batch of an epoch wait at its end and form smaller batches;
-    those below an eighth of the largest are left out of that epoch, because a few rows with few
-    negatives would move the weights as far as a full batch does.
+    batch share a text in any column, and no row has, as its positive or negative, a text that is
+    a positive of another row's anchor anywhere in the data. Texts are compared normalised
+    (`same_text_key`). Rows that fit into no full batch form smaller ones. Batches below an eighth
+    of the largest are left out of that epoch: with few negatives, a few rows would move the
+    weights as far as a full batch does.
     """
 
     def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:
@@ -33,11 +33,10 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
         positives: dict[str, set[str]] = defaultdict(set)
         for anchor, positive in zip(columns[0], columns[1], strict=True):
             positives[anchor].add(positive)
-        # Texts a row brings, and texts it cannot stand beside.
-        self._brings = [frozenset(row) for row in zip(*columns, strict=True)]
+        # The texts of each row, and the texts that no other row of its batch may have.
+        self._texts = [frozenset(row) for row in zip(*columns, strict=True)]
         self._refuses = [
-            brings | positives[anchor]
-            for brings, anchor in zip(self._brings, columns[0], strict=True)
+            texts | positives[anchor] for texts, anchor in zip(self._texts, columns[0], strict=True)
         ]
         self._length = len(self._pack(np.random.default_rng([self.seed, 0])))
 
@@ -45,8 +44,8 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
         return self._length
 
     def __iter__(self) -> Iterator[list[int]]:
-        # Every epoch has as many batches as the first: the schedule is laid out for them, and the
-        # trainer finds its place in the data after a cut by dividing through this number.
+        # Every epoch has as many batches as the first: the schedule counts on it, and a resumed
+        # trainer finds its position in the data by dividing by this number.
         rng = np.random.default_rng([self.seed, self.epoch])
         batches = self._pack(rng)
         while len(batches) < self._length:
@@ -54,19 +53,19 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
         return iter(batches[: self._length])
 
     def _pack(self, rng: np.random.Generator) -> list[list[int]]:
-        """Fill batches first-fit, each from the rows that earlier ones could not take."""
-        waiting: Sequence[int] = rng.permutation(len(self._brings)).tolist()
+        """Fill batches first-fit, each with rows that the earlier ones could not take."""
+        waiting: Sequence[int] = rng.permutation(len(self._texts)).tolist()
         batches = []
         while waiting:
             batch: list[int] = []
-            brought: set[str] = set()
+            texts: set[str] = set()
             refused: set[str] = set()
             skipped: list[int] = []
             rest = iter(waiting)
             for row in rest:
-                if refused.isdisjoint(self._brings[row]) and brought.isdisjoint(self._refuses[row]):
+                if refused.isdisjoint(self._texts[row]) and texts.isdisjoint(self._refuses[row]):
                     batch.append(row)
-                    brought |= self._brings[row]
+                    texts |= self._texts[row]
                     refused |= self._refuses[row]
                     if len(batch) == self.batch_size:
                         break
@@ -74,7 +73,7 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
                     skipped.append(row)
             waiting = skipped + list(rest)
             batches.append(batch)
-        least = max(2, max(map(len, batches)) / 8)  # one row alone teaches nothing
+        least = max(2, max(map(len, batches)) / 8)  # a single row has no in-batch negatives
         whole = [batch for batch in batches if len(batch) >= least]
         order = rng.permutation(len(whole))
         return [whole[i] for i in order] or batches

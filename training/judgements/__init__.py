@@ -1,1 +1,1 @@
-"""What people say of answers: decisions about suspects, and users' votes."""
+"""What people say about answers: decisions about suspects, and users' votes."""

@@ -1,4 +1,4 @@
-"""Decisions about suspected false negatives: kept in the workspace, applied to collections."""
+"""Decisions about suspected false negatives: stored in a workspace, applied to a collection."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from dotbogi.indexes.text import same_text_key
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer
 
-_DECISIONS = "review.jsonl"  # of a workspace
-_USED = "decisions.json"  # of a run: those that it uses, as they were when it began
+_DECISIONS = "review.jsonl"  # in a workspace
+_USED = "decisions.json"  # in the folder of a run: the decisions that it uses
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether an answer is right for a question; both as texts, which outlive ids."""
+    """Whether an answer is right for a question. Both are texts, which outlive ids."""
 
     question: str
     answer: str
@@ -31,24 +31,24 @@ class Decision:
 
     @property
     def key(self) -> Key:
-        """What is equal for two decisions about the same pair."""
+        """Return the key of the pair: the normalised texts."""
         return same_text_key(self.question), same_text_key(self.answer)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A collection after review, and what became of the decisions."""
+    """A collection after review, and the effect of the decisions."""
 
     collection: Collection
     accepted: list[Pair]
     rejected: list[Pair]
-    withdrawn: int  # known questions that were accepted before and are rejected now
-    overruled: int  # rejected pairs that the table itself holds
-    unmatched: int  # decisions whose question or answer is not in the collection
+    withdrawn: int  # known questions removed: accepted before, or from feedback, rejected now
+    overruled: int  # rejected pairs that stay, because the table itself has them
+    unmatched: int  # decisions whose question or answer the collection lacks
 
 
 def read_decisions(workspace: Path) -> list[Decision]:
-    """Return every decision that was ever taken, oldest first; the last one about a pair holds.
+    """Return all decisions of a workspace, oldest first; the last one about a pair counts.
 
     Raises:
         DamagedError: a line of the file cannot be read.
@@ -68,7 +68,7 @@ def read_decisions(workspace: Path) -> list[Decision]:
 
 
 def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
-    """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
+    """Append decisions to a workspace's, all or none; the caller holds the writer's lock."""
     temporary = workspace / f".{_DECISIONS}"
     with temporary.open("w", encoding="utf-8") as file:
         for decision in [*read_decisions(workspace), *new]:
@@ -84,14 +84,13 @@ def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:
 
 
 def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Applied:
-    """Make accepted pairs known questions, and list the rejected ones.
+    """Make accepted pairs known questions, and list the rejected pairs.
 
-    A pair that was accepted once, or came from feedback, and is rejected now leaves the known
-    questions again. A rejected pair that the table itself holds stays known: the table is mended
-    in the table.
+    A known question that was accepted earlier, or came from feedback, is removed if it is rejected
+    now. A rejected pair that the table itself has stays known: tables are corrected by hand.
 
     Args:
-        collection: before it is split; a new known question goes where its typings go.
+        collection: without splits, so that a new known question gets the split of its text.
         decisions: oldest first.
     """
     texts = {answer.id: same_text_key(answer.text) for answer in collection.answers}
@@ -101,10 +100,10 @@ def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Ap
 
     known = set(map(key_of, collection.questions))
     right, wrong, unmatched = _matched(collection, decisions)
-    once_right = {decision.key for decision in decisions if decision.right}
-    once_right |= {key_of(q) for q in collection.questions if q.origin == "feedback"}
-    withdrawn = {key for key in wrong if key in known and key in once_right}
-    overruled = {key for key in wrong if key in known and key not in once_right}
+    added = {decision.key for decision in decisions if decision.right}
+    added |= {key_of(q) for q in collection.questions if q.origin == "feedback"}
+    withdrawn = {key for key in wrong if key in known and key in added}
+    overruled = {key for key in wrong if key in known and key not in added}
     questions = [q for q in collection.questions if key_of(q) not in withdrawn]
     questions += [KnownQuestion(*pair) for key, pair in right.items() if key not in known]
     return Applied(
@@ -126,23 +125,23 @@ def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Ap
 def _matched(
     collection: Collection, decisions: Sequence[Decision]
 ) -> tuple[dict[Key, Pair], dict[Key, Pair], int]:
-    """Return accepted and rejected pairs of the collection, and how many are not in it."""
+    """Return the accepted and the rejected pairs of the collection, and the number of others."""
     answers: dict[str, str] = {}
     for answer in collection.answers:
         answers.setdefault(same_text_key(answer.text), answer.id)
     questions = {same_text_key(question.text): question.text for question in collection.questions}
     right: dict[Key, Pair] = {}
     wrong: dict[Key, Pair] = {}
-    held = in_force(decisions)
-    for key, decision in held.items():
+    last = in_force(decisions)
+    for key, decision in last.items():
         if key[0] in questions and key[1] in answers:
-            side = right if decision.right else wrong
-            side[key] = questions[key[0]], answers[key[1]]
-    return right, wrong, len(held) - len(right) - len(wrong)
+            pairs = right if decision.right else wrong
+            pairs[key] = questions[key[0]], answers[key[1]]
+    return right, wrong, len(last) - len(right) - len(wrong)
 
 
 def review_counts(applied: Applied, split: Collection) -> dict[str, Any]:
-    """Return the counts of applied decisions; accepted pairs by the split of their question."""
+    """Return the counts of applied decisions; accepted pairs by split."""
     return {
         "accepted": count_by_split(applied.accepted, split),
         "rejected": len(applied.rejected),
@@ -153,19 +152,19 @@ def review_counts(applied: Applied, split: Collection) -> dict[str, Any]:
 
 
 def save_used_decisions(applied: Applied, split: Collection, folder: Path) -> None:
-    """Keep what a run uses of the decisions, which go on coming in."""
+    """Store the decisions that a run uses; later ones do not affect it."""
     stored = {"counts": review_counts(applied, split), "rejected": applied.rejected}
     write_json(folder / _USED, stored)
 
 
 def used_decisions(folder: Path) -> Mapping[str, Any]:
-    """Return what a run uses of the decisions: {counts, rejected}."""
+    """Return the decisions that a run uses: {counts, rejected}."""
     stored: Mapping[str, Any] = json.loads((folder / _USED).read_text(encoding="utf-8"))
     return stored
 
 
 def count_by_split(pairs: Sequence[Pair], split: Collection) -> dict[str, int]:
-    """Return how many of these pairs, known in the collection, are in each of its splits."""
+    """Return how many of these pairs are in each split of the collection."""
     splits = {same_text_key(question.text): question.split for question in split.questions}
     counts = Counter(splits[same_text_key(question)] for question, _ in pairs)
     return {name: counts[name] for name in get_args(Split)}

@@ -1,4 +1,4 @@
-"""What users said about answers: their votes counted, and what comes of them for a collection."""
+"""Users' feedback about answers: count the votes, and apply them to a collection."""
 
 import contextlib
 import json
@@ -17,14 +17,14 @@ from dotbogi.training.judgements.decisions import Pair, count_by_split
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 
 VOTES_PER_CLIENT = 50
-_USED = "feedback.json"  # of a run: what users had said when it began
+_USED = "feedback.json"  # in the folder of a run: the feedback that it uses
 
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """The votes about one answer to one query, at most one a client."""
+    """The votes about one answer to one query, at most one per client."""
 
-    query: str  # as it was typed first
+    query: str  # as it was first typed
     answer_id: str
     right: int
     wrong: int
@@ -32,53 +32,57 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """All votes: votes = capped + unmatched + those of the polls."""
+    """All votes: votes = capped + unmatched + votes in the polls."""
 
     polls: Mapping[Key, Poll]
-    backed: frozenset[Key]  # pairs that somebody calls right, whether the vote counts or not
-    # Clients that prefer this answer to the query, whether the vote counts or not: what is not
-    # known does not become so by it.
+    backed: frozenset[Key]  # pairs that some client calls right, by votes counted or not
+    # Clients that prefer this answer to the query, capped votes included: a preference alone does
+    # not make a pair known.
     preferred: Mapping[Key, int]
     clients: int
-    votes: int  # one a client and pair, its last
-    capped: int  # beyond the last `per_client` of their client
-    unmatched: int  # about an answer that is not there any more, or a blank query
+    votes: int  # the last of each client about each pair
+    capped: int  # not among the last `per_client` of their client
+    unmatched: int  # about an answer that the collection lacks, or a blank query
 
 
 @dataclass(frozen=True, slots=True)
 class AppliedFeedback:
-    """A collection after feedback, and what became of the votes."""
+    """A collection after feedback, and the effect of the votes."""
 
     collection: Collection
     votes: Votes
     right: list[Pair]  # known questions by majority
     wrong: list[Pair]  # confirmed negatives by majority
-    conflicts: list[Poll]  # as many right as wrong: listed, not used
+    conflicts: list[Poll]  # as many votes right as wrong: listed, not used
     added: int  # of the right ones, those that were not known before
-    withdrawn: int  # known from feedback before, and now wrong, or erased
-    overruled: int  # wrong, but the table holds them; or right, but rejected in a review
+    withdrawn: int  # known from feedback before, now called wrong, or their votes were deleted
+    overruled: int  # wrong, but in the table; or right, but rejected in a review
 
 
 def count_votes(
     feedback: Iterable[Feedback], answer_ids: Container[str], per_client: int = VOTES_PER_CLIENT
 ) -> Votes:
-    """Count the votes about every (query, answer), whatever the typing of the query.
+    """Count the votes about every (query, answer); queries are compared normalised.
 
-    A client's last word about a pair is its one vote there, and its last `per_client` votes are
-    all that it has: nobody decides more pairs than that alone.
+    Of a client's votes about a pair the last counts, and of these its last `per_client`: no client
+    alone decides more pairs than that.
 
     Args:
         feedback: oldest first.
-        answer_ids: of the answers that there are.
-        per_client: votes of a client that count, its latest.
+        answer_ids: of the collection's answers.
+        per_client: the number of votes of a client that count.
     """
-    last: dict[tuple[str, Key], Feedback] = {}
-    for each in feedback:
-        vote = each.client, pair_key(each.query, each.answer_id)
-        last.pop(vote, None)
-        last[vote] = each  # behind the others: the order is that of the last words
-    backed = frozenset(key for (_, key), each in last.items() if each.verdict != "wrong")
-    matched = {vote: f for vote, f in last.items() if vote[1][0] and f.answer_id in answer_ids}
+    last: dict[tuple[str, Key], Feedback] = {}  # (client, pair) → its last vote
+    for vote in feedback:
+        key = vote.client, pair_key(vote.query, vote.answer_id)
+        last.pop(key, None)
+        last[key] = vote  # appended, so that the order is that of the last votes
+    backed = frozenset(pair for (_, pair), vote in last.items() if vote.verdict != "wrong")
+    matched = {
+        (client, pair): vote
+        for (client, pair), vote in last.items()
+        if pair[0] and vote.answer_id in answer_ids
+    }
     counted = _latest(matched, per_client)
     return Votes(
         polls=_polls(counted),
@@ -94,45 +98,45 @@ def count_votes(
 def _latest(
     votes: Mapping[tuple[str, Key], Feedback], per_client: int
 ) -> dict[tuple[str, Key], Feedback]:
-    """Return the last votes of each client, in the order they were in."""
+    """Return the last votes of each client, in the same order."""
     left = Counter(client for client, _ in votes)
     counted = {}
-    for vote, each in votes.items():
-        if left[vote[0]] <= per_client:
-            counted[vote] = each
-        left[vote[0]] -= 1
+    for (client, pair), vote in votes.items():
+        if left[client] <= per_client:
+            counted[client, pair] = vote
+        left[client] -= 1
     return counted
 
 
 def _polls(votes: Mapping[tuple[str, Key], Feedback]) -> dict[Key, Poll]:
     by_pair: dict[Key, list[Feedback]] = defaultdict(list)
-    for (_, key), each in votes.items():
-        by_pair[key].append(each)
+    for (_, pair), vote in votes.items():
+        by_pair[pair].append(vote)
     return {
-        key: Poll(
+        pair: Poll(
             query=clean(cast[0].query),
-            answer_id=key[1],
-            right=sum(each.verdict != "wrong" for each in cast),
-            wrong=sum(each.verdict == "wrong" for each in cast),
+            answer_id=pair[1],
+            right=sum(vote.verdict != "wrong" for vote in cast),
+            wrong=sum(vote.verdict == "wrong" for vote in cast),
         )
-        for key, cast in by_pair.items()
+        for pair, cast in by_pair.items()
     }
 
 
 def _preferred(votes: Mapping[tuple[str, Key], Feedback]) -> Counter[Key]:
-    """Count the clients by what they prefer: their last best answer, or else their last right."""
-    favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}
-    for (client, key), each in votes.items():
-        before, _ = favourites.get((client, key[0]), ("right", key))
-        if each.verdict == "best" or each.verdict == before == "right":
-            favourites[client, key[0]] = each.verdict, key
-    return Counter(key for _, key in favourites.values())
+    """Count clients by the pair they prefer for a query: their last best, or else last right."""
+    favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}  # (client, query)
+    for (client, pair), vote in votes.items():
+        before, _ = favourites.get((client, pair[0]), ("right", pair))
+        if vote.verdict == "best" or vote.verdict == before == "right":
+            favourites[client, pair[0]] = vote.verdict, pair
+    return Counter(pair for _, pair in favourites.values())
 
 
 def read_votes(workspace: Path, collection: Collection, per_client: int) -> Votes:
-    """Count the feedback that a workspace holds about the answers of a collection."""
+    """Count the votes in a workspace about the answers of a collection."""
     answer_ids = {answer.id for answer in collection.answers}
-    if not workspace.is_dir():  # to be made by this run
+    if not workspace.is_dir():  # created later by this run
         return count_votes([], answer_ids, per_client)
     with contextlib.closing(FeedbackStore.open(workspace)) as store:
         return count_votes(store.export(), answer_ids, per_client)
@@ -143,14 +147,14 @@ def apply_feedback(
 ) -> AppliedFeedback:
     """Make pairs that a majority calls right known questions, and list those called wrong.
 
-    A pair that feedback has made known and that is called wrong now, or that nobody's stored vote
-    calls right any more, leaves the known questions again. What the table holds, and what a review
-    has rejected, stays as it is: whoever owns the collection has the last word.
+    A known question that came from feedback is removed if a majority calls it wrong now, or if no
+    stored vote calls it right. Pairs of the table, and pairs that a review rejected, do not change:
+    the owner of the collection decides.
 
     Args:
-        collection: before it is split; a new known question goes where its text's hash sends it.
+        collection: without splits, so that a new known question gets the split of its text.
         votes: about the answers of this collection.
-        rejected: pairs that a review has called wrong.
+        rejected: pairs that a review rejected.
     """
     refused = {pair_key(*pair) for pair in rejected}
     right = {key: poll for key, poll in votes.polls.items() if poll.right > poll.wrong}
@@ -158,19 +162,19 @@ def apply_feedback(
     overruled = len(refused & right.keys())
     right = {key: poll for key, poll in right.items() if key not in refused}
 
-    def is_over(question: KnownQuestion) -> bool:
+    def is_withdrawn(question: KnownQuestion) -> bool:
         key = _key_of(question)
         return question.origin == "feedback" and (key in wrong or key not in votes.backed)
 
     texts = {same_text_key(question.text): question.text for question in collection.questions}
-    kept = [question for question in collection.questions if not is_over(question)]
+    kept = [question for question in collection.questions if not is_withdrawn(question)]
     known = set(map(_key_of, kept))
-    named = {key: texts.get(key[0], poll.query) for key, poll in {**right, **wrong}.items()}
+    text_of = {key: texts.get(key[0], poll.query) for key, poll in {**right, **wrong}.items()}
     added = [
-        KnownQuestion(named[key], key[1], origin="feedback") for key in right if key not in known
+        KnownQuestion(text_of[key], key[1], origin="feedback") for key in right if key not in known
     ]
 
-    def weighed(question: KnownQuestion) -> KnownQuestion:
+    def with_votes(question: KnownQuestion) -> KnownQuestion:
         key = _key_of(question)
         poll = votes.polls.get(key)
         users = votes.preferred.get(key, 0)
@@ -178,12 +182,12 @@ def apply_feedback(
             users = 0
         return replace(question, preferred=users, opposed=poll.wrong if poll and users else 0)
 
-    questions = list(map(weighed, [*kept, *added]))
+    questions = list(map(with_votes, [*kept, *added]))
     return AppliedFeedback(
         collection=replace(collection, questions=questions),
         votes=votes,
-        right=[(named[key], key[1]) for key in right],
-        wrong=[(named[key], key[1]) for key in wrong if key not in known],
+        right=[(text_of[key], key[1]) for key in right],
+        wrong=[(text_of[key], key[1]) for key in wrong if key not in known],
         conflicts=[poll for poll in votes.polls.values() if poll.right == poll.wrong],
         added=len(added),
         withdrawn=len(collection.questions) - len(kept),
@@ -196,9 +200,9 @@ def _key_of(question: KnownQuestion) -> Key:
 
 
 def feedback_counts(applied: AppliedFeedback, split: Collection) -> dict[str, Any]:
-    """Return what the ledger keeps: votes, and the pairs that came of them.
+    """Return the counts for the ledger, of votes and of pairs.
 
-    votes = used + conflicting + capped + unmatched; the rest counts pairs.
+    votes = used + conflicting + capped + unmatched; the other counts are of pairs.
     """
     votes = applied.votes
     conflicting = sum(poll.right + poll.wrong for poll in applied.conflicts)
@@ -221,7 +225,7 @@ def feedback_counts(applied: AppliedFeedback, split: Collection) -> dict[str, An
 
 
 def save_feedback(applied: AppliedFeedback, split: Collection, folder: Path) -> None:
-    """Keep what a run uses of the feedback, which goes on coming in."""
+    """Store the feedback that a run uses; later votes do not affect it."""
     stored = {
         "counts": feedback_counts(applied, split),
         "wrong": applied.wrong,
@@ -231,7 +235,7 @@ def save_feedback(applied: AppliedFeedback, split: Collection, folder: Path) -> 
 
 
 def read_feedback(folder: Path) -> Mapping[str, Any] | None:
-    """Return what a run uses of the feedback: {counts, wrong, conflicts}; None if nothing."""
+    """Return the feedback that a run uses: {counts, wrong, conflicts}; None if it uses none."""
     path = folder / _USED
     if not path.is_file():
         return None
@@ -241,17 +245,17 @@ def read_feedback(folder: Path) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What one client has said: its last verdict on each pair."""
+    """The votes of one client, the last about each pair."""
 
     client: str
     right: int
     wrong: int
-    answers: int  # how many different ones; few of them in many votes look like spam
+    answers: int  # different answers; many votes about few answers look like spam
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFeedback:
-    """What a workspace holds; the clients with the most votes first."""
+    """The feedback in a workspace; clients with the most votes first."""
 
     votes: int
     clients: list[Client]
@@ -259,21 +263,21 @@ class StoredFeedback:
 
 
 def describe_feedback(workspace: Path, per_client: int = VOTES_PER_CLIENT) -> StoredFeedback:
-    """Return the counts of what a workspace holds, whether its answers are still there or not."""
+    """Return the feedback in a workspace, votes about deleted answers included."""
     with contextlib.closing(FeedbackStore.open(workspace)) as store:
         feedback = list(store.export())
     last = {(f.client, pair_key(f.query, f.answer_id)): f for f in feedback}
     by_client: dict[str, list[Feedback]] = defaultdict(list)
-    for each in last.values():
-        by_client[each.client].append(each)
+    for vote in last.values():
+        by_client[vote.client].append(vote)
     clients = [
         Client(
             client,
-            right=sum(f.verdict != "wrong" for f in said),
-            wrong=sum(f.verdict == "wrong" for f in said),
-            answers=len({f.answer_id for f in said}),
+            right=sum(vote.verdict != "wrong" for vote in votes),
+            wrong=sum(vote.verdict == "wrong" for vote in votes),
+            answers=len({vote.answer_id for vote in votes}),
         )
-        for client, said in by_client.items()
+        for client, votes in by_client.items()
     ]
     clients.sort(key=lambda client: (-client.right - client.wrong, client.client))
     polls = count_votes(feedback, {f.answer_id for f in feedback}, per_client).polls.values()

@@ -1,4 +1,4 @@
-"""The review of suspected false negatives: a list for people, and their decisions back."""
+"""The review of suspected false negatives: write the list, and import people's decisions."""
 
 import csv
 import re
@@ -24,20 +24,20 @@ from dotbogi.training.judgements.decisions import (
 from dotbogi.training.negatives import Negative
 from dotbogi.training.negatives.files import open_negatives
 
-OF_ONE = 3  # suspects of one question at a time: one with a weak answer would fill the list
-LISTED = 1000  # suspects in a run's review.csv; nobody reads more, and spreadsheets slow down
+OF_ONE = 3  # listed suspects per question: one with a weak known answer would fill the list
+LISTED = 1000  # suspects in a run's review.csv; longer lists are not read, and slow to open
 
 RIGHT = ("accept", "yes", "y", "true", "1", "o", "맞음", "네", "예")
 WRONG = ("reject", "no", "n", "false", "0", "x", "틀림", "아니오", "아니요")
 
-# What a spreadsheet would compute, and what has been neutralised before.
+# Cells that a spreadsheet would compute, and cells that were escaped against that.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_NEUTRALISED = re.compile(r"'+[=+\-@\t\r]")
+_ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """An answer that scores so near the known right one that it may be right as well."""
+    """An answer that scores so close to the known right one that it may be right as well."""
 
     question: str
     answer: str
@@ -50,28 +50,28 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a list brought back."""
+    """The counts of an imported list."""
 
     right: int
     wrong: int
-    changed: int  # of these, how many had been decided the other way before
+    changed: int  # of these, decided the other way before
     undecided: int
-    unknown: list[str]  # rows that name no question or answer of the workspace
+    unknown: list[str]  # rows whose question or answer the workspace lacks
 
 
 def list_suspects(
     minings: Sequence[Sequence[Negative]], collection: Collection, decisions: Sequence[Decision]
 ) -> list[Suspect]:
-    """Return the suspects nobody has decided about: those above their positive first, by cosine.
+    """Return the undecided suspects by cosine, those above their positive first.
 
-    The gap to the positive would be a worse order: it is widest where the known answer shares
-    nothing with its question, whatever the suspect says. At most three of one question are
-    listed; when these are decided, its next ones are.
+    The gap to the positive would be a worse order: it is widest if the known answer shares nothing
+    with its question, whatever the suspect says. At most three suspects of a question are listed;
+    once these are decided, the next ones follow.
 
     Args:
-        minings: suspects of each; those of the first come first.
-        collection: whose answers they are.
-        decisions: pairs in these are left out.
+        minings: the suspects of each mining; those of the first mining come first.
+        collection: has their answers.
+        decisions: their pairs are left out.
     """
     texts = {answer.id: answer.text for answer in collection.answers}
     suspects = [
@@ -84,13 +84,13 @@ def list_suspects(
     ]
     keys = {text: same_text_key(text) for s in suspects for text in (s.question, s.text)}
     seen = set(in_force(decisions))
-    of_question: Counter[str] = Counter()
+    listed_of: Counter[str] = Counter()  # by question
     listed = []
     for suspect in suspects:
         key = keys[suspect.question], keys[suspect.text]
-        if key not in seen and of_question[key[0]] < OF_ONE:
+        if key not in seen and listed_of[key[0]] < OF_ONE:
             seen.add(key)
-            of_question[key[0]] += 1
+            listed_of[key[0]] += 1
             listed.append(
                 Suspect(
                     question=suspect.question,
@@ -106,17 +106,18 @@ def list_suspects(
 
 
 def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
-    """Return the last run that mined, and its suspects as `list_suspects` does.
+    """Return the name of the last run that mined, and its suspects in the order of the list.
 
-    Those of later rounds come first: their model knew more. But it has been fitted to the known
-    pairs and may suspect nothing, so those of earlier rounds stay on the list.
+    Suspects of later rounds come first: their model is better. But a model fitted to the known
+    pairs may suspect nothing, so suspects of earlier rounds stay on the list.
 
     Raises:
         UsageError: no run has mined yet.
+        DamagedError: the suspects or the decisions cannot be read.
     """
     folder = _last_folder(workspace)
     if folder is None:
-        raise UsageError(f"{workspace.folder}: no run has listed suspects yet. Run: dotbogi train")
+        raise UsageError(f"{workspace.folder}: no run has found suspects yet. Run: dotbogi train")
     paths = sorted(folder.glob("suspects-*.parquet"), key=lambda path: (len(path.name), path.name))
     minings = [open_negatives(path) for path in reversed(paths)]
     decisions = read_decisions(workspace.folder)
@@ -124,32 +125,33 @@ def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
 
 
 def _last_folder(workspace: Workspace) -> Path | None:
-    found = {path.parent for path in workspace.rounds_folder.glob("run-*/suspects-*.parquet")}
-    return max(found, default=None)
+    folders = {path.parent for path in workspace.rounds_folder.glob("run-*/suspects-*.parquet")}
+    return max(folders, default=None)
 
 
 def save_review(suspects: Sequence[Suspect], path: Path) -> None:
-    """Write the list as CSV that spreadsheets open; people fill the first column."""
+    """Write the list as CSV for spreadsheets; people fill in the first column."""
     temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", encoding="utf-8-sig", newline="") as file:  # Excel wants the mark
+    with temporary.open("w", encoding="utf-8-sig", newline="") as file:  # Excel needs a BOM
         writer = csv.writer(file)
         writer.writerow(["decision", *(field.name for field in fields(Suspect))])
         for suspect in suspects:
-            cells = (c if isinstance(c, float) else _neutral(c) for c in asdict(suspect).values())
+            cells = (c if isinstance(c, float) else _escaped(c) for c in asdict(suspect).values())
             writer.writerow(["", *cells])
     temporary.replace(path)
 
 
 def import_review(workspace: Workspace, path: Path) -> Imported:
-    """Take the decisions of a list into the workspace; the last one about a pair holds.
+    """Store the decisions of a list in the workspace; the last one about a pair counts.
 
     Args:
-        workspace: whose next run uses them.
-        path: a list as `save_review` wrote it, with the column `decision` filled, saved by any
-            spreadsheet as CSV.
+        workspace: its next run uses them.
+        path: a list that `save_review` wrote, with the column `decision` filled in, saved as CSV
+            by any spreadsheet.
 
     Raises:
-        UsageError: a column is missing, a decision cannot be read, or two rows contradict.
+        UsageError: a column is missing, a decision cannot be read, two rows contradict each
+            other, or nothing is indexed yet.
         DamagedError: rows cannot be read.
         LockedError: another process is writing to the workspace.
     """
@@ -164,10 +166,10 @@ def import_review(workspace: Workspace, path: Path) -> Imported:
         raise DamagedError(f"{path}: {next(iter(records.skipped))}.")
     decisions, undecided, unknown = _decisions(path, records.rows, _Known(workspace))
     with workspace.writing():
-        held = in_force(read_decisions(workspace.folder))
+        before = in_force(read_decisions(workspace.folder))
         if decisions:
             save_decisions(workspace.folder, decisions)
-    changed = sum(d.key in held and held[d.key].right != d.right for d in decisions)
+    changed = sum(d.key in before and before[d.key].right != d.right for d in decisions)
     right = sum(decision.right for decision in decisions)
     return Imported(right, len(decisions) - right, changed, undecided, unknown)
 
@@ -175,7 +177,7 @@ def import_review(workspace: Workspace, path: Path) -> Imported:
 def _decisions(
     path: Path, rows: Sequence[Mapping[str, str]], known: "_Known"
 ) -> tuple[list[Decision], int, list[str]]:
-    """Return the decisions of a list's rows, how many rows have none, and the unknown pairs."""
+    """Return the decisions in the rows of a list, the number without one, and unknown pairs."""
     taken: dict[Key, tuple[Decision, int]] = {}
     undecided = 0
     unknown = []
@@ -192,14 +194,14 @@ def _decisions(
             before, line = taken.setdefault(decision.key, (decision, number))
             if before.right != right:
                 raise UsageError(
-                    f"{path}, rows {line} and {number}: one pair is right and wrong "
-                    f"({decision.question!r}). Leave one of the two."
+                    f"{path}, rows {line} and {number}: the same pair is right and wrong "
+                    f"({decision.question!r}). Keep one of the two rows."
                 )
     return [decision for decision, _ in taken.values()], undecided, unknown
 
 
 class _Known:
-    """The questions and answers that a list may name: of what is published, and of the last run."""
+    """The questions and answers that a list may have: published ones, and the last run's."""
 
     def __init__(self, workspace: Workspace) -> None:
         folders = [workspace.current().folder] if workspace.current_name() else []
@@ -218,10 +220,10 @@ class _Known:
             self._by_id.update({answer.id: answer.text for answer in collection.answers})
 
     def pair(self, row: Mapping[str, str]) -> tuple[str, str] | None:
-        """Return the question and the answer of a row as the collection has them.
+        """Return the texts of a row's question and answer in the collection, None if unknown.
 
-        An answer is known by its text, or by its id where a spreadsheet has spoiled the text: cut
-        it off, or put question marks for letters it lacks. Another text is another answer.
+        An answer is found by its text, or by its id if a spreadsheet has spoiled the text: cut it
+        off, or replaced letters by question marks. Any other text is another answer.
         """
         question = self._questions.get(same_text_key(_restored(row.get("question", ""))))
         typed = _restored(row.get("answer", ""))
@@ -242,15 +244,15 @@ def _right(path: Path, number: int, cell: str) -> bool | None:
     word = unicodedata.normalize("NFKC", cell).strip().casefold()
     if word and word not in RIGHT + WRONG:
         raise UsageError(
-            f"{path}, row {number}: the decision {cell!r} is none of {', '.join(RIGHT)} (right) "
-            f"or {', '.join(WRONG)} (wrong). Leave the cell empty to leave it undecided."
+            f"{path}, row {number}: the decision {cell!r} is not one of {', '.join(RIGHT)} (right) "
+            f"or {', '.join(WRONG)} (wrong). An empty cell is undecided."
         )
     return word in RIGHT if word else None
 
 
-def _neutral(cell: str) -> str:
+def _escaped(cell: str) -> str:
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _restored(cell: str) -> str:
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
+    return cell[1:] if _ESCAPED.match(cell) else cell

@@ -1,1 +1,1 @@
-"""How good it is: metrics, evaluation, intervals, the quality of a confidence."""
+"""Measurement: metrics, evaluation, intervals, and the quality of confidences."""

@@ -1,4 +1,4 @@
-"""Is a difference between two systems real? Bootstrap over queries (Efron 1979; Sakai 2006)."""
+"""The bootstrap over queries: is a difference real? (Efron 1979; Sakai 2006)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLES = 10_000
-LEVEL = 0.95  # of every interval that is shown
-_AT_ONCE = 500  # draws; bounds the memory
+LEVEL = 0.95  # of all intervals
+_AT_ONCE = 500  # draws in memory
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and the interval that holds it in 95 of 100 cases."""
+    """A mean and its 95% interval."""
 
     mean: float
     low: float
@@ -23,7 +23,7 @@ class Interval:
 
     @classmethod
     def of(cls, mean: float, draws: Floats) -> "Interval":
-        """Return the percentile interval of bootstrap draws."""
+        """Return a mean with the percentile interval of its bootstrap draws."""
         tail = (1 - LEVEL) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
         return cls(float(mean), float(low), float(high))
@@ -33,17 +33,20 @@ class Interval:
 
 
 def paired_draws(new: Sequence[float], old: Sequence[float], *, seed: int) -> tuple[Floats, float]:
-    """Return the mean of `new` − `old` in 10,000 draws of the queries, and as it is.
+    """Return the mean of `new` − `old` in 10,000 bootstrap draws, and over the queries themselves.
 
-    Queries are drawn with replacement, both systems' scores together.
+    Queries are drawn with replacement; the scores of both systems stay together.
 
     Args:
         new: one system's score for each query.
         old: the other's, for the same queries in the same order.
         seed: of the draws.
+
+    Raises:
+        ValueError: there are no scores, or the numbers differ.
     """
     if len(new) != len(old) or not len(new):
-        raise ValueError(f"{len(new)} and {len(old)} scores; expected as many of both, not 0")
+        raise ValueError(f"{len(new)} and {len(old)} scores; expected equal numbers above 0")
     differences = np.asarray(new, np.float64) - np.asarray(old, np.float64)
     draws = mean_draws(differences[:, None], seed=seed)[:, 0]
     return draws, float(differences.mean())
@@ -56,7 +59,7 @@ def paired_bootstrap(new: Sequence[float], old: Sequence[float], *, seed: int) -
 
 
 def mean_draws(scores: Floats, *, seed: int) -> Floats:
-    """Return the mean of each column in 10,000 draws of whole rows, draws × columns.
+    """Return the mean of each column in 10,000 bootstrap draws of the rows, draws × columns.
 
     Args:
         scores: queries × columns.
@@ -74,7 +77,7 @@ def mean_draws(scores: Floats, *, seed: int) -> Floats:
 
 
 def mean_intervals(scores: Floats, *, seed: int) -> list[Interval]:
-    """Return the mean of each column (queries × columns) with its interval; see `mean_draws`."""
+    """Return the mean of each column with its interval; arguments as in `mean_draws`."""
     draws = mean_draws(scores, seed=seed)
     return [
         Interval.of(mean, column) for mean, column in zip(scores.mean(axis=0), draws.T, strict=True)

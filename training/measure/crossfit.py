@@ -1,4 +1,4 @@
-"""Every question measured by what was learned without it."""
+"""Cross-fitting: each query is scored with weights and confidence fitted on others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ _PARTS = 5  # of a single fold
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """The evaluation of all queries, and what they teach together."""
+    """The evaluation of all queries, and the parameters fitted on all of them."""
 
-    evaluation: Evaluation  # of each query with weights and confidence fitted on other folds
+    evaluation: Evaluation  # of each query, with weights and confidence fitted on other folds
     fitted: Fitted  # on all of them: what is published
 
 
@@ -22,20 +22,20 @@ def out_of_fold(folds: Sequence[Asked]) -> OutOfFold:
     """Score each fold with weights and confidence fitted on the others.
 
     Args:
-        folds: what an index has found that knows neither the queries of the fold nor anything
-            that was learned from them. Of a single fold five parts are made.
+        folds: the search results of each fold, in an index that has neither the fold's queries
+            nor anything learned from them. A single fold is divided into five parts.
     """
     parts = list(folds) if len(folds) > 1 else _divided(folds[0])
-    what = "questions, each by what was learned without it"
+    what = "questions, each searched with a model trained without it"
     evaluations = []
-    for place, part in enumerate(parts):
-        others = fit([*parts[:place], *parts[place + 1 :]], what)
+    for number, part in enumerate(parts):
+        others = fit([*parts[:number], *parts[number + 1 :]], what)
         evaluations.append(score(part.queries, part.found, others))
     return OutOfFold(joined(evaluations), fit(parts, what))
 
 
 def _divided(fold: Asked) -> list[Asked]:
-    """Return a fold in parts, which then stand for folds."""
+    """Return a fold in parts, which are then treated as folds."""
     parts = [slice(start, None, _PARTS) for start in range(_PARTS)]
     return [
         Asked(fold.queries[s], fold.found[s], fold.cut[s], fold.found_for_cut[s])

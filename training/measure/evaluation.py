@@ -1,4 +1,4 @@
-"""Metrics of BM25, dense and hybrid search, through the search path that users get."""
+"""Evaluation of BM25, dense and hybrid search, through the code that answers users."""
 
 import logging
 from collections import defaultdict
@@ -22,26 +22,25 @@ from dotbogi.search.index import build_index, question_digest
 from dotbogi.search.known_questions import Query, queries_of
 from dotbogi.search.ranking import find_candidates
 from dotbogi.search.searcher import Searcher
-from dotbogi.training.measure.metrics import ndcg_at, recall_at, reciprocal_rank_at
+from dotbogi.training.measure.metrics import METRICS
 
-METRICS = ("recall@1", "recall@5", "recall@10", "MRR@10", "nDCG@10")
-DEPTH = 20  # answers a query that are kept of the hybrid's ranking
-FOLDS = 10
+DEPTH = 20  # answers that are kept of each ranking; metrics see no more
+FOLDS = 10  # of the queries that are known questions
 
 Encode = Callable[[Sequence[str]], Vectors]
-Scores = Mapping[str, Mapping[str, list[float]]]  # method → metric → a score a query
+Scores = Mapping[str, Mapping[str, list[float]]]  # method → metric → a score per query
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of every query by method and metric; `scores[method][metric][i]` is query i's."""
+    """Scores of queries by method and metric; `scores[method][metric][i]` belongs to query i."""
 
     queries: list[Query]
     scores: Scores
-    rankings: Mapping[str, list[Ranking]]  # by method: of each query, the first DEPTH answers
-    confidence: list[float]  # of each query's first hybrid answer
+    rankings: Mapping[str, list[Ranking]]  # by method, for each query its first DEPTH answers
+    confidence: list[float]  # in each query's first hybrid answer
 
     def mean(self, method: str, metric: str, only: Sequence[bool] | None = None) -> float:
         """Return a metric's mean over the queries, or over those marked in `only`."""
@@ -56,8 +55,10 @@ class Evaluation:
 
     def first_is_right(self) -> list[bool]:
         """Return for each query whether its first hybrid answer is right."""
-        pairs = zip(self.hybrid, self.queries, strict=True)
-        return [bool(found) and q.grades.get(found[0].answer_id, 0) > 0 for found, q in pairs]
+        return [
+            bool(ranking) and query.grades.get(ranking[0].answer_id, 0) > 0
+            for ranking, query in zip(self.hybrid, self.queries, strict=True)
+        ]
 
     def means(self, only: Sequence[bool] | None = None) -> dict[str, dict[str, float]]:
         """Return {method: {metric: mean}}."""
@@ -68,17 +69,17 @@ class Evaluation:
 
 
 def evaluate(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
-    """Search every query and score what comes back."""
+    """Search every query, and score the results."""
     index = searcher.index
-    found = find_candidates(index, [query.text for query in queries])
-    return score(queries, found, index.fitted)
+    results = find_candidates(index, [query.text for query in queries])
+    return score(queries, results, index.fitted)
 
 
-def score(queries: Sequence[Query], found: Sequence[Candidates], fitted: Fitted) -> Evaluation:
+def score(queries: Sequence[Query], results: Sequence[Candidates], fitted: Fitted) -> Evaluation:
     """Rank the candidates of every query by each method, and score the rankings."""
     rankings: dict[str, list[Ranking]] = {method: [] for method in METHODS}
     confidence: list[float] = []
-    for query, candidates in zip(queries, found, strict=True):
+    for query, candidates in zip(queries, results, strict=True):
         for method, of_method in rankings.items():
             scores = scores_by(candidates, method, fitted.weights)
             rows = candidates.ranking_by(scores)[:DEPTH]
@@ -94,55 +95,55 @@ def evaluation_of(
     rankings: Mapping[str, list[Ranking]],
     confidence: Sequence[float] = (),
 ) -> Evaluation:
-    """Score rankings, by method one a query, best first."""
+    """Score rankings: by method one per query, best first."""
     scores = {method: _score(queries, ranked) for method, ranked in rankings.items()}
     return Evaluation(list(queries), scores, rankings, list(confidence))
 
 
 def joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """Return the evaluation of all queries of several."""
+    """Return the evaluation of the queries of all parts."""
     return Evaluation(
         [query for part in parts for query in part.queries],
         {
             method: {
-                metric: [each for part in parts for each in part.scores[method][metric]]
+                metric: [value for part in parts for value in part.scores[method][metric]]
                 for metric in METRICS
             }
             for method in METHODS
         },
         {method: [r for part in parts for r in part.rankings[method]] for method in METHODS},
-        [each for part in parts for each in part.confidence],
+        [value for part in parts for value in part.confidence],
     )
 
 
 def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, list[bool]]:
     """Evaluate a published generation on a table's questions.
 
-    Answers of the table are found in the generation by their id, else by their text.
+    Answers of the table are matched with those of the generation by id, or else by text.
 
     Returns:
-        The evaluation, and for each query whether the model has not trained on it.
+        The evaluation, and for each query whether the model was not trained on it.
 
     Raises:
-        DotbogiError: no question of the table has an answer that the generation holds.
+        DotbogiError: the table has no question, or none with an answer of the generation.
     """
-    held = searcher.index.answers
-    by_text = {same_text_key(answer.text): answer.id for answer in held.values()}
+    answers = searcher.index.answers
+    by_text = {same_text_key(answer.text): answer.id for answer in answers.values()}
     texts = {answer.id: answer.text for answer in table.answers}
     questions = []
     for question in table.questions:
         answer_id = question.answer_id
-        if answer_id not in held or held[answer_id].text != texts[answer_id]:
+        if answer_id not in answers or answers[answer_id].text != texts[answer_id]:
             answer_id = by_text.get(same_text_key(texts[answer_id]), "")
         if answer_id:
             questions.append(replace(question, answer_id=answer_id))
     if not table.questions:
-        raise DotbogiError("there is no question to measure with: the table has answers alone.")
+        raise DotbogiError("the table has no question to measure with, only answers.")
     missing = len(table.questions) - len(questions)
     if not questions:
         raise DotbogiError(
-            f"none of the table's {len(table.questions)} questions has an answer that generation "
-            f"{searcher.generation} holds. Index the answers first: dotbogi index TABLE"
+            f"none of the table's {len(table.questions)} questions has an answer that is in "
+            f"generation {searcher.generation}. Index the answers first: dotbogi index TABLE"
         )
     if missing:
         logger.info("%d questions left out: their answers are not in the generation", missing)
@@ -153,10 +154,10 @@ def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, l
 
 
 def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Evaluation:
-    """Evaluate so that no query finds the known question that it is.
+    """Evaluate so that no query finds itself among the known questions.
 
-    Queries that are known questions are taken in ten folds: each fold is searched in an index
-    that lacks the known questions of this fold alone.
+    Queries that are known questions are divided into ten folds. Each fold is searched in an index
+    without the known questions of this fold.
     """
     index = searcher.index
     known = {same_text_key(question.text) for question in index.collection.questions}
@@ -167,51 +168,45 @@ def _evaluate_without_twins(searcher: Searcher, queries: Sequence[Query]) -> Eva
     with TemporaryDirectory() as folder:
         cache = Cache(Path(folder))
         for fold, members in folds.items():
-            place = searcher
+            own_searcher = searcher
             if fold is not None:
                 keys = {same_text_key(query.text) for query in members}
                 kept = [q for q in index.collection.questions if same_text_key(q.text) not in keys]
-                rest = replace(index.collection, questions=kept)
                 built = build_index(
-                    rest,
+                    replace(index.collection, questions=kept),
                     index.encoder,
                     index.config,
                     cache=cache,
                     geometry=index.geometry,
                     fitted=index.fitted,
                 )
-                place = Searcher(built)
-            parts.append(evaluate(place, members))
+                own_searcher = Searcher(built)
+            parts.append(evaluate(own_searcher, members))
     return _in_order(joined(parts), queries)
 
 
-def _in_order(found: Evaluation, queries: Sequence[Query]) -> Evaluation:
-    places = {query.id: place for place, query in enumerate(found.queries)}
-    order = [places[query.id] for query in queries]
+def _in_order(evaluation: Evaluation, queries: Sequence[Query]) -> Evaluation:
+    """Return an evaluation with its queries in this order."""
+    positions = {query.id: position for position, query in enumerate(evaluation.queries)}
+    order = [positions[query.id] for query in queries]
     return Evaluation(
         list(queries),
         {
             method: {metric: [values[i] for i in order] for metric, values in metrics.items()}
-            for method, metrics in found.scores.items()
+            for method, metrics in evaluation.scores.items()
         },
-        {method: [rankings[i] for i in order] for method, rankings in found.rankings.items()},
-        [found.confidence[i] for i in order],
+        {method: [rankings[i] for i in order] for method, rankings in evaluation.rankings.items()},
+        [evaluation.confidence[i] for i in order],
     )
 
 
 def answer_is_known(queries: Sequence[Query], questions: Sequence[KnownQuestion]) -> list[bool]:
-    """Mark the queries one of whose answers has one of these known questions."""
+    """Mark the queries with a right answer that has one of these known questions."""
     known = {question.answer_id for question in questions}
     return [not known.isdisjoint(query.grades) for query in queries]
 
 
 def _score(queries: Sequence[Query], rankings: Sequence[Ranking]) -> dict[str, list[float]]:
-    ids = [[candidate.answer_id for candidate in ranking[:10]] for ranking in rankings]
+    ids = [[candidate.answer_id for candidate in ranking] for ranking in rankings]
     pairs = [(ranking, query.grades) for query, ranking in zip(queries, ids, strict=True)]
-    return {
-        "recall@1": [recall_at(1, *pair) for pair in pairs],
-        "recall@5": [recall_at(5, *pair) for pair in pairs],
-        "recall@10": [recall_at(10, *pair) for pair in pairs],
-        "MRR@10": [reciprocal_rank_at(10, *pair) for pair in pairs],
-        "nDCG@10": [ndcg_at(10, *pair) for pair in pairs],
-    }
+    return {name: [metric(*pair) for pair in pairs] for name, metric in METRICS.items()}

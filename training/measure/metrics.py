@@ -1,10 +1,16 @@
-"""Ranking metrics, one query at a time.
+"""Ranking metrics of one query, and the table of those that are reported.
 
-Rankings are ids, best first; grades map the ids of right answers to a number above 0.
+A ranking is the ids of answers, best first. Grades map the ids of right answers to a number above
+0.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+Metric = Callable[[Sequence[str], Mapping[str, int]], float]  # (ranking, grades) → score
+
+GATE_METRIC = "MRR@10"  # decides which rounds are kept
 
 
 def recall_at(k: int, ranking: Sequence[str], grades: Mapping[str, int]) -> float:
@@ -46,3 +52,14 @@ def ndcg_at(k: int, ranking: Sequence[str], grades: Mapping[str, int]) -> float:
 
 def _dcg(gains: Sequence[int]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
+
+
+# Every metric that is measured, stored and reported, in the order of the tables. A new one is added
+# here alone; runs from before it are reported without it.
+METRICS: Mapping[str, Metric] = {
+    "recall@1": partial(recall_at, 1),
+    "recall@5": partial(recall_at, 5),
+    "recall@10": partial(recall_at, 10),
+    GATE_METRIC: partial(reciprocal_rank_at, 10),
+    "nDCG@10": partial(ndcg_at, 10),
+}

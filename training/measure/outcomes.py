@@ -1,4 +1,4 @@
-"""What became of every query of an evaluation, kept in the run's folder."""
+"""The outcome of every query of an evaluation, stored in the folder of the run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,19 +6,20 @@ from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.search.fusion import METHODS
-from dotbogi.training.measure.evaluation import METRICS, Evaluation
+from dotbogi.training.measure.evaluation import Evaluation
+from dotbogi.training.measure.metrics import GATE_METRIC, METRICS
 
-TOP = 5  # answers kept of each query's ranking
+TOP = 5  # answers that are stored of each ranking
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """The queries of one evaluation; every list has one entry a query, in the same order."""
+    """The queries of one evaluation; all lists have one entry per query, in the same order."""
 
     queries: list[str]
-    right: list[list[str]]  # ids of the answers that are right
+    right: list[list[str]]  # ids of the right answers
     top: list[list[str]]  # ids of the first answers of the hybrid, best first
-    scores: Mapping[str, Mapping[str, list[float]]]  # method → metric
+    scores: Mapping[str, Mapping[str, list[float]]]  # method → metric → a score per query
 
 
 def save_outcomes(evaluation: Evaluation, path: Path) -> None:
@@ -42,18 +43,19 @@ def save_outcomes(evaluation: Evaluation, path: Path) -> None:
 
 
 def open_outcomes(path: Path) -> Outcomes:
-    """Read what `save_outcomes` wrote.
+    """Read what `save_outcomes` wrote; the metrics are those of METRICS that are in the file.
 
     Raises:
-        DamagedError: the file is missing or is not one of these.
+        DamagedError: the file is missing, or is not a table of outcomes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         columns = pq.ParquetFile(path).read().to_pydict()
+        stored = [m for m in METRICS if m == GATE_METRIC or f"{METHODS[0]} {m}" in columns]
         scores = {
-            method: {metric: columns[f"{method} {metric}"] for metric in METRICS}
+            method: {metric: columns[f"{method} {metric}"] for metric in stored}
             for method in METHODS
         }
         return Outcomes(columns["query"], columns["right"], columns["top"], scores)

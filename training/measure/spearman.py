@@ -1,4 +1,4 @@
-"""Spearman's rank correlation, and whether a model's is really higher than another's."""
+"""Spearman's rank correlation, and bootstrap draws of the difference between two models."""
 
 from collections.abc import Sequence
 
@@ -7,29 +7,32 @@ from numpy.typing import NDArray
 
 from dotbogi.training.measure.bootstrap import SAMPLES, Floats
 
+SPEARMAN = "Spearman"  # the metric of scored pairs
+
 Counts = NDArray[np.int64]
 Ranks = NDArray[np.float64]
 
 
-def spearman(found: Sequence[float], expected: Sequence[float]) -> float:
-    """Return the rank correlation of two lists, equal values sharing their mean rank.
+def spearman(predicted: Sequence[float], expected: Sequence[float]) -> float:
+    """Return the rank correlation of two lists; equal values share their mean rank.
 
-    0 where one of them has a single value: there is no order to agree with.
+    It is 0 if all values of a list are equal: there is no order to compare.
 
     >>> round(spearman([0.1, 0.2, 0.9], [1.0, 3.0, 2.0]), 6)
     0.5
     """
-    once = np.ones((1, len(found)), np.int64)
-    return float(_correlations(_Ranker(found).ranks(once), _Ranker(expected).ranks(once), once)[0])
+    once = np.ones((1, len(predicted)), np.int64)
+    first, second = (_Ranker(values).ranks(once) for values in (predicted, expected))
+    return float(_correlations(first, second, once)[0])
 
 
 def spearman_draws(
     new: Sequence[float], old: Sequence[float], expected: Sequence[float], *, seed: int
 ) -> tuple[Floats, float]:
-    """Return Spearman of `new` − Spearman of `old` in 10,000 draws of the pairs, and as it is.
+    """Return Spearman of `new` − Spearman of `old` in 10,000 bootstrap draws, and on all pairs.
 
-    Pairs are drawn with replacement, both models' cosines together. A draw is a count a pair, and
-    ranks follow from cumulated counts, so that nothing is sorted twice.
+    Pairs are drawn with replacement; the cosines of both models stay together. A draw is a count
+    per pair. Ranks follow from cumulative counts, so that values are sorted only once.
 
     Args:
         new: one model's cosine for each pair.
@@ -50,7 +53,7 @@ def spearman_draws(
 
 
 class _Ranker:
-    """Gives the ranks of values that occur several times or not at all."""
+    """Ranks values, of which each may occur any number of times."""
 
     def __init__(self, values: Sequence[float]) -> None:
         array = np.asarray(values, np.float64)
@@ -59,7 +62,7 @@ class _Ranker:
         self._starts = np.searchsorted(array[self._order], distinct)
 
     def ranks(self, counts: Counts) -> Ranks:
-        """Return draws × values mean ranks, where value i occurs counts[draw, i] times."""
+        """Return mean ranks, draws × values, where value i occurs counts[draw, i] times."""
         sizes = np.add.reduceat(counts[:, self._order], self._starts, axis=1)
         before = np.cumsum(sizes, axis=1) - sizes
         ranks: Ranks = (before + (sizes + 1) / 2)[:, self._group_of]
@@ -67,7 +70,7 @@ class _Ranker:
 
 
 def _correlations(first: Ranks, second: Ranks, counts: Counts) -> NDArray[np.float64]:
-    """Return a Pearson correlation a draw; both have the mean (n + 1) / 2 by construction."""
+    """Return one Pearson correlation per draw; all ranks have the mean (n + 1) / 2."""
     middle = (counts.sum(axis=1, keepdims=True) + 1) / 2
     a, b = first - middle, second - middle
     product = (counts * a * b).sum(axis=1)

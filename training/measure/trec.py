@@ -1,4 +1,4 @@
-"""What trec_eval reads: run, qrels, and the texts of the queries."""
+"""Files for trec_eval: run, qrels, and the texts of the queries."""
 
 import re
 from collections.abc import Sequence
@@ -11,12 +11,16 @@ from dotbogi.training.measure.evaluation import Evaluation
 
 
 def write_trec(evaluation: Evaluation, method: str, path: Path) -> None:
-    """Write a run file, and qrels.trec beside it, from which any trec_eval gives the figures.
+    """Write a run file, and beside it qrels.trec and queries.tsv (query id, text).
 
-    queries.tsv tells the text of each query id.
+    trec_eval computes the same metrics from them. It reads scores in single precision and orders
+    equal ones by its own rule, so a score that is not below the one before it is lowered to the
+    next float32.
 
-    trec_eval orders equal scores by its own rule and reads them in single precision: a score that
-    is not below the one before it is lowered by one such step.
+    Args:
+        evaluation: the queries and their rankings.
+        method: the ranking to write: bm25, dense or hybrid.
+        path: of the run file.
     """
     lines = []
     for query, ranking in zip(evaluation.queries, evaluation.rankings[method], strict=True):

@@ -1,4 +1,4 @@
-"""Hard negatives: asked for by quota, mined from pools, kept with where they came from."""
+"""Hard negatives: mined by quota from several sources, and stored with their provenance."""
 
 from dotbogi.training.negatives.mining import Mined, describe_yields, mine
 from dotbogi.training.negatives.negative import MiningConfig, Negative, parse_quotas, train_side

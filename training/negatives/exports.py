@@ -1,4 +1,4 @@
-"""Mined negatives in the forms that other tools train on."""
+"""Mined negatives in the training formats of other tools."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ from dotbogi.training.negatives.negative import train_side
 
 
 def save_n_tuples(collection: Collection, mined: Mined, path: Path) -> None:
-    """Write n-tuples of sentence-transformers: anchor, positive, negative_1 … of each pair."""
+    """Write n-tuples for sentence-transformers: anchor, positive, negative_1 … of each pair."""
     texts = {answer.id: answer.text for answer in collection.answers}
 
     def lines() -> Iterator[dict[str, str]]:
@@ -25,9 +25,9 @@ def save_n_tuples(collection: Collection, mined: Mined, path: Path) -> None:
 
 
 def save_flag_embedding(collection: Collection, mined: Mined, path: Path) -> None:
-    """Write the lines of FlagEmbedding: query, pos (all its right answers), neg.
+    """Write lines for FlagEmbedding: query, pos (all its right answers), neg.
 
-    A question has one line, however many answers it has.
+    A question has one line, even if it has several answers.
     """
     texts = {answer.id: answer.text for answer in collection.answers}
     right: dict[str, dict[str, None]] = defaultdict(dict)
@@ -35,9 +35,9 @@ def save_flag_embedding(collection: Collection, mined: Mined, path: Path) -> Non
         right[same_text_key(question.text)][texts[question.answer_id]] = None
     wrong: dict[str, dict[str, str]] = defaultdict(dict)
     for (text, _), row in mined.rows.items():
-        of_question = wrong[text]
+        negatives_of = wrong[text]  # a question without negatives has a line too
         for negative in row:
-            of_question.setdefault(same_text_key(negative.text), negative.text)
+            negatives_of.setdefault(same_text_key(negative.text), negative.text)
 
     def lines() -> Iterator[dict[str, Any]]:
         for text, negatives in wrong.items():

@@ -1,4 +1,4 @@
-"""Mined negatives as Parquet, with their provenance."""
+"""Mined negatives with their provenance, as Parquet files."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -28,7 +28,7 @@ def open_negatives(path: Path) -> list[Negative]:
     """Read what `save_negatives` wrote.
 
     Raises:
-        DamagedError: it is not that.
+        DamagedError: the file is missing, cannot be read, or is of another version.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

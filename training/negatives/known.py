@@ -1,4 +1,4 @@
-"""A collection's texts, analysed and encoded already: mining need do neither again."""
+"""A collection's texts, already tokenized and encoded, so that mining need not do it again."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,31 +12,31 @@ from dotbogi.search.geometry import Geometry
 
 
 class KnownTexts:
-    """Gives the vectors and tokens of a collection's answers and known questions, by text."""
+    """Looks up the vectors and tokens of a collection's answers and known questions by text."""
 
     def __init__(
-        self, encoded: EncodedCollection, geometry: Geometry, asked: Mapping[str, list[str]]
+        self, encoded: EncodedCollection, geometry: Geometry, query_tokens: Mapping[str, list[str]]
     ) -> None:
-        """Take what is known.
+        """Index the collection by text.
 
         Args:
             encoded: the collection.
             geometry: of the mining model.
-            asked: tokens of each known question as a query.
+            query_tokens: the tokens of each known question as a query.
         """
         answers = [answer.text for answer in encoded.collection.answers]
         questions = [question.text for question in encoded.collection.questions]
         self._answers = _by_text(answers, geometry.answers(encoded.answer_vectors))
         self._questions = _by_text(questions, geometry.queries(encoded.question_vectors))
         self._tokens = dict(zip(answers, encoded.answer_tokens, strict=True))
-        self._asked = asked
+        self._query_tokens = query_tokens
 
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
-        """Return texts × dim unit rows of answers."""
+        """Return the unit vectors of answers, texts × dim."""
         return np.stack([self._answers[text] for text in texts])
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Return texts × dim unit rows of known questions."""
+        """Return the unit vectors of known questions, texts × dim."""
         return np.stack([self._questions[text] for text in texts])
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
@@ -45,7 +45,7 @@ class KnownTexts:
 
     def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of known questions as queries."""
-        return [self._asked[text] for text in texts]
+        return [self._query_tokens[text] for text in texts]
 
 
 def _by_text(texts: Sequence[str], vectors: Vectors) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Mining: negatives for every train pair, by quota from each source."""
+"""Mine negatives for every train pair, by quota from each source."""
 
 import itertools
 import logging
@@ -20,19 +20,19 @@ from dotbogi.training.negatives.negative import (
     Source,
     train_side,
 )
-from dotbogi.training.negatives.pools import Block, Places, Pool, Ranked, TextEncoder, Tokenizer
+from dotbogi.training.negatives.pools import Block, Integers, Pool, Ranked, TextEncoder, Tokenizer
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """What one mining gave.
+    """The result of one mining.
 
-    `rows` holds the negatives of each pair, as many for each; `suspects` were over the bound and
-    may be right answers that nobody has paired with the question yet, at most ten of a question
-    and a source. `counts` has, for each source, {asked, kept, over_bound, window, widened}: the
-    widest window, and how many questions had theirs widened.
+    `rows` has the negatives of each pair, the same number for each. `suspects` are answers over
+    the bound, which may be right although no table has the pair; at most ten per question and
+    source. `counts` has, for each source, {asked, kept, over_bound, window, widened}, where window
+    is the widest window, and widened is the number of questions with a widened window.
     """
 
     rows: dict[Pair, list[Negative]]
@@ -56,18 +56,18 @@ def mine(
 ) -> Mined:
     """Mine negatives for every train pair.
 
-    Left out are: every answer of the same normalised question, every text equal to one of these
-    after normalisation, answers known only from dev or test, and, from bm25 and model, what
-    scores above the bound. Where a source starves although its window has been widened to the
-    whole collection, random answers take its places, so that every pair has the same number.
+    Never taken are answers of the same normalised question, answers with the same normalised text
+    as one of these, answers known only from dev or test, and for bm25 and model, answers above the
+    bound. If a source gives too few even from the whole collection, random answers fill up, so
+    that every pair has the same number.
 
     Args:
-        collection: split; only its train side is used.
-        encoder: the model whose mistakes are looked for.
-        analyzer: for BM25.
+        collection: its questions have splits; only its train side is used.
+        encoder: the model whose mistakes are mined.
+        analyzer: the tokenizer for BM25.
         config: quotas, window, bound, sampling and seed.
-        rejected: answers that a person has called wrong for a question: taken first.
-        voted: answers that users have called wrong for a question: taken first as well.
+        rejected: (question, answer id) pairs that a person rejected; taken first.
+        voted: (question, answer id) pairs that users call wrong; taken first as well.
     """
     side = train_side(collection)
     pool = Pool(side, encoder, analyzer, config)
@@ -76,16 +76,16 @@ def mine(
     for block in pool.blocks():
         miner.take(block)
     pairs = [(question.text, question.answer_id) for question in side.questions]
-    # Of a fit every row has as many. A tiny collection has not enough for most, and a question that
-    # nearly every answer is right for has not either: its few are repeated, or it is left out.
-    fewest = int(np.median([len(row) for row in miner.chosen])) if miner.chosen else 0
+    # A fit needs the same number for every pair; it is the median. A pair with fewer (in a tiny
+    # collection, or if most answers are right for it) repeats its own; one without any is left out.
+    number = int(np.median([len(row) for row in miner.chosen])) if miner.chosen else 0
     rows = {
-        pair: list(itertools.islice(itertools.cycle(row), fewest))
+        pair: list(itertools.islice(itertools.cycle(row), number))
         for pair, row in zip(pairs, miner.chosen, strict=True)
-        if row or not fewest
+        if row or not number
     }
     if left := len(set(pairs)) - len(rows):
-        logger.info("%d pairs have no wrong answer to learn from and are left out", left)
+        logger.info("%d pairs left out: there is no wrong answer for them", left)
     return Mined(
         rows,
         miner.suspects,
@@ -118,7 +118,7 @@ class _Miner:
                     self._wrong[same_text_key(text)][pool.column[answer_id]] = source
 
     def take(self, block: Block) -> None:
-        """Take the negatives of a block's questions, and note its suspects."""
+        """Collect the negatives and suspects of a block of questions."""
         self._take_wrong(block)
         for source in SEARCHED:
             if self._config.quotas.get(source):
@@ -126,7 +126,7 @@ class _Miner:
         self._fill(block)
 
     def _take_wrong(self, block: Block) -> None:
-        """Take what people have called wrong, the nearest first; no bound applies."""
+        """Take the answers that people call wrong, the nearest first, without a bound."""
         for row, number in enumerate(block.numbers):
             wrong = self._wrong[self._pool.question_keys[number]]
             columns = sorted(
@@ -142,12 +142,12 @@ class _Miner:
     def _search(self, source: QuotaSource, block: Block) -> None:
         quota = self._config.quotas[source]
         free = [self._total - len(self.chosen[number]) for number in block.numbers]
-        quotas: Places = np.minimum(np.asarray(free, np.int64), quota)
+        quotas: Integers = np.minimum(np.asarray(free, np.int64), quota)
         picked = self._pool.pick(source, block, quotas, self._rng)
         for row, column, rank, score in _entries(picked.chosen):
             self._keep(block, row, column, source, rank, score)
         for row, column, rank, score in _entries(picked.suspects):
-            self.suspects.append(self._of(block, row, column, source, rank, score))
+            self.suspects.append(self._negative(block, row, column, source, rank, score))
         counted = self.counts[source]
         counted["asked"] += int(quotas.sum())
         counted["over_bound"] += picked.over_bound
@@ -155,9 +155,9 @@ class _Miner:
         counted["widened"] += int((picked.windows > self._config.window).sum())
 
     def _fill(self, block: Block) -> None:
-        """Let random answers take the places that are left; fewer where there are no more.
+        """Fill up with random answers, as far as there are any.
 
-        No bound here: a random answer is as likely to be right as any in-batch negative.
+        No bound applies: a random answer is no more likely to be right than an in-batch negative.
         """
         quota = self._config.quotas.get("random", 0)
         for row, number in enumerate(block.numbers):
@@ -167,13 +167,13 @@ class _Miner:
                 self._keep(block, row, column, "random")
 
     def _draw(self, block: Block, row: int, count: int) -> Iterator[int]:
-        """Yield usable columns; each is no longer usable when the next is asked for."""
-        tried = self._rng.integers(block.usable.shape[1], size=2 * count).tolist() if count else []
-        for column in tried:
+        """Yield random usable columns; the caller takes each before it asks for the next."""
+        drawn = self._rng.integers(block.usable.shape[1], size=2 * count).tolist() if count else []
+        for column in drawn:
             if count and block.usable[row, column]:
                 count -= 1
                 yield column
-        if count:  # a tiny collection, or bad luck
+        if count:  # few usable columns
             left = np.flatnonzero(block.usable[row])
             yield from self._rng.permutation(left)[:count].tolist()
 
@@ -181,12 +181,12 @@ class _Miner:
         self, block: Block, row: int, column: int, source: Source, rank: int = 0,
         score: float | None = None,
     ) -> None:  # fmt: skip
-        found = self._of(block, row, column, source, rank, score)
-        self.chosen[block.numbers[row]].append(found)
+        negative = self._negative(block, row, column, source, rank, score)
+        self.chosen[block.numbers[row]].append(negative)
         self.counts[source]["kept"] += 1
         block.usable[row, column] = False
 
-    def _of(
+    def _negative(
         self, block: Block, row: int, column: int, source: Source, rank: int, score: float | None
     ) -> Negative:
         answer, cosine = self._pool.candidates[column], float(block.cosines[row, column])
@@ -206,15 +206,15 @@ class _Miner:
 
 
 def _entries(ranked: Ranked) -> Iterator[tuple[int, int, int, float]]:
-    """Yield (row, column, rank, score) of what is there, row by row."""
-    rows, places = np.nonzero(ranked.columns >= 0)
-    columns = ranked.columns[rows, places]
-    ranks, scores = ranked.ranks[rows, places], ranked.scores[rows, places]
+    """Yield (row, column, rank, score) of the candidates, row by row."""
+    rows, positions = np.nonzero(ranked.columns >= 0)
+    columns = ranked.columns[rows, positions]
+    ranks, scores = ranked.ranks[rows, positions], ranked.scores[rows, positions]
     yield from zip(rows.tolist(), columns.tolist(), ranks.tolist(), scores.tolist(), strict=True)
 
 
 def describe_yields(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Return what each source gave, in one line."""
+    """Return the yield of each source, in one line."""
     parts = []
     for source, count in counts.items():
         notes = []

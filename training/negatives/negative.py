@@ -1,4 +1,4 @@
-"""Hard negatives: what is asked for, what is mined from, and what one of them is."""
+"""Hard negatives: the settings of mining, the usable answers, and one mined negative."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from dotbogi.indexes.text import same_text_key
 from dotbogi.training.negatives.sampling import Sampling
 
 QuotaSource = Literal["bm25", "model", "random"]
-# review: a suspect that a person has rejected; feedback: what users have called wrong.
+# review: suspects that a person rejected; feedback: answers that users call wrong.
 Source = Literal["review", "feedback", QuotaSource]
 QUOTA_SOURCES: tuple[QuotaSource, ...] = get_args(QuotaSource)
 SOURCES: tuple[Source, ...] = ("review", "feedback", *QUOTA_SOURCES)
@@ -19,26 +19,26 @@ SEARCHED: tuple[QuotaSource, ...] = ("bm25", "model")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiningConfig:
-    """How negatives are mined. Saved in the ledger."""
+    """The settings of mining. Saved in the ledger."""
 
     quotas: Mapping[QuotaSource, int] = field(
         default_factory=lambda: {"bm25": 1, "model": 1}  # the best of docs/negatives_table.md
     )
-    window: int = 50  # best answers of bm25 and of the model that are looked through at first
+    window: int = 50  # best answers of bm25 and of the model that are considered at first
     bound: float | None = 0.95  # a mined negative has at most this share of the positive's cosine
-    bound_absolute: float | None = None  # and is at least so far below it
-    sampling: Sampling = "top"  # which of those that pass are taken from the window
+    bound_absolute: float | None = None  # and is at least this far below the positive's cosine
+    sampling: Sampling = "top"  # which of the window's answers that pass the bounds are taken
     seed: int = 42
 
 
 def parse_quotas(text: str) -> dict[QuotaSource, int]:
-    """Read quotas as people type them.
+    """Parse quotas as typed on the command line.
 
     >>> parse_quotas("bm25:2,model:4")
     {'bm25': 2, 'model': 4}
 
     Raises:
-        UsageError: a source is unknown or named twice, or its quota is no number.
+        UsageError: a source is unknown or named twice, or its quota is not a number.
     """
     quotas: dict[QuotaSource, int] = {}
     for part in text.split(","):
@@ -63,28 +63,28 @@ class Negative:
     answer_id: str
     text: str
     source: Source
-    rank: int  # in its source, from 1; 0 where nothing was ranked
-    score: float  # BM25 for bm25, cosine for the others
+    rank: int  # in its source, from 1; 0 without a ranking
+    score: float  # BM25 score for bm25, cosine for the others
     cosine: float  # of question and negative
     positive_cosine: float
-    bound: float | None  # the highest cosine that passes; None where no bound applies
+    bound: float | None  # the highest allowed cosine; None if no bound applies
 
 
 def train_side(collection: Collection) -> Collection:
-    """Return the train questions with the answers that negatives may come from.
+    """Return the train questions with the answers that may be negatives.
 
-    These are the answers of train questions, and answers without any known question: an answer
-    known from dev or test questions alone, or one with the same text, never appears in training,
-    not even as a wrong one.
+    These are the answers of train questions, and answers without known questions. An answer known
+    from dev or test questions only, or one with the same text, never appears in training, not even
+    as a negative.
     """
     train = [question for question in collection.questions if question.split == "train"]
     keys = {answer.id: same_text_key(answer.text) for answer in collection.answers}
     in_train = {question.answer_id for question in train}
-    asked = {question.answer_id for question in collection.questions}
-    held_out = {keys[answer_id] for answer_id in asked} - {keys[a] for a in in_train}
+    known = {question.answer_id for question in collection.questions}
+    held_out = {keys[answer_id] for answer_id in known} - {keys[a] for a in in_train}
     usable = [
         answer
         for answer in collection.answers
-        if answer.id in in_train or (answer.id not in asked and keys[answer.id] not in held_out)
+        if answer.id in in_train or (answer.id not in known and keys[answer.id] not in held_out)
     ]
     return Collection(usable, train)

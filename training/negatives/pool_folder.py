@@ -1,4 +1,4 @@
-"""Mining on its own: the pool in a folder, also in the forms that other tools train on."""
+"""`dotbogi mine`: mining without a run, into a folder, also in the formats of other tools."""
 
 import json
 import tempfile
@@ -26,21 +26,21 @@ from dotbogi.training.negatives import Mined, MiningConfig, mine
 from dotbogi.training.negatives.exports import save_flag_embedding, save_n_tuples
 from dotbogi.training.negatives.files import save_negatives
 from dotbogi.training.negatives.known import KnownTexts
-from dotbogi.training.places import geometry_of
+from dotbogi.training.run_folders import open_geometry
 from dotbogi.training.split import hold_out
 
-_RECORD = "mining.json"  # settings, yields and the files' digests; the mark of such a folder
+_RECORD = "mining.json"  # settings, yields and digests of the files; marks such a folder
 
 
 @dataclass(frozen=True, slots=True)
 class MinedPool:
-    """What `mine_to_folder` gave."""
+    """The result of `mine_to_folder`."""
 
     pairs: int
-    negatives: int  # of each pair
+    negatives: int  # per pair
     yields: Mapping[str, Mapping[str, int]]
     suspects: int
-    review: Mapping[str, Any]  # what became of the decisions about suspects
+    review: Mapping[str, Any]  # counts of the decisions about suspects
     files: list[str]
 
 
@@ -54,21 +54,22 @@ def mine_to_folder(
     model: ModelConfig | None = None,
     progress: bool = False,
 ) -> MinedPool:
-    """Mine a collection as `train` does, and write the pool into a folder.
+    """Mine a collection as `train` does, and write the negatives into a folder.
 
     Nothing is written into the workspace.
 
     Args:
-        workspace: whose published model mines and whose decisions are used.
+        workspace: its published model mines, and its decisions are used.
         collection: known questions and answers.
-        folder: made, or written anew if it holds an earlier pool and nothing else.
+        folder: created, or replaced if it has nothing but an earlier result.
         config: quotas, window, bound and sampling.
-        seed: of mining; None takes that of the published model, else 42.
-        model: mines in place of the published one.
-        progress: show a bar while a large model encodes.
+        seed: of mining; None takes that of the published model, or else 42.
+        model: mines in place of the published model.
+        progress: show a progress bar while a large model encodes.
 
     Raises:
-        UsageError: the folder holds something else.
+        UsageError: the folder has other files, or the model cannot be used.
+        DotbogiError: the collection has no known question.
     """
     _check_replaceable(folder)
     if model:
@@ -102,7 +103,7 @@ def _write(
     decisions: Sequence[Decision],
     record: Mapping[str, Any],
 ) -> tuple[list[str], int]:
-    """Write the pool aside and give it its name; return its files and the length of the list."""
+    """Write the folder whole or not at all; return its files and the number of suspects."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         staged = Path(temporary) / "pool"
@@ -129,27 +130,28 @@ def _mine(
     model: ModelConfig | None,
     progress: bool,
 ) -> tuple[Mined, str]:
-    """Return what was mined, and the fingerprint of what made the vectors."""
+    """Mine with the named or the published model; return the result and the model's fingerprint."""
     index = IndexConfig(**published.manifest["index"]) if published else IndexConfig()
     if model is None and published:
-        return _mine_at(published.folder, index, collection, config, rejected, progress)
+        return _mine_with(published.folder, index, collection, config, rejected, progress)
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(temporary)
-        enter_model(model or ModelConfig(), place, all_texts(collection))
-        return _mine_at(place, index, collection, config, rejected, progress)
+        folder = Path(temporary)
+        enter_model(model or ModelConfig(), folder, all_texts(collection))
+        return _mine_with(folder, index, collection, config, rejected, progress)
 
 
-def _mine_at(
-    place: Path,
+def _mine_with(
+    folder: Path,
     index: IndexConfig,
     collection: Collection,
     config: MiningConfig,
     rejected: Iterable[tuple[str, str]],
     progress: bool,
 ) -> tuple[Mined, str]:
-    encoder = open_encoder(place, progress=progress)
+    """Mine with the model in a folder; return the result and the model's fingerprint."""
+    encoder = open_encoder(folder, progress=progress)
     encoded = EncodedCollection.of(collection, encoder, index, None)
-    geometry = geometry_of(place, encoded)
+    geometry = open_geometry(folder, encoded)
     questions = [question.text for question in collection.questions]
     tokens = Analyzer(index.analyzer).tokenize_queries(questions)
     texts = KnownTexts(encoded, geometry, dict(zip(questions, tokens, strict=True)))
@@ -158,11 +160,11 @@ def _mine_at(
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuse a folder with anything in it but an untouched pool: it may be somebody's work."""
+    """Refuse a folder with other files, or with files that were changed since mine wrote them."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"--out {folder}: a file; expected a folder to write into.")
+        raise UsageError(f"--out {folder}: is a file; expected a folder.")
     names = {path.name for path in folder.iterdir()}
     if not names:
         return
@@ -173,7 +175,7 @@ def _check_replaceable(folder: Path) -> None:
             f"--out {folder}: not empty, and not written by mine. Name an empty or new folder."
         ) from None
     changed = names ^ {*files, _RECORD} or {
-        name for name, stated in files.items() if digest(folder / name) != stated
+        name for name, recorded in files.items() if digest(folder / name) != recorded
     }
     if changed:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The train side of a collection, searched for wrong answers by each source."""
+"""The pool of candidates: the train side of a collection, ranked by each source."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,21 +15,21 @@ from dotbogi.indexes.text import same_text_key
 from dotbogi.training.negatives.negative import MiningConfig, QuotaSource
 from dotbogi.training.negatives.sampling import Floats, limits, order_keys
 
-SUSPECTS = 10  # of a question and a source that are listed, the likeliest first
-_CELLS = 1 << 22  # of a block of questions × answers
+SUSPECTS = 10  # kept per question and source, the highest cosines first
+_CELLS = 1 << 22  # in a block of questions × answers
 
-Places = NDArray[np.int64]
+Integers = NDArray[np.int64]
 Marks = NDArray[np.bool_]
 
 
 class TextEncoder(Protocol):
-    """Texts → unit rows: of an encoder, or of `KnownTexts`."""
+    """Texts → unit vectors: an encoder, or `KnownTexts`."""
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        """Return texts × dim unit rows of questions."""
+        """Return the unit vectors of questions, texts × dim."""
 
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
-        """Return texts × dim unit rows of answers."""
+        """Return the unit vectors of answers, texts × dim."""
 
 
 class Tokenizer(Protocol):
@@ -44,39 +44,39 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some questions beside all candidates; the rows are questions."""
+    """Some questions against all candidates; rows are questions, columns are candidates."""
 
-    numbers: range
+    numbers: range  # of the questions in the pool
     cosines: Floats
     usable: Marks  # not right for the question, and not taken yet
-    positives: Floats  # cosine of each pair
-    limits: Floats  # the highest cosine that passes
+    positives: Floats  # cosine of each question and its right answer
+    limits: Floats  # highest allowed cosine of each question
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Candidates of each question of a block, best first; places that are left hold −1."""
+    """Candidates of each question of a block, best first; −1 is padding."""
 
-    columns: Places
+    columns: Integers
     scores: NDArray[np.floating]
-    ranks: Places
+    ranks: Integers
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What one source gives for a block."""
+    """The negatives and suspects that one source gives for a block."""
 
     chosen: Ranked
-    suspects: Ranked  # over the bound, inside the window
-    over_bound: int
-    windows: Places  # that each question was looked through
+    suspects: Ranked  # in the window, but over the bound
+    over_bound: int  # the number of all such candidates
+    windows: Integers  # size of each question's window
 
 
 class Pool:
-    """The train side with its vectors, and every answer's score for a question by source.
+    """The train side with its vectors, and the scores of all answers for a question by source.
 
-    `candidates` are the answers with distinct texts; `by_key` finds one by its normalised text,
-    and `column[id]` is the one with the text of an answer.
+    `candidates` are the answers with distinct texts. `by_key` gives the index of a candidate by
+    normalised text, and `column` by the id of any answer with that text.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Pool:
             self._tokens = analyzer.tokenize_queries(questions)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all questions, a few at a time."""
+        """Yield all questions, one block at a time."""
         size = min(256, max(1, _CELLS // max(len(self.candidates), 1)))
         own = [self.column[question.answer_id] for question in self.questions]
         for start in range(0, len(self.questions), size):
@@ -114,17 +114,17 @@ class Pool:
             yield Block(numbers, cosines, usable, positives, bounds)
 
     def pick(
-        self, source: QuotaSource, block: Block, quotas: Places, rng: np.random.Generator
+        self, source: QuotaSource, block: Block, quotas: Integers, rng: np.random.Generator
     ) -> Picked:
         """Return the negatives that a searched source gives for a block.
 
-        A question whose window holds fewer than its quota that pass has it doubled until it
-        holds enough, or everything.
+        If fewer candidates in a question's window pass than its quota asks for, the window is
+        doubled until enough pass, or until it holds all candidates.
 
         Args:
             source: bm25 or model.
             block: the questions.
-            quotas: how many each question wants.
+            quotas: int64, the number of negatives for each question.
             rng: for sampling.
         """
         scores = self._scores(source, block)
@@ -151,36 +151,36 @@ class Pool:
         return Picked(_ranked(scores, chosen), _ranked(scores, suspects), int(over.sum()), windows)
 
     def _scores(self, source: QuotaSource, block: Block) -> NDArray[np.floating]:
-        """Return the source's score of every candidate; −inf for what it does not find."""
+        """Return the source's score of every candidate; −inf for those it does not find."""
         if source == "model":
             vectors = self.question_vectors[block.numbers.start : block.numbers.stop]
             known = np.abs(vectors).sum(axis=1) > 0
             return np.where(known[:, np.newaxis], block.cosines, np.float32(-np.inf))
         scores = np.full(block.cosines.shape, -np.inf, np.float32)
         for row, number in enumerate(block.numbers):
-            matched, found = self._bm25.scores(self._tokens[number])
-            scores[row, matched] = found
+            matched, values = self._bm25.scores(self._tokens[number])
+            scores[row, matched] = values
         return scores
 
-    def _windows(self, scores: NDArray[np.floating], best: Places, quotas: Places) -> Places:
-        """Return how many of its best candidates each question is looked through."""
+    def _windows(self, scores: NDArray[np.floating], best: Integers, quotas: Integers) -> Integers:
+        """Return the size of each question's window, widened as far as its quota needs."""
         total, window = scores.shape[1], self._config.window
-        ranks = np.ones(len(scores), np.int64)  # of the last one wanted that passes
+        ranks = np.ones(len(scores), np.int64)  # of the last candidate that the quota needs
         for quota in np.unique(quotas[quotas > 0]):
             rows = np.flatnonzero(quotas == quota)
             if quota > best.shape[1]:
                 ranks[rows] = total
                 continue
             last = best[rows, quota - 1]
-            found = _ranks(scores[rows], last[:, np.newaxis])[:, 0]
-            ranks[rows] = np.where(last < 0, total, found)
+            last_ranks = _ranks(scores[rows], last[:, np.newaxis])[:, 0]
+            ranks[rows] = np.where(last < 0, total, last_ranks)
         doublings = np.ceil(np.log2(np.maximum(ranks / window, 1))).astype(np.int64)
-        widened: Places = np.minimum(window << doublings, total)
+        widened: Integers = np.minimum(window << doublings, total)
         return widened
 
 
 def _distinct(answers: Sequence[Answer]) -> Iterator[Answer]:
-    """Yield the first answer of each text; texts are compared normalised."""
+    """Yield the first answer with each normalised text."""
     seen = set()
     for answer in answers:
         key = same_text_key(answer.text)
@@ -189,41 +189,42 @@ def _distinct(answers: Sequence[Answer]) -> Iterator[Answer]:
             yield answer
 
 
-def _best(keys: NDArray[np.floating], k: int) -> Places:
+def _best(keys: NDArray[np.floating], k: int) -> Integers:
     """Return the columns of the `k` highest keys of each row, highest first; −1 for −inf.
 
-    Equal keys go by column. A pass for each place is faster than a partition: most keys are −inf.
+    Equal keys are ordered by column. One pass per rank is faster than a partition, because most
+    keys are −inf.
     """
     keys = keys.copy()
     rows = np.arange(len(keys))
     columns = np.full((len(keys), min(k, keys.shape[1])), -1, np.int64)
-    for place in range(columns.shape[1]):
+    for rank in range(columns.shape[1]):
         highest = keys.argmax(axis=1)
-        columns[:, place] = np.where(keys[rows, highest] > -np.inf, highest, -1)
+        columns[:, rank] = np.where(keys[rows, highest] > -np.inf, highest, -1)
         keys[rows, highest] = -np.inf
     return columns
 
 
-def _inside(scores: NDArray[np.floating], windows: Places) -> Marks:
-    """Mark each row's `windows` highest scores; those that tie with the last are in."""
+def _inside(scores: NDArray[np.floating], windows: Integers) -> Marks:
+    """Mark the highest scores of each row, `windows` of them and those equal to the last."""
     inside = scores > -np.inf
     for row, window in enumerate(windows.tolist()):
-        found = scores[row, inside[row]]
-        if len(found) > window:
-            last = np.partition(found, len(found) - window)[len(found) - window]
+        finite = scores[row, inside[row]]
+        if len(finite) > window:
+            last = np.partition(finite, len(finite) - window)[len(finite) - window]
             inside[row] = scores[row] >= last
     return inside
 
 
-def _ranked(scores: NDArray[np.floating], columns: Places) -> Ranked:
-    found = np.take_along_axis(scores, columns, axis=1)
-    return Ranked(columns, found, _ranks(scores, columns))
+def _ranked(scores: NDArray[np.floating], columns: Integers) -> Ranked:
+    chosen = np.take_along_axis(scores, columns, axis=1)
+    return Ranked(columns, chosen, _ranks(scores, columns))
 
 
-def _ranks(scores: NDArray[np.floating], columns: Places) -> Places:
-    """Return the ranks of some columns by their row's scores; equal scores have one rank."""
+def _ranks(scores: NDArray[np.floating], columns: Integers) -> Integers:
+    """Return the ranks of these columns by the scores of their row; equal scores share a rank."""
     ranks = np.empty(columns.shape, np.int64)
-    for place in range(columns.shape[1]):
-        own = np.take_along_axis(scores, columns[:, place : place + 1], axis=1)
-        ranks[:, place] = 1 + (scores > own).sum(axis=1)
+    for i in range(columns.shape[1]):
+        own = np.take_along_axis(scores, columns[:, i : i + 1], axis=1)
+        ranks[:, i] = 1 + (scores > own).sum(axis=1)
     return ranks

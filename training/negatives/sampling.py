@@ -1,4 +1,4 @@
-"""Which candidates pass the bound, and which of those are drawn."""
+"""Bounds on the cosines of candidates, and sampling among those that pass."""
 
 from typing import Literal
 
@@ -9,37 +9,37 @@ Sampling = Literal["top", "random", "near"]
 
 Floats = NDArray[np.float32]
 
-# Of SimANS. Cosines of the candidates of one question spread by about a tenth: one that is .1 away
-# from the positive is drawn e times as rarely as one beside it.
+# Constants of SimANS. Cosines of a question's candidates differ by about 0.1: with these, one that
+# is 0.1 from the positive's cosine is drawn e times less often than one equal to it.
 NEAR_A = 100.0
 NEAR_B = 0.0
 
 
 def limits(positives: Floats, bound: float | None, bound_absolute: float | None) -> Floats:
-    """Return the highest cosine that passes for each pair; infinity without a bound.
+    """Return the highest allowed cosine for each pair; infinity without a bound.
 
-    The relative bound is that of NV-Retriever (Moreira et al. 2024); below a cosine of 0 it is as
-    far under the positive as it is above 0.
+    The relative bound is that of NV-Retriever (Moreira et al. 2024). If the positive's cosine is
+    negative, the distance to it is computed from its absolute value.
 
     Args:
-        positives: cosines of the questions and their right answers.
+        positives: float32, the cosine of each question and its right answer.
         bound: at most this share of the positive's cosine.
-        bound_absolute: at least so far below the positive's cosine.
+        bound_absolute: at least this far below the positive's cosine.
     """
-    found = np.full(len(positives), np.inf, np.float32)
+    highest = np.full(len(positives), np.inf, np.float32)
     if bound is not None:
-        found = np.minimum(found, positives - np.float32(1 - bound) * np.abs(positives))
+        highest = np.minimum(highest, positives - np.float32(1 - bound) * np.abs(positives))
     if bound_absolute is not None:
-        found = np.minimum(found, positives - np.float32(bound_absolute))
-    return found
+        highest = np.minimum(highest, positives - np.float32(bound_absolute))
+    return highest
 
 
 def near_weights(
     cosines: Floats, positives: Floats, *, a: float = NEAR_A, b: float = NEAR_B
 ) -> NDArray[np.float64]:
-    """Return exp(−a (s − s⁺ − b)²), the weight with which SimANS draws (Zhou et al. 2022).
+    """Return exp(−a (s − s⁺ − b)²), the sampling weight of SimANS (Zhou et al. 2022).
 
-    The paper scores with the model that is trained, and so does this, whatever the source.
+    As in the paper, s is the cosine by the model that is trained, whatever the source.
     """
     return np.asarray(np.exp(_near_logs(cosines, positives, a, b)))
 
@@ -51,10 +51,10 @@ def order_keys(
     positives: Floats,
     rng: np.random.Generator,
 ) -> NDArray[np.floating]:
-    """Return a key for each candidate: those with the highest keys are taken.
+    """Return a key for each candidate; those with the highest keys are taken.
 
-    Gumbel noise on the logarithm of a weight makes the k highest keys a weighted draw of k without
-    replacement.
+    With Gumbel noise on the logarithms of weights, the k highest keys are a weighted sample of k
+    without replacement.
     """
     if sampling == "top":
         return scores

@@ -1,7 +1,7 @@
 """Charts as inline SVG: no script, no network, colours from the page's CSS.
 
-A series' number is its class (`s0`, `s1`, …) and its marker, so that it is told apart without
-colours too. A chart is drawn 340 wide, which a phone shows at its size.
+The number of a series gives its class (`s0`, `s1`, …) and its marker, so that series differ without
+colours too. Charts are 340 pixels wide, which a phone shows without scaling.
 """
 
 import math
@@ -12,12 +12,12 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 44, 22, 10, 34
-SERIES = 6  # told apart; a seventh looks like the first
+SERIES = 6  # different looks; a seventh series looks like the first
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value, with its interval if it has one; a hollow marker stands for a dropped round."""
+    """One value, with an interval if it has one; a hollow marker is a dropped round."""
 
     x: float
     y: float
@@ -28,14 +28,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points that belong together, in the order of x."""
+    """Points that belong together, in order of x."""
 
     name: str
     points: Sequence[Point]
 
 
 class _Frame:
-    """The axes of a chart: from values to places."""
+    """The axes of a chart: maps values to coordinates."""
 
     def __init__(
         self, x: tuple[float, float], y: tuple[float, float], height: float = HEIGHT
@@ -67,49 +67,49 @@ class _Frame:
 
 
 def round_chart(title: str, series: Sequence[Series], x_label: str = "round") -> Markup:
-    """Draw a figure by round: a marker with its interval, if it has one, for each series."""
-    points = [point for each in series for point in each.points]
+    """Draw a metric by round: a marker for each series, with its interval if it has one."""
+    points = [point for line in series for point in line.points]
     rounds = sorted({point.x for point in points})
     y_ticks = _ticks(
-        min(_first(p.low, p.y) for p in points), max(_first(p.high, p.y) for p in points)
+        min(_value_or(p.low, p.y) for p in points), max(_value_or(p.high, p.y) for p in points)
     )
     frame = _Frame((rounds[0] - 0.5, rounds[-1] + 0.5), (y_ticks[0], y_ticks[-1]))
     parts = [
         *frame.y_axis(_labels(y_ticks)),
-        *frame.x_axis([(each, f"{each:.0f}") for each in _thinned(rounds)], x_label),
+        *frame.x_axis([(number, f"{number:.0f}") for number in _thinned(rounds)], x_label),
     ]
-    for number, each in enumerate(series):
-        aside = (number - (len(series) - 1) / 2) * 0.22  # side by side
-        places = [(frame.x(p.x + aside), p) for p in each.points]
-        parts.append(_polyline(f"s{number % SERIES} thin", [(x, frame.y(p.y)) for x, p in places]))
-        for x, point in places:
+    for number, line in enumerate(series):
+        shift = (number - (len(series) - 1) / 2) * 0.22  # series stand side by side
+        shifted = [(frame.x(p.x + shift), p) for p in line.points]
+        parts.append(_polyline(f"s{number % SERIES} thin", [(x, frame.y(p.y)) for x, p in shifted]))
+        for x, point in shifted:
             if point.low is not None and point.high is not None:
                 kind = f"s{number % SERIES} bar"
                 parts.append(_line(kind, x, frame.y(point.low), x, frame.y(point.high)))
             parts.append(_marker(number, x, frame.y(point.y), hollow=point.hollow))
-    return _svg(title, _told(series), parts)
+    return _svg(title, _in_words(series), parts)
 
 
 def line_chart(title: str, x_label: str, series: Sequence[Series]) -> Markup:
-    """Draw lines over a number, such as a loss over epochs; the y axis begins at 0."""
-    points = [point for each in series for point in each.points]
+    """Draw lines over a number, such as the loss over epochs; the y axis starts at 0."""
+    points = [point for line in series for point in line.points]
     y_ticks = _ticks(0, max(point.y for point in points))
     last = max(point.x for point in points)
     x_ticks = [tick for tick in _ticks(0, last) if tick <= last and tick == int(tick)]
     frame = _Frame((0, last or 1), (y_ticks[0], y_ticks[-1]))
     parts = [*frame.y_axis(_labels(y_ticks)), *frame.x_axis(_labels(x_ticks), x_label)]
-    for number, each in enumerate(series):
-        places = [(frame.x(p.x), frame.y(p.y)) for p in each.points]
-        parts.append(_polyline(f"s{number % SERIES} d{number % SERIES}", places))
-        if len(places) <= 30:
-            parts += [_marker(number, x, y) for x, y in places]
-    return _svg(title, _told(series), parts)
+    for number, line in enumerate(series):
+        coordinates = [(frame.x(p.x), frame.y(p.y)) for p in line.points]
+        parts.append(_polyline(f"s{number % SERIES} d{number % SERIES}", coordinates))
+        if len(coordinates) <= 30:
+            parts += [_marker(number, x, y) for x, y in coordinates]
+    return _svg(title, _in_words(series), parts)
 
 
 def histogram(
     title: str, x_label: str, edges: Sequence[float], shares: Sequence[tuple[str, Sequence[float]]]
 ) -> Markup:
-    """Draw distributions over the same bins: the first filled, the others as steps."""
+    """Draw distributions over the same bins: the first filled, the others as step lines."""
     y_ticks = _ticks(0, max(max(values) for _, values in shares))
     frame = _Frame((edges[0], edges[-1]), (0, y_ticks[-1]))
     x_ticks = [tick for tick in _ticks(edges[0], edges[-1]) if edges[0] <= tick <= edges[-1]]
@@ -122,25 +122,25 @@ def histogram(
         steps.append((edges[-1], 0.0))
         kind = f"s{number % SERIES} " + (f"d{number % SERIES}" if number else "filled")
         parts.append(_polyline(kind, [(frame.x(x), frame.y(y)) for x, y in steps]))
-    means = [
-        f"{name}: most around {_mode(edges, values):.2f}" for name, values in shares if any(values)
+    peaks = [
+        f"{name}: peak near {_mode(edges, values):.2f}" for name, values in shares if any(values)
     ]
-    return _svg(title, "; ".join(means), parts)
+    return _svg(title, "; ".join(peaks), parts)
 
 
 def gain_chart(
     title: str, rows: Sequence[tuple[str, Point]], x_label: str = "gain in MRR@10"
 ) -> Markup:
-    """Draw gains with their intervals as rows around a line at zero; y of the points is ignored.
+    """Draw gains with intervals as rows around a line at zero; y of the points is not used.
 
     Args:
-        title: what the gains are.
-        rows: a label, and the gain (x) with its interval (low, high).
-        x_label: of the axis.
+        title: of the chart.
+        rows: labels, and gains (x) with their intervals (low, high).
+        x_label: of the x axis.
     """
     height = TOP + BOTTOM + 26 * len(rows)
-    every = [value for _, p in rows for value in (p.x, p.low, p.high) if value is not None]
-    ticks = _ticks(min(-0.01, *every), max(0.01, *every))
+    values = [value for _, p in rows for value in (p.x, p.low, p.high) if value is not None]
+    ticks = _ticks(min(-0.01, *values), max(0.01, *values))
     frame = _Frame((ticks[0], ticks[-1]), (0, len(rows)), height)
     parts = [
         *frame.x_axis([(t, f"{t:+.3g}".replace("-", "−") if t else "0") for t in ticks], x_label)
@@ -152,24 +152,24 @@ def gain_chart(
         if point.low is not None and point.high is not None:
             parts.append(_line("s2 bar", frame.x(point.low), y, frame.x(point.high), y))
         parts.append(_marker(2, frame.x(point.x), y, hollow=point.hollow))
-    told = "; ".join(f"{label} {point.x:+.3f}" for label, point in rows)
-    return _svg(title, told, parts, height)
+    described = "; ".join(f"{label} {point.x:+.3f}" for label, point in rows)
+    return _svg(title, described, parts, height)
 
 
 def reliability_chart(title: str, points: Sequence[Point]) -> Markup:
-    """Draw how often answers of a stated confidence are right; on the diagonal it is honest."""
+    """Draw how often answers are right by their confidence; the diagonal is perfect."""
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     frame = _Frame((0, 1), (0, 1))
     parts = [*frame.y_axis(_labels(ticks)), *frame.x_axis(_labels(ticks), "stated confidence")]
     parts.append(_line("zero", frame.x(0), frame.y(0), frame.x(1), frame.y(1)))
     parts.append(_polyline("s1", [(frame.x(p.x), frame.y(p.y)) for p in points]))
     parts += [_marker(1, frame.x(p.x), frame.y(p.y)) for p in points]
-    told = "; ".join(f"stated {p.x:.2f}, right {p.y:.2f}" for p in points)
-    return _svg(title, told, parts)
+    described = "; ".join(f"stated {p.x:.2f}, right {p.y:.2f}" for p in points)
+    return _svg(title, described, parts)
 
 
 def legend(names: Sequence[str], *, filled_first: bool = False) -> Markup:
-    """Return the names of series, each beside its marker (or its line, in a histogram)."""
+    """Return the names of series, each with its marker (in a histogram, with its line)."""
     items = []
     for number, name in enumerate(names):
         if filled_first and number == 0:
@@ -189,10 +189,10 @@ def _svg(title: str, described: str, parts: Sequence[Markup], height: float = HE
     ).format(WIDTH, height, title, described, Markup("").join(parts))
 
 
-def _told(series: Sequence[Series]) -> str:
-    """Return the values in words, for those who do not see the chart."""
+def _in_words(series: Sequence[Series]) -> str:
+    """Return the values as text, for screen readers."""
     return "; ".join(
-        f"{each.name}: " + ", ".join(f"{point.y:.4g}" for point in each.points) for each in series
+        f"{line.name}: " + ", ".join(f"{point.y:.4g}" for point in line.points) for line in series
     )
 
 
@@ -204,8 +204,8 @@ def _text(kind: str, x: float, y: float, text: str) -> Markup:
     return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, x, y, text)
 
 
-def _polyline(kind: str, places: Sequence[tuple[float, float]]) -> Markup:
-    path = " ".join(f"{x},{y}" for x, y in places)
+def _polyline(kind: str, coordinates: Sequence[tuple[float, float]]) -> Markup:
+    path = " ".join(f"{x},{y}" for x, y in coordinates)
     return Markup('<polyline class="{}" points="{}"/>').format(kind, path)
 
 
@@ -221,7 +221,7 @@ def _marker(number: int, x: float, y: float, *, hollow: bool = False) -> Markup:
 
 
 def _ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Return round numbers that enclose both ends.
+    """Return round numbers that span the range.
 
     >>> _ticks(0.41, 0.63)
     [0.4, 0.45, 0.5, 0.55, 0.6, 0.65]
@@ -240,7 +240,7 @@ def _labels(ticks: Sequence[float]) -> list[tuple[float, str]]:
 
 
 def _short(value: float) -> str:
-    """Return a number as an axis has room for.
+    """Return a number short enough for an axis.
 
     >>> _short(0.25), _short(0.0015), _short(-0.25)
     ('0.25', '1.5e-3', '−0.25')
@@ -255,7 +255,7 @@ def _thinned(values: Sequence[float], most: int = 12) -> Sequence[float]:
     return values[:: math.ceil(len(values) / most)]
 
 
-def _first(value: float | None, other: float) -> float:
+def _value_or(value: float | None, other: float) -> float:
     return other if value is None else value
 
 

@@ -1,4 +1,4 @@
-"""The same queries before and after: which got better or worse, and what kinds of queries did."""
+"""The same queries before and after training: which queries and kinds of queries changed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from statistics import fmean
 
 from dotbogi.training.ledger import Measured
 from dotbogi.training.measure.bootstrap import Interval, paired_bootstrap
+from dotbogi.training.measure.metrics import GATE_METRIC
 from dotbogi.training.measure.outcomes import Outcomes
 from dotbogi.training.report.slices import length_of, politeness_of
 
-SHOWN = 15  # queries of each kind
+SHOWN = 15  # queries that got better, and as many that got worse
 SHOWN_ANSWERS = 3
-FEW = 30  # queries, below which a slice says little
+FEW = 30  # slices with fewer queries are not conclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One query whose first right answer moved; a rank is None beyond 10."""
+    """One query whose first right answer changed its rank; a rank beyond 10 is None."""
 
     query: str
     right: list[str]
@@ -37,24 +38,24 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One kind of queries: mean MRR@10 of the hybrid before and after; None without a query."""
+    """One kind of queries: MRR@10 of the hybrid before and after; None without queries."""
 
     group: str
     name: str
     queries: int
     before: float | None
     after: float | None
-    interval: Interval | None  # of the gain; None where only means are kept
+    interval: Interval | None  # of the gain; None if only the means are known
 
     @property
     def gain(self) -> float | None:
-        """Return how much higher the mean is after."""
+        """Return the difference of the means; None without queries."""
         return None if self.before is None or self.after is None else self.after - self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a round did to the questions, by the hybrid's MRR@10; round 0 is "before"."""
+    """A round compared with round 0, by the hybrid's MRR@10."""
 
     round: int
     kept: bool
@@ -73,18 +74,18 @@ def compare(
     *,
     seed: int,
 ) -> Comparison:
-    """Compare two rounds, each question by what was learned without it.
+    """Compare two rounds, query by query.
 
     Args:
-        before: round 0, and what became of each query.
-        after: the other round, on the same queries in the same order.
+        before: round 0, and its outcomes.
+        after: the other round, and its outcomes for the same queries in the same order.
         texts: of the answers, by id.
         seed: of the bootstrap.
     """
     (first, outcomes), (last, later) = before, after
     old, new = _reciprocal_ranks(outcomes), _reciprocal_ranks(later)
     gains = [b - a for a, b in zip(old, new, strict=True)]
-    order = sorted(range(len(gains)), key=lambda i: -abs(gains[i]))  # stable: then as in the file
+    order = sorted(range(len(gains)), key=lambda i: -abs(gains[i]))  # stable
     better = [i for i in order if gains[i] > 0]
     worse = [i for i in order if gains[i] < 0]
 
@@ -104,7 +105,7 @@ def compare(
 
 
 def _reciprocal_ranks(outcomes: Outcomes) -> list[float]:
-    return outcomes.scores["hybrid"]["MRR@10"]
+    return outcomes.scores["hybrid"][GATE_METRIC]
 
 
 def _change(i: int, before: Outcomes, after: Outcomes, texts: Mapping[str, str]) -> Change:
@@ -128,16 +129,16 @@ def _rank(reciprocal: float) -> int | None:
 
 
 def _measured_slices(before: Measured, after: Measured) -> list[Slice]:
-    """Return the slices of the ledger: whether an answer is known depends on the query's fold."""
-    found = []
+    """Return the slices by known answer; they are from the ledger, as they depend on the fold."""
+    slices = []
     for name, part in before.slices.items():
         label, count = name.removeprefix("answer "), part["queries"]
         old, new = (
-            each.slices[name]["metrics"]["hybrid"]["MRR@10"] if count else None
-            for each in (before, after)
+            measured.slices[name]["metrics"]["hybrid"][GATE_METRIC] if count else None
+            for measured in (before, after)
         )
-        found.append(Slice("answer", label, count, old, new, None))
-    return found
+        slices.append(Slice("answer", label, count, old, new, None))
+    return slices
 
 
 def _slices(

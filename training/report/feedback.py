@@ -1,4 +1,4 @@
-"""What users' votes came to in a run, and how the questions that came from them fare."""
+"""Users' votes in a run: their counts, and the metrics of the questions that came from them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.text import same_text_key
 from dotbogi.training.judgements.feedback import read_feedback
+from dotbogi.training.measure.metrics import GATE_METRIC
 from dotbogi.training.measure.outcomes import Outcomes
 
 SHOWN = 10  # conflicts
@@ -17,11 +18,11 @@ SHOWN = 10  # conflicts
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An answer to a query that as many users called right as wrong."""
+    """An answer to a query that equally many users called right and wrong."""
 
     query: str
     answer: str
-    votes: int  # right, and as many wrong
+    votes: int  # right, and the same number wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +32,32 @@ class Asked:
     what: str  # "questions in folds" or "held-out questions"
     queries: int
     before: float  # of round 0
-    after: float  # of the kept round; round 0's again if no round was kept
+    after: float  # of the kept round, or of round 0 if none was kept
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackReport:
-    """What the report tells of a run with feedback."""
+    """The feedback in the report of a run."""
 
-    counts: Mapping[str, Any]  # as the ledger has them
+    counts: Mapping[str, Any]  # as in the ledger
     negatives: int  # mined in the first round from answers called wrong
     conflicts: list[Conflict]
-    asked: list[Asked]  # those without such a question are left out
+    asked: list[Asked]  # kinds without such questions are left out
 
 
 def read_feedback_report(
     folder: Path,
     collection: Collection,
     yields: Mapping[str, Mapping[str, int]],
-    looks: Mapping[str, Sequence[Outcomes]],
+    outcomes: Mapping[str, Sequence[Outcomes]],
 ) -> FeedbackReport | None:
-    """Return what a run made of feedback; None for a run without.
+    """Return what a run made of feedback; None for a run without feedback.
 
     Args:
         folder: of the run.
-        collection: split.
+        collection: its questions have splits.
         yields: of the first round's mining, by source.
-        looks: the outcomes before and after, by what the questions are.
+        outcomes: before and after, by the kind of questions.
     """
     stored = read_feedback(folder)
     if stored is None:
@@ -70,13 +71,13 @@ def read_feedback_report(
             Conflict(poll["query"], texts[poll["answer_id"]], poll["right"])
             for poll in stored["conflicts"][:SHOWN]
         ],
-        asked=[found for what, pair in looks.items() if (found := _asked(what, pair, keys))],
+        asked=[asked for what, pair in outcomes.items() if (asked := _asked(what, pair, keys))],
     )
 
 
-def _asked(what: str, looks: Sequence[Outcomes], keys: set[str]) -> Asked | None:
-    marks = [same_text_key(query) in keys for query in looks[0].queries]
+def _asked(what: str, outcomes: Sequence[Outcomes], keys: set[str]) -> Asked | None:
+    marks = [same_text_key(query) in keys for query in outcomes[0].queries]
     if not any(marks):
         return None
-    means = [fmean(compress(each.scores["hybrid"]["MRR@10"], marks)) for each in looks]
+    means = [fmean(compress(part.scores["hybrid"][GATE_METRIC], marks)) for part in outcomes]
     return Asked(what, sum(marks), means[0], means[-1])

@@ -1,4 +1,4 @@
-"""Writing the report's files, from the files of a run's folder alone."""
+"""Write the files of a report, from the files in the folder of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from dotbogi.training.report.markdown import render_markdown
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """Where the report of a run is."""
+    """The files of a report."""
 
     run: str
     html: Path
@@ -25,7 +25,7 @@ def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
 
     Raises:
         UsageError: there is no such run, or it has measured nothing yet.
-        DamagedError: one of its files is not what was written.
+        DamagedError: one of its files is missing, or cannot be read.
     """
     runs = run_names(workspace)
     if not runs:
@@ -36,7 +36,7 @@ def report_on(workspace: Workspace, run: str | None = None) -> WrittenReport:
     folder = workspace.rounds_folder / (run or (on_questions or runs)[-1])
     if _is_scored(folder):
         raise UsageError(
-            f"{folder.name}: a run on scored pairs has no report; its figures are in "
+            f"{folder.name}: a run on scored pairs has no report; its metrics are in "
             f"{folder / 'ledger.jsonl'}."
         )
     return write_report(folder)
@@ -47,7 +47,12 @@ def _is_scored(folder: Path) -> bool:
 
 
 def write_report(folder: Path) -> WrittenReport:
-    """Write report.html and report.md into a run's folder; the same files give the same bytes."""
+    """Write report.html and report.md; the same folder of a run always gives the same bytes.
+
+    Raises:
+        UsageError: the run has measured nothing yet.
+        DamagedError: a file is missing, or cannot be read.
+    """
     report = read_run(folder)
     written = WrittenReport(report.run, folder / "report.html", folder / "report.md")
     for path, text in (

@@ -1,4 +1,4 @@
-"""All generations and runs of a workspace as one page, from manifests and ledgers alone."""
+"""One page with all generations and runs of a workspace, from their manifests and ledgers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,20 +23,21 @@ from dotbogi.training.ledger import (
     run_names,
 )
 from dotbogi.training.measure.bootstrap import Interval
+from dotbogi.training.measure.metrics import GATE_METRIC
+from dotbogi.training.measure.spearman import SPEARMAN
 from dotbogi.training.report.charts import Point, Series, gain_chart, legend, round_chart
 from dotbogi.training.report.templates import open_templates
 from dotbogi.training.report.text import shown_text, signed
 from dotbogi.training.report.words import WORDS
 
-SHOWN = 30  # runs, and generations
-_CHARTED = "MRR@10"
+SHOWN = 30  # runs, and as many generations
 
 _templates = open_templates(text=shown_text, signed=signed)
 
 
 @dataclass(frozen=True, slots=True)
 class PastGeneration:
-    """One generation; without a manifest it is damaged."""
+    """One generation; if it is damaged, the manifest is None."""
 
     name: str
     published: bool
@@ -45,12 +46,12 @@ class PastGeneration:
 
 @dataclass(frozen=True, slots=True)
 class PastRound:
-    """One round of a run, each question by what was learned without it."""
+    """One round of a run, each question measured with a model trained without it."""
 
     number: int
     kept: bool
-    figures: Mapping[str, float]  # by method; or of the pairs' scores, `spearman` alone
-    gain: Interval | None  # over the best before it; None for round 0
+    figures: Mapping[str, float]  # by method; for scored pairs, `spearman` only
+    gain: Interval | None  # over the best round before it; None for round 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class PastRun:
     counts: Mapping[str, int]  # questions, or scored pairs, by split
     folds: int
     rounds: list[PastRound]
-    best: PastRound  # the round that was kept last; round 0 if none was
-    test: tuple[float, float] | None  # hybrid MRR@10 (or Spearman) before and after, if any
+    best: PastRound  # the last round that was kept; round 0 if none was
+    test: tuple[float, float] | None  # MRR@10 of the hybrid (or Spearman) before and after
     generation: str | None
     ended: bool
     has_report: bool
@@ -75,18 +76,18 @@ class PastRun:
 
     @property
     def scored(self) -> bool:
-        """Tell whether it was a run on scored pairs."""
+        """Return whether this is a run on scored pairs."""
         return "spearman" in self.rounds[0].figures
 
 
 class HistoryPages:
-    """The pages of one workspace, for a service."""
+    """The pages of one workspace, for the service."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
     def history(self, language: Literal["ko", "en"]) -> str:
-        """Return the page of all generations and rounds."""
+        """Return the page with all generations and rounds."""
         return render_history(self._workspace, language)
 
     def report(self, run: str) -> str | None:
@@ -98,7 +99,7 @@ class HistoryPages:
 
 
 def render_history(workspace: Workspace, language: Literal["ko", "en"]) -> str:
-    """Return the history as HTML; what cannot be read is named in it."""
+    """Return the history as HTML; runs and generations that cannot be read are named in it."""
     words = WORDS[language]
     generations = _generations(workspace)
     runs, damaged = _runs(workspace)
@@ -122,23 +123,23 @@ def render_history(workspace: Workspace, language: Literal["ko", "en"]) -> str:
 
 
 def _generations(workspace: Workspace) -> list[PastGeneration]:
-    """Return them, the newest first."""
+    """Return the generations, newest first."""
     try:
         current = workspace.current_name()
     except DamagedError:
         current = None
-    found = []
+    generations = []
     for name in reversed(workspace.names()):
         try:
             manifest = read_manifest(workspace.generations_folder / name)
         except DamagedError:
             manifest = None
-        found.append(PastGeneration(name, name == current, manifest))
-    return found
+        generations.append(PastGeneration(name, name == current, manifest))
+    return generations
 
 
 def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
-    """Return the last runs that have measured something, newest first, and those unreadable."""
+    """Return the last runs with a measurement, newest first, and the names of unreadable runs."""
     runs, damaged = [], []
     for name in reversed(run_names(workspace)[-SHOWN:]):
         folder = workspace.rounds_folder / name
@@ -146,7 +147,7 @@ def _runs(workspace: Workspace) -> tuple[list[PastRun], list[str]]:
             events = read_events(folder)
             if any(isinstance(event, Measured) for event in events):
                 runs.append(_run(name, events, (folder / "report.html").is_file()))
-        except (DamagedError, KeyError, TypeError, ValueError, IndexError):  # not as we write it
+        except (DamagedError, KeyError, TypeError, ValueError, IndexError):  # another version
             damaged.append(name)
     return runs, damaged
 
@@ -162,7 +163,7 @@ def _run(name: str, events: Sequence[Event], has_report: bool) -> PastRun:
         counts=started.counts,
         folds=started.config["folds"],
         rounds=rounds,
-        best=[each for each in rounds if each.kept][-1],
+        best=[round_ for round_ in rounds if round_.kept][-1],
         test=(_headline(tested.before), _headline(tested.after))
         if isinstance(tested, Tested)
         else None,
@@ -174,7 +175,7 @@ def _run(name: str, events: Sequence[Event], has_report: bool) -> PastRun:
 
 def _round(event: Measured) -> PastRound:
     if "hybrid" in event.metrics:
-        figures = {method: event.metrics[method][_CHARTED] for method in METHODS}
+        figures = {method: event.metrics[method][GATE_METRIC] for method in METHODS}
     else:
         figures = {"spearman": _headline(event.metrics)}
     gain = event.verdict.gain if event.verdict else None
@@ -182,12 +183,12 @@ def _round(event: Measured) -> PastRound:
 
 
 def _headline(metrics: Metrics) -> float:
-    """Return the hybrid's MRR@10; of scored pairs it is Spearman."""
-    return metrics["hybrid"][_CHARTED] if "hybrid" in metrics else metrics["dense"]["Spearman"]
+    """Return MRR@10 of the hybrid; for scored pairs, Spearman."""
+    return metrics["hybrid"][GATE_METRIC] if "hybrid" in metrics else metrics["dense"][SPEARMAN]
 
 
 def _run_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup:
-    """Draw what each run came to; hollow where no round was kept."""
+    """Draw the best round of each run; hollow if no round was kept."""
 
     def points(method: str) -> list[Point]:
         return [
@@ -201,9 +202,9 @@ def _run_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup:
 
 def _gain_chart(runs: Sequence[PastRun], words: Mapping[str, str]) -> Markup | None:
     rows = [
-        (f"{run.number}–{each.number}", Point(gain.mean, 0, gain.low, gain.high, not each.kept))
+        (f"{run.number}–{round_.number}", Point(gain.mean, 0, gain.low, gain.high, not round_.kept))
         for run in reversed(runs)
-        for each in run.rounds
-        if (gain := each.gain)
+        for round_ in run.rounds
+        if (gain := round_.gain)
     ]
     return gain_chart(words["gains"], rows[-SHOWN:], words["gain_axis"]) if rows else None

@@ -1,4 +1,4 @@
-"""`report.html`: one file that needs nothing else, and in which every text is only a text."""
+"""`report.html`: one self-contained file, in which all texts are escaped."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,6 @@ from dotbogi.search.fusion import METHODS
 from dotbogi.training.gate import LEVEL
 from dotbogi.training.ledger import Event, Mined, Trained
 from dotbogi.training.measure.bootstrap import Interval
-from dotbogi.training.measure.evaluation import METRICS
 from dotbogi.training.report.charts import (
     Point,
     Series,
@@ -47,7 +46,7 @@ _YIELDS = {"asked": "asked for", "kept": "found", "over_bound": "over the bound"
 
 
 def render_html(report: RunReport) -> str:
-    """Return the page: no script, no network, light and dark by the reader's setting."""
+    """Return the page: no script, no network, light or dark by the reader's setting."""
     templates = open_templates(
         text=shown_text,
         figure=figure,
@@ -65,7 +64,6 @@ def render_html(report: RunReport) -> str:
         verdict=verdict(report),
         summary=summary(report),
         methods=METHODS,
-        metrics=METRICS,
         parts=PARTS,
         few=FEW,
         level=LEVEL,
@@ -84,12 +82,12 @@ def render_html(report: RunReport) -> str:
 
 
 def figure(value: float) -> str:
-    """Return a metric as people read it."""
+    """Return a metric with three decimals."""
     return f"{value:.3f}"
 
 
 def ends(interval: Interval) -> str:
-    """Return the ends of a mean's interval.
+    """Return the ends of the interval of a mean.
 
     >>> ends(Interval(0.5, 0.41, 0.6))
     '0.410–0.600'
@@ -98,7 +96,7 @@ def ends(interval: Interval) -> str:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return nested settings as lines of a name and a value.
+    """Return nested settings as pairs of a name and a value.
 
     >>> flat({"seed": 42, "mining": {"window": 50}})
     [('seed', '42'), ('mining.window', '50')]
@@ -113,7 +111,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 
 
 def _yields(report: RunReport) -> tuple[dict[str, str], list[tuple[int, str, Mapping[str, int]]]]:
-    """Return the columns of the table of yields, {key: name}, and its rows."""
+    """Return the columns ({key: name}) and the rows of the table of yields."""
     rows = [
         (mining.number, source, counts)
         for mining in report.minings
@@ -125,7 +123,7 @@ def _yields(report: RunReport) -> tuple[dict[str, str], list[tuple[int, str, Map
 
 
 def _step(event: Event) -> tuple[str, str, str, str, float | None]:
-    """Return when a step was taken, its name, round and fold, and how long it took."""
+    """Return the time, name, round, fold and seconds of a step."""
     fold = ""
     if isinstance(event, Mined | Trained):
         fold = "all" if event.fold is None else f"{event.fold + 1}"
@@ -146,8 +144,8 @@ def _charts(report: RunReport) -> dict[str, Any]:
 
 def _round_chart(report: RunReport, metric: str) -> Markup:
     def points(method: str) -> list[Point]:
-        found = [(each.measured, each.figures[method][metric]) for each in report.rounds]
-        return [Point(m.round, i.mean, i.low, i.high, hollow=not m.kept) for m, i in found]
+        means = [(round_.measured, round_.figures[method][metric]) for round_ in report.rounds]
+        return [Point(m.round, i.mean, i.low, i.high, hollow=not m.kept) for m, i in means]
 
     series = [Series(method, points(method)) for method in METHODS]
     return round_chart(f"{metric} by round", series)
@@ -155,11 +153,11 @@ def _round_chart(report: RunReport, metric: str) -> Markup:
 
 def _gain_chart(report: RunReport) -> Markup | None:
     rows = [
-        (f"{each.number}", Point(g.mean, 0, g.low, g.high, hollow=not each.measured.kept))
-        for each in report.tried
-        if (verdict := each.measured.verdict) and (g := verdict.gain)
+        (f"{round_.number}", Point(g.mean, 0, g.low, g.high, hollow=not round_.measured.kept))
+        for round_ in report.tried
+        if (verdict := round_.measured.verdict) and (g := verdict.gain)
     ]
-    return gain_chart("Gain of each round over the best before it", rows) if rows else None
+    return gain_chart("Gain of each round over the best round before it", rows) if rows else None
 
 
 def _fit_charts(report: RunReport) -> list[tuple[str, Markup]]:
@@ -172,35 +170,35 @@ def _fit_charts(report: RunReport) -> list[tuple[str, Markup]]:
             )
             for fit in report.fits
         ]
-        if series and all(each.points for each in series):
+        if series and all(line.points for line in series):
             charts.append((title, line_chart(title, "epoch", series)))
     return charts
 
 
 def _cosine_charts(report: RunReport) -> list[tuple[str, Markup, Markup]]:
-    """Return for each mined round a caption, its histogram and the legend."""
+    """Return a caption, a histogram and a legend for each mined round."""
     charts = []
     for mining in report.minings:
         if mining.histogram:
-            spread: Sequence[tuple[str, list[float]]] = list(mining.histogram.shares.items())
+            shares: Sequence[tuple[str, list[float]]] = list(mining.histogram.shares.items())
             caption = f"Round {mining.number}"
             title = f"Cosines to the question, round {mining.number}"
-            drawn = histogram(title, "cosine to the question", mining.histogram.edges, spread)
-            names = [name for name, _ in spread]
-            charts.append((caption, drawn, legend(names, filled_first=True)))
+            chart = histogram(title, "cosine to the question", mining.histogram.edges, shares)
+            names = [name for name, _ in shares]
+            charts.append((caption, chart, legend(names, filled_first=True)))
     return charts
 
 
 def _confidence_charts(report: RunReport) -> list[tuple[str, Markup]]:
-    qualities = {"each question by what was learned without it": report.best.measured.confidence}
+    qualities = {"questions in folds": report.best.measured.confidence}
     if report.test:
         qualities["questions held out"] = report.test.tested.confidence
     return [
         (
             what,
             reliability_chart(
-                f"Stated confidence against how often it is right, {what}",
-                [Point(each["confidence"], each["accuracy"]) for each in quality.bins],
+                f"How often answers are right by stated confidence: {what}",
+                [Point(bin_["confidence"], bin_["accuracy"]) for bin_ in quality.bins],
             ),
         )
         for what, quality in qualities.items()

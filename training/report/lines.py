@@ -1,28 +1,34 @@
-"""What a run or an evaluation came to, as lines for a person at a terminal."""
+"""The outcome of a run or an evaluation, as lines for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dotbogi.training.ledger import Measured, Metrics, Tested
-from dotbogi.training.measure.evaluation import METRICS
+from dotbogi.training.measure.metrics import METRICS
 from dotbogi.training.measure.reliability import ConfidenceQuality
+from dotbogi.training.measure.spearman import SPEARMAN
 from dotbogi.training.report.text import by_split, percent
 from dotbogi.training.rounds import RunResult
 
 
 def metrics_table(rows: Mapping[str, Metrics]) -> list[str]:
-    """Return a table of figures: a line for each label and method, a column for each metric."""
+    """Return a table of metrics, with a line for each label and method.
+
+    The columns are the metrics that all lines have, in the order of METRICS.
+    """
     width = max(map(len, rows))
-    lines = [f"{'':{width}}  {'':7}" + "".join(f"{metric:>11}" for metric in METRICS)]
+    measured = [means for methods in rows.values() for means in methods.values()]
+    metrics = [metric for metric in METRICS if all(metric in means for means in measured)]
+    lines = [f"{'':{width}}  {'':7}" + "".join(f"{metric:>11}" for metric in metrics)]
     for label, methods in rows.items():
-        for number, (method, metrics) in enumerate(methods.items()):
-            figures = "".join(f"{metrics[metric]:11.3f}" for metric in METRICS)
+        for number, (method, means) in enumerate(methods.items()):
+            figures = "".join(f"{means[metric]:11.3f}" for metric in metrics)
             lines.append(f"{label if number == 0 else '':{width}}  {method:7}{figures}")
     return lines
 
 
 def run_lines(result: RunResult) -> list[str]:
-    """Return what a run came to."""
+    """Return the outcome of a run."""
     scored = "hybrid" not in result.rounds[0].metrics
     lines = _scored_lines(result) if scored else _question_lines(result)
     return [*lines, result.ended_early] if result.ended_early else lines
@@ -38,8 +44,8 @@ def _question_lines(result: RunResult) -> list[str]:
         *(review_lines(started.review) if started.review else []),
         *(feedback_lines(started.feedback) if started.feedback else []),
         "",
-        f"{best.queries} questions, each by what was learned without it, round by round",
-        *metrics_table({f"round {each.round}": each.metrics for each in result.rounds}),
+        f"{best.queries} questions, each searched with a model trained without it",
+        *metrics_table({f"round {event.round}": event.metrics for event in result.rounds}),
         *_gate_lines(result.rounds),
     ]
     kinds = {
@@ -56,16 +62,16 @@ def _question_lines(result: RunResult) -> list[str]:
 
 
 def _best(rounds: Sequence[Measured]) -> Measured:
-    """Return the round that was kept last; round 0 if none was."""
-    return [each for each in rounds if each.kept][-1]
+    """Return the last round that was kept; round 0 if none was."""
+    return [event for event in rounds if event.kept][-1]
 
 
 def _gate_lines(rounds: Sequence[Measured]) -> list[str]:
     return [
-        f"round {each.round}: gain {verdict.gain} over round {each.against}, "
-        f"P(gain > 0) {percent(verdict.probability)}: {'kept' if each.kept else 'dropped'}"
-        for each in rounds
-        if (verdict := each.verdict)
+        f"round {event.round}: gain {verdict.gain} over round {event.against}, "
+        f"P(gain > 0) {percent(verdict.probability)}: {'kept' if event.kept else 'dropped'}"
+        for event in rounds
+        if (verdict := event.verdict)
     ]
 
 
@@ -73,7 +79,7 @@ def _test_lines(test: Tested) -> list[str]:
     rows: dict[str, Metrics] = {"round 0": test.before}
     if test.kept_round:
         rows[f"round {test.kept_round}"] = test.after
-    lines = ["", f"{test.queries} questions held out, looked at once", *metrics_table(rows)]
+    lines = ["", f"{test.queries} questions held out, searched once", *metrics_table(rows)]
     if test.kept_round:
         probability = percent(test.verdict.probability)
         lines.append(f"gain {test.verdict.gain} over round 0, P(gain > 0) {probability}")
@@ -91,21 +97,20 @@ def _confidence_line(confidence: ConfidenceQuality) -> str:
 
 
 def _scored_lines(result: RunResult) -> list[str]:
-    """Return Spearman before and after, on the pairs that decide and on those of the test."""
+    """Return Spearman before and after, on the dev pairs and on the test pairs."""
     counts, test = result.started.counts, result.test
     assert test, "scored pairs are always held out"
     best = _best(result.rounds)
     lines = [
-        f"{result.run}: {counts['train']} pairs to train on, {counts['dev']} to choose by, "
-        f"{counts['test']} to test on",
+        f"{result.run}: {counts['train']} train pairs, {counts['dev']} dev, {counts['test']} test",
         "",
-        f"{'Spearman':10}{'choice':>10}{'test':>10}",
+        f"{SPEARMAN:10}{'dev':>10}{'test':>10}",
     ]
-    for each in result.rounds:
-        tested = test.after if each.round else test.before
-        # The test sees no dropped round.
-        shown = f"{tested['dense']['Spearman']:10.3f}" if each.kept else ""
-        lines.append(f"{f'round {each.round}':10}{each.metrics['dense']['Spearman']:10.3f}{shown}")
+    for event in result.rounds:
+        tested = test.after if event.round else test.before
+        # A dropped round is not tested.
+        shown = f"{tested['dense'][SPEARMAN]:10.3f}" if event.kept else ""
+        lines.append(f"{f'round {event.round}':10}{event.metrics['dense'][SPEARMAN]:10.3f}{shown}")
     lines += _gate_lines(result.rounds)
     if best.round:
         probability = percent(test.verdict.probability)
@@ -114,7 +119,7 @@ def _scored_lines(result: RunResult) -> list[str]:
 
 
 def review_lines(counts: Mapping[str, Any]) -> list[str]:
-    """Return what became of the decisions about suspects; nothing if there were none."""
+    """Return the counts of the decisions about suspects; no line if there were none."""
     accepted = counts["accepted"]
     held_out = f" ({accepted['test']} held out)" if accepted["test"] else ""
     parts = [
@@ -132,12 +137,12 @@ def review_lines(counts: Mapping[str, Any]) -> list[str]:
 
 
 def feedback_lines(counts: Mapping[str, Any]) -> list[str]:
-    """Return what became of users' votes."""
+    """Return the counts of users' votes."""
     if not counts["votes"]:
         return ["feedback: none is stored"]
     notes = {
         "conflicting": "conflicting",
-        "capped": "beyond what one client may cast",
+        "capped": "over the limit per client",
         "unmatched": "about answers that are gone",
     }
     votes = [f"{counts['used']} used"]
@@ -147,16 +152,16 @@ def feedback_lines(counts: Mapping[str, Any]) -> list[str]:
         f"{sum(right.values())} right ({by_split(right)}; {counts['added']} new)",
         f"{counts['wrong']} wrong ({counts['negatives']} to questions in folds)",
     ]
-    notes = {"withdrawn": "known before and withdrawn", "overruled": "overruled by the table"}
+    notes = {"withdrawn": "known before and now withdrawn", "overruled": "overruled by the table"}
     pairs += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
     return [
         f"feedback: {counts['votes']} votes of {counts['clients']} clients: {', '.join(votes)}",
-        f"feedback: of the pairs, {', '.join(pairs)}",
+        f"feedback, pairs: {', '.join(pairs)}",
     ]
 
 
 def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Return a table of what each source gave."""
+    """Return a table of the yields of each source."""
     names = next(iter(yields.values()), {})
     lines = [f"{'':6}" + "".join(f"{name.replace('_', ' '):>12}" for name in names)]
     return lines + [
@@ -166,7 +171,7 @@ def yield_lines(yields: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def threshold_lines(rows: Sequence[Mapping[str, float | None]]) -> list[str]:
-    """Return what each confidence asked for would do, a line a threshold."""
+    """Return coverage and precision at each threshold, one line per threshold."""
     lines = [f"{'--min-confidence':>16}{'answered':>10}{'right':>8}"]
     for row in rows:
         right = f"{row['precision']:8.0%}" if row["precision"] is not None else f"{'-':>8}"

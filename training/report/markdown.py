@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 from dotbogi.search.fusion import METHODS
 from dotbogi.training.measure.bootstrap import Interval
-from dotbogi.training.measure.evaluation import METRICS
 from dotbogi.training.report.comparison import FEW, Change, Comparison, Slice
 from dotbogi.training.report.data import Figures, RunReport
 from dotbogi.training.report.text import (
@@ -22,19 +21,19 @@ from dotbogi.training.report.text import (
 SHOWN = 5  # queries that got better, and as many that got worse
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
-_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # they turn what follows
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # change the text direction
 
 
 def render_markdown(report: RunReport) -> str:
-    """Return the report as GitHub's Markdown; report.html beside it tells more."""
+    """Return the report as GitHub Markdown; report.html has more."""
     lines = [
         f"## {prose(report.run)}: {prose(verdict(report))}",
         "",
         prose(summary(report)),
         "",
-        f"### Questions ({report.queries:,}), each by what was learned without it",
+        f"### Questions ({report.queries:,}), each searched with a model trained without it",
         "",
-        *_figures_table([(f"round {each.number}", each.figures) for each in report.rounds]),
+        *_figures_table([(f"round {round_.number}", round_.figures) for round_ in report.rounds]),
     ]
     if report.tried:
         lines += ["", "### Gate", "", *_gate_table(report)]
@@ -42,18 +41,18 @@ def render_markdown(report: RunReport) -> str:
         rows = [("before", report.test.before)]
         if report.best.number:
             rows.append((f"after round {report.best.number}", report.test.after))
-        title = f"### Questions held out ({report.test.tested.queries:,}), looked at once"
+        title = f"### Questions held out ({report.test.tested.queries:,}), searched once"
         lines += ["", title, "", *_figures_table(rows)]
     if report.feedback:
         lines += ["", "### Feedback", "", prose(feedback_summary(report.feedback))]
     if report.comparison:
         lines += ["", *_comparison(report.comparison)]
-    lines += ["", "In brackets: 95% intervals (bootstrap). More is in report.html.", ""]
+    lines += ["", "In brackets: 95% intervals (bootstrap). See report.html for more.", ""]
     return "\n".join(lines)
 
 
 def prose(text: str) -> str:
-    r"""Return a text of ours, which may hold a name of theirs, without any markup in it.
+    r"""Return a text of the report, which may contain names from users, with markup escaped.
 
     >>> prose("the model a|b*c*")
     'the model a\\|b\\*c\\*'
@@ -62,7 +61,7 @@ def prose(text: str) -> str:
 
 
 def code(text: str) -> str:
-    r"""Return a question or an answer as a code span, where nothing is markup, link or mention.
+    r"""Return a question or an answer as a code span, which has no markup, links or mentions.
 
     >>> code("a|b `c`")
     '`` a\\|b `c` ``'
@@ -84,10 +83,10 @@ def _figures_table(rows: Sequence[tuple[str, Figures]]) -> list[str]:
         return f"{interval.mean:.3f} ({interval.low:.3f}–{interval.high:.3f})"
 
     return _table(
-        ["", "", *METRICS],
+        ["", "", *rows[0][1]["hybrid"]],
         [
             [label if method == METHODS[0] else "", method]
-            + [cell(figures[method][metric]) for metric in METRICS]
+            + [cell(interval) for interval in figures[method].values()]
             for label, figures in rows
             for method in METHODS
         ],
@@ -95,7 +94,7 @@ def _figures_table(rows: Sequence[tuple[str, Figures]]) -> list[str]:
 
 
 def _gate_table(report: RunReport) -> list[str]:
-    judged = [(each.measured, v) for each in report.tried if (v := each.measured.verdict)]
+    judged = [(r.measured, v) for r in report.tried if (v := r.measured.verdict)]
     return _table(
         [
             "round",
@@ -120,13 +119,13 @@ def _gate_table(report: RunReport) -> list[str]:
 def _comparison(comparison: Comparison) -> list[str]:
     slices = [
         [
-            f"{each.name}{' (few)' if 0 < each.queries < FEW else ''}",
-            f"{each.queries:,}",
-            "" if each.before is None else f"{each.before:.3f}",
-            "" if each.after is None else f"{each.after:.3f}",
-            _gain(each),
+            f"{part.name}{' (few)' if 0 < part.queries < FEW else ''}",
+            f"{part.queries:,}",
+            "" if part.before is None else f"{part.before:.3f}",
+            "" if part.after is None else f"{part.after:.3f}",
+            _gain(part),
         ]
-        for each in comparison.slices
+        for part in comparison.slices
     ]
     return [
         f"### Round 0 → round {comparison.round}{'' if comparison.kept else ' (dropped)'}",
@@ -148,12 +147,12 @@ def _changes(title: str, changes: Sequence[Change], count: int) -> list[str]:
         return ["", f"{title}: none."]
     rows = [
         [
-            code(each.query),
-            f"{ordinal(each.rank_before)} → {ordinal(each.rank_after)}",
-            code(each.before[0].text) if each.before else "",
-            code(each.after[0].text) if each.after else "",
+            code(change.query),
+            f"{ordinal(change.rank_before)} → {ordinal(change.rank_after)}",
+            code(change.before[0].text) if change.before else "",
+            code(change.after[0].text) if change.after else "",
         ]
-        for each in changes[:SHOWN]
+        for change in changes[:SHOWN]
     ]
     head = ["question", "right answer", "first answer before", "first answer after"]
     return ["", f"{title}: {count:,}", "", *_table(head, rows)]

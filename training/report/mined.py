@@ -1,4 +1,4 @@
-"""What mining gave, read from a run's folder: yields, cosines, suspected false negatives."""
+"""The results of mining in a run: yields, cosines, and suspected false negatives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,34 +14,34 @@ from dotbogi.training.negatives.files import open_negatives
 RIGHT = "right answers"
 BINS = 25
 SHOWN = 20  # suspects
-SHOWN_OF_ONE = 3  # of one question, so that a question with a weak answer does not fill the list
+SHOWN_OF_ONE = 3  # per question: one with a weak known answer would fill the list
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How cosines spread: `shares[name][i]` is the share of `name` between edges i and i + 1."""
+    """Distributions of cosines; `shares[name][i]` is the share between edges i and i + 1."""
 
     edges: list[float]
-    shares: Mapping[str, list[float]]  # RIGHT first, then each source
+    shares: Mapping[str, list[float]]  # RIGHT first, then the sources
 
 
 @dataclass(frozen=True, slots=True)
 class Mining:
-    """What one round's mining gave."""
+    """The results of mining in one round."""
 
     number: int
     yields: Mapping[str, Mapping[str, int]]  # source → asked, over_bound, kept, …
-    histogram: Histogram | None  # None without a negative
+    histogram: Histogram | None  # None without negatives
     suspect_count: int
     suspects: list[list[Suspect]]  # by question, the highest above their positive first
 
 
 def read_mining(folder: Path, event: Mined, texts: Mapping[str, str]) -> Mining:
-    """Read one round's mining for all questions.
+    """Read the results of mining for all questions in one round.
 
     Args:
         folder: of the run.
-        event: of the ledger.
+        event: of the mining.
         texts: of the answers, by id.
     """
     number = event.round
@@ -51,7 +51,7 @@ def read_mining(folder: Path, event: Mined, texts: Mapping[str, str]) -> Mining:
 
 
 def _histogram(negatives: Sequence[Negative], sources: Sequence[str]) -> Histogram | None:
-    """Spread the cosines of every pair's right answer, once a pair, and of each source."""
+    """Return the distributions of the cosines of right answers, once per pair, and by source."""
     if not negatives:
         return None
     right = {(n.question, n.positive_id): n.positive_cosine for n in negatives}
@@ -71,26 +71,26 @@ def _histogram(negatives: Sequence[Negative], sources: Sequence[str]) -> Histogr
 def _suspects(
     negatives: Sequence[Negative], texts: Mapping[str, str]
 ) -> tuple[int, list[list[Suspect]]]:
-    """Return how many pairs are suspected, each counted once, and the strongest by question."""
-    found = {
-        (each.question, each.text): Suspect(
-            question=each.question,
-            answer=each.text,
-            answer_id=each.answer_id,
-            known_answer=texts[each.positive_id],
-            cosine=each.cosine,
-            known_cosine=each.positive_cosine,
-            source=each.source,
+    """Return the number of different suspected pairs, and the strongest by question."""
+    suspects = {
+        (negative.question, negative.text): Suspect(
+            question=negative.question,
+            answer=negative.text,
+            answer_id=negative.answer_id,
+            known_answer=texts[negative.positive_id],
+            cosine=negative.cosine,
+            known_cosine=negative.positive_cosine,
+            source=negative.source,
         )
-        for each in negatives
+        for negative in negatives
     }
     groups: dict[str, list[Suspect]] = {}
     shown = 0
-    for suspect in sorted(found.values(), key=lambda s: s.known_cosine - s.cosine):
+    for suspect in sorted(suspects.values(), key=lambda s: s.known_cosine - s.cosine):
         group = groups.setdefault(suspect.question, [])
         if len(group) < SHOWN_OF_ONE:
             group.append(suspect)
             shown += 1
         if shown == SHOWN:
             break
-    return len(found), list(groups.values())
+    return len(suspects), list(groups.values())

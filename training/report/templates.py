@@ -1,4 +1,4 @@
-"""The templates of this folder, in which every text is only a text."""
+"""The templates of this folder, with escaping."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def open_templates(**filters: Callable[..., Any]) -> Environment:
-    """Return the templates with these filters: escaping, and strict about names."""
+    """Return the templates with these filters; texts are escaped, unknown names are errors."""
     environment = Environment(
         loader=PackageLoader("dotbogi.training.report", ""),
         autoescape=True,

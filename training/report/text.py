@@ -1,4 +1,4 @@
-"""What happened in a run, in sentences."""
+"""Sentences and phrases of the report."""
 
 import re
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from dotbogi.training.report.data import Round, RunReport
 from dotbogi.training.report.feedback import FeedbackReport
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-LONGEST = 300  # characters of a text that are shown
+LONGEST = 300  # characters shown of a text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_SPELT_OUT = 4  # rounds that get a sentence each
-_FEW = 100  # questions, below which only a large gain is told from chance
+_SPELT_OUT = 4  # after more rounds, only the kept ones get a sentence
+_FEW = 100  # with fewer questions, only a large gain can be distinguished from chance
 
 
 def verdict(report: RunReport) -> str:
-    """Return the outcome in one line."""
+    """Return the outcome of a run in one line."""
     kept, before = report.best.number, report.config["started_from"]
     if not report.ended:
         return "This run has not ended"
     if kept:
         return f"Round {kept} kept, published as generation {report.published}"
     if report.published and report.feedback and before:
-        return f"No round kept; what users said published as generation {report.published}"
+        return f"No round kept; users' feedback published as generation {report.published}"
     if report.published and before:
         return f"No round kept; the run's table published as generation {report.published}"
     if report.published:
@@ -34,7 +34,7 @@ def verdict(report: RunReport) -> str:
 
 
 def summary(report: RunReport) -> str:
-    """Return what happened, as one paragraph for someone who knows no metric."""
+    """Return the outcome of a run as one paragraph, for readers who do not know the metrics."""
     sentences = [
         *_questions(report),
         *_start(report),
@@ -47,18 +47,18 @@ def summary(report: RunReport) -> str:
 
 
 def of_hundred(part: int, whole: int) -> int:
-    """Return how many of a hundred."""
+    """Return a part of a whole as a number of a hundred."""
     return round(100 * part / whole)
 
 
 def shown_text(text: str) -> str:
-    """Return an answer or a question as it is shown: cut, and without control characters."""
+    """Return an answer or a question shortened, and without control characters."""
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def ordinal(rank: int | None) -> str:
-    """Return a place as people say it; None is beyond those that are looked at.
+    """Return a rank in words; None is beyond the tenth.
 
     >>> ordinal(2), ordinal(None)
     ('2nd', 'beyond 10th')
@@ -69,7 +69,7 @@ def ordinal(rank: int | None) -> str:
 
 
 def signed(value: float) -> str:
-    """Return a difference as people read it.
+    """Return a difference with its sign and three decimals.
 
     >>> signed(0.0481), signed(-0.02), signed(-0.0001)
     ('+0.048', '−0.020', '0.000')
@@ -79,12 +79,12 @@ def signed(value: float) -> str:
 
 
 def between(interval: Interval) -> str:
-    """Return the ends of an interval of a difference."""
+    """Return the ends of the interval of a difference."""
     return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
 def percent(probability: float) -> str:
-    """Return a probability from draws, which never say that something is certain.
+    """Return a probability as a percentage; as it is from draws, it is never 0% or 100%.
 
     >>> percent(0.9731), percent(1.0), percent(0.0)
     ('97.3%', 'over 99.9%', 'under 0.1%')
@@ -95,13 +95,13 @@ def percent(probability: float) -> str:
 
 
 def fit_name(fit: Trained) -> str:
-    """Return which fit it was."""
-    what = "all questions" if fit.fold is None else f"without fold {fit.fold + 1}"
-    return f"round {fit.round}, {what}"
+    """Return the name of a fit."""
+    part = "all questions" if fit.fold is None else f"without fold {fit.fold + 1}"
+    return f"round {fit.round}, {part}"
 
 
 def by_split(counts: Mapping[str, int]) -> str:
-    """Return in words where questions are.
+    """Return the number of questions by split, in words.
 
     >>> by_split({"train": 3, "dev": 0, "test": 0})
     '3 in folds'
@@ -118,18 +118,18 @@ def _questions(report: RunReport) -> list[str]:
     counts, folds = report.started.counts, report.config["folds"]
     sample = report.config["source"].get("table") == "bundled sample"
     whole = (
-        f"{counts['train']:,} questions to {report.answers:,} answers"
+        f"{counts['train']:,} questions about {report.answers:,} answers"
         f"{' of the bundled sample' if sample else ''}"
     )
-    said = [
-        f"The {whole} are in {folds} groups (folds), and each group was searched with what was "
-        "learned from the others."
+    sentences = [
+        f"The {whole} are divided into {folds} groups (folds). Each group was searched with a "
+        "model trained on the others."
         if folds > 1
-        else f"Of the {whole}, one in ten was searched with what was learned from the others."
+        else f"Of the {whole}, one in ten was searched with a model trained on the others."
     ]
     if counts["test"]:
-        said.append(f"Another {counts['test']:,} were held out for one final test.")
-    return said
+        sentences.append(f"Another {counts['test']:,} were held out for a final test.")
+    return sentences
 
 
 def _start(report: RunReport) -> list[str]:
@@ -144,29 +144,30 @@ def _start(report: RunReport) -> list[str]:
 def _rounds(report: RunReport) -> list[str]:
     tried = report.tried
     few = len(tried) <= _SPELT_OUT
-    said = [_round(each) for each in tried if few or each.measured.kept]
-    dropped = sum(not each.measured.kept for each in tried)
+    sentences = [_round(round_) for round_ in tried if few or round_.measured.kept]
+    dropped = sum(not round_.measured.kept for round_ in tried)
     if not few and dropped:
-        said.append(f"{dropped} were dropped: their gains were not beyond chance.")
+        sentences.append(f"{dropped} were dropped: their gains could be chance.")
     if tried and report.queries < _FEW:
-        said.append(
-            f"With only {report.queries} questions, a gain has to be large to be told from chance."
+        sentences.append(
+            f"With only {report.queries} questions, only a large gain can be distinguished from "
+            "chance."
         )
-    return said
+    return sentences
 
 
-def _round(each: Round) -> str:
-    verdict, against = each.measured.verdict, f"round {each.measured.against}"
+def _round(round_: Round) -> str:
+    verdict, against = round_.measured.verdict, f"round {round_.measured.against}"
     assert verdict, "a round of training was judged"
     gain = verdict.gain
-    if each.measured.kept:
+    if round_.measured.kept:
         return (
-            f"Round {each.number} was kept: right answers stand higher than with {against} "
-            f"({_in_figures(gain)}); the gain is real with a probability of "
+            f"Round {round_.number} was kept: right answers rank higher than with {against} "
+            f"({_in_figures(gain)}). The gain is real with a probability of "
             f"{percent(verdict.probability)}."
         )
     if gain.low == gain.high == 0:
-        return f"Round {each.number} was dropped: it does no better or worse than {against}."
+        return f"Round {round_.number} was dropped: it is neither better nor worse than {against}."
     if gain.high < 0:
         why = f"it was worse than {against}"
     elif gain.mean <= 0:
@@ -174,13 +175,13 @@ def _round(each: Round) -> str:
     else:
         why = (
             f"its gain over {against} is real with a probability of only "
-            f"{percent(verdict.probability)}; {LEVEL:.0%} are needed"
+            f"{percent(verdict.probability)}, and {LEVEL:.0%} is required"
         )
-    return f"Round {each.number} was dropped: {why} ({_in_figures(gain)})."
+    return f"Round {round_.number} was dropped: {why} ({_in_figures(gain)})."
 
 
 def _of_whole(before: int, after: int, whole: int) -> tuple[int, int, int]:
-    """Return counts of a hundred; of fewer, as they are."""
+    """Return two counts and their whole, scaled to a hundred unless the whole is smaller."""
     if whole < 100:
         return before, after, whole
     return of_hundred(before, whole), of_hundred(after, whole), 100
@@ -190,10 +191,10 @@ def _users(report: RunReport) -> list[str]:
     before, after, whole = _of_whole(report.rounds[0].first, report.best.first, report.queries)
     if report.best.number:
         return [
-            f"Of {whole} questions {after} now find a right answer in first place; before training "
-            f"it was {before}."
+            f"Of {whole} questions, {after} now have a right answer in first place; before "
+            f"training it was {before}."
         ]
-    return [f"Without training, {before} of {whole} questions find a right answer in first place."]
+    return [f"Without training, {before} of {whole} questions have a right answer in first place."]
 
 
 def _held_out(report: RunReport) -> list[str]:
@@ -202,71 +203,71 @@ def _held_out(report: RunReport) -> list[str]:
         return []
     before, after, whole = _of_whole(test.first_before, test.first_after, test.tested.queries)
     if not report.best.number:
-        return [f"Of {whole} questions held out it is {before}."]
+        return [f"Of {whole} questions held out, it is {before}."]
     return [
-        f"Of {whole} questions held out it is {after}, and was {before}: "
+        f"Of {whole} questions held out, it is {after} (before training: {before}): "
         f"{agreement(test.tested.verdict)} ({_in_figures(test.tested.verdict.gain)})."
     ]
 
 
 def agreement(verdict: Verdict) -> str:
-    """Return whether the test agrees with the gain."""
+    """Return how the test relates to the gain."""
     if verdict.kept:
         return "the test agrees with the gain"
     if verdict.probability <= 1 - LEVEL:
-        return "the test contradicts the gain, so look before this is used"
-    return "by itself the test cannot tell the gain from chance"
+        return "the test contradicts the gain, so check the model before you use it"
+    return "the test alone cannot distinguish the gain from chance"
 
 
 def feedback_summary(feedback: FeedbackReport) -> str:
-    """Return what users' votes came to, as one paragraph."""
+    """Return the counts of users' votes as one paragraph."""
     counts, right = feedback.counts, feedback.counts["right"]
     if not counts["votes"]:
         return "No feedback was stored."
     notes = {
-        "conflicting": "contradict each other in equal number",
-        "capped": "are beyond the number that one client has",
-        "unmatched": "are about answers that are gone",
+        "conflicting": "cancel each other out",
+        "capped": "are over the limit per client",
+        "unmatched": "are about answers that no longer exist",
     }
     left_out = [f"{counts[name]:,} {note}" for name, note in notes.items() if counts[name]]
-    said = [
-        f"Votes: {counts['votes']:,}, of {counts['clients']:,} "
+    sentences = [
+        f"Votes: {counts['votes']:,}, by {counts['clients']:,} "
         f"client{'s' * (counts['clients'] != 1)}; used: {counts['used']:,}"
-        f"{'; ' if left_out else ''}{', '.join(left_out)}.",
-        f"Pairs of a query and an answer that are right by majority: {sum(right.values()):,} "
-        f"({by_split(right)}), {counts['added']:,} of them new; wrong: {counts['wrong']:,}, from "
-        f"which {feedback.negatives:,} negatives of the first round come.",
+        f"{'; ' if left_out else ''}{'; '.join(left_out)}.",
+        f"Pairs of a query and an answer that a majority calls right: {sum(right.values()):,} "
+        f"({by_split(right)}), {counts['added']:,} of them new; wrong: {counts['wrong']:,}. "
+        f"Negatives from these in the first round: {feedback.negatives:,}.",
     ]
     notes = {
-        "withdrawn": "Known from feedback before, and withdrawn",
-        "overruled": "Left as the table or a review has them",
+        "withdrawn": "Pairs from earlier feedback that were withdrawn",
+        "overruled": "Pairs where the table or a review overrules the votes",
     }
-    said += [f"{note}: {counts[name]:,}." for name, note in notes.items() if counts[name]]
-    said += [
-        f"MRR@10 of hybrid search on {asked.what} with an answer from users "
+    sentences += [f"{note}: {counts[name]:,}." for name, note in notes.items() if counts[name]]
+    sentences += [
+        f"MRR@10 of hybrid search on {asked.what} with answers from feedback "
         f"({asked.queries:,}): {asked.before:.3f} before, {asked.after:.3f} after."
         for asked in feedback.asked
     ]
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _publication(report: RunReport) -> list[str]:
     before = report.config["started_from"]
     if not report.ended:
         return [
-            "The run has not ended: it is still going on, or it was cut off and "
-            "`dotbogi train --resume` goes on with it."
+            "The run has not ended: it is still running, or it was interrupted and can be resumed "
+            "with `dotbogi train --resume`."
         ]
     if report.best.number:
         return [
-            f"Round {report.best.number} was then learned once more, from all "
+            f"Round {report.best.number} was then trained again, on all "
             f"{report.started.counts['train']:,} questions in folds, and published as generation "
             f"{report.published}."
         ]
     if report.published and before and report.feedback:
         return [
-            "The model stays, and was published with what users have said about answers as "
-            f"generation {report.published}."
+            "The model stays, and was published with users' feedback as generation "
+            f"{report.published}."
         ]
     if report.published and before:
         return [
@@ -275,7 +276,7 @@ def _publication(report: RunReport) -> list[str]:
         ]
     if report.published:
         return [
-            "As nothing had been published before, that model was published as generation "
+            "As nothing was published before, this model was published as generation "
             f"{report.published}."
         ]
     return [f"Nothing was published: generation {before} stays, and nothing changes for users."]

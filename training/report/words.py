@@ -1,4 +1,4 @@
-"""What the page of the history says, in its languages."""
+"""The texts of the history page in its languages."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -66,29 +66,30 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "to_search": "Search",
         "other_language": "한국어",
         "lead": (
-            "Every training run measures whether search has become better, and a new model is "
-            "published only if it has."
+            "Every training run measures whether search has improved. A new model is published "
+            "only if it has."
         ),
         "measure": (
-            "MRR@10 is the mean of 1 where the first answer is right, 1/2 where the second is, and "
-            "so on, 0 beyond the tenth."
+            "MRR@10 is a mean over the questions: 1 if the first answer is right, 1/2 if the "
+            "second is, and so on, and 0 beyond the tenth."
         ),
         "latest": "Latest report",
         "open_report": "Open the report of {run}",
-        "charts": "In pictures",
+        "charts": "Charts",
         "chart": "Search after each run (MRR@10)",
         "chart_note": (
-            "Each question by what was learned without it. Hollow: a run that kept no round."
+            "Each question is searched with a model trained without it. A hollow marker is a run "
+            "that kept no round."
         ),
         "gains": "Gain of each round with its 95% interval",
         "gains_note": (
-            "On the left run–round. A round is kept if it gains, and if it and dense search alone "
-            "gain together with a probability of at least {level}."
+            "Rows are run–round. A round is kept if it gains, and if hybrid and dense search "
+            "together gain with a probability of at least {level}."
         ),
         "gain_axis": "gain in MRR@10",
         "run": "run",
         "runs": "Runs and rounds",
-        "no_runs": "No run of training yet. Start one:",
+        "no_runs": "No training run yet. Start one:",
         "round": "round",
         "round_zero": "before",
         "result": "result",
@@ -96,19 +97,23 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         "dropped": "dropped",
         "start": "start",
         "gain": "gain (95%)",
-        "questions": "{train} questions in {folds} folds, each by what the others taught",
-        "questions_once": "{train} questions, one in ten of them by what the others taught",
-        "held_out": "{test} held out for one test at the end",
-        "pairs": "{train} scored pairs to train on, {dev} to choose by, {test} to test on",
+        "questions": (
+            "{train} questions in {folds} folds, each searched with a model trained on the others"
+        ),
+        "questions_once": (
+            "{train} questions, one in ten searched with a model trained on the others"
+        ),
+        "held_out": "{test} held out for a final test",
+        "pairs": "Scored pairs: {train} for training, {dev} for the decision, {test} for the test",
         "test": "in the test {before} → {after}",
         "test_same": "in the test {after}",
         "published": "published as generation {generation}",
         "not_published": "not published",
-        "running": "not ended yet",
+        "running": "has not ended",
         "report": "report",
         "generations": "Generations",
         "generation": "generation",
-        "created": "made (UTC)",
+        "created": "created (UTC)",
         "answers": "answers",
         "known": "known questions",
         "model": "model",

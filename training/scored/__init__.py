@@ -1,1 +1,1 @@
-"""Pairs of texts with a score of likeness, and the run on them."""
+"""Pairs of texts with a similarity score, and the run on them."""

@@ -1,4 +1,4 @@
-"""Pairs of texts that people scored by how alike they are: read, checked, split."""
+"""Pairs of texts with a score of similarity by people: read, check and split them."""
 
 import math
 from collections import Counter, defaultdict
@@ -17,13 +17,13 @@ TEXT_NAMES = (
     ("질문1", "질문2"), ("question", "answer"), ("질문", "답변"),
 )  # fmt: skip
 SCORE_NAMES = ("score", "similarity", "점수", "유사도", "label")
-FEWEST = 20  # pairs of a split
-LARGE_GROUP = 0.01  # of all pairs: a group above it would be most of a development split
+FEWEST = 20  # pairs in each split
+LARGE_GROUP = 0.01  # share of all pairs; a larger group would fill most of a dev split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredColumns:
-    """Which columns of a table hold the two texts and their score; None means found by name."""
+    """The columns of a table with the two texts and their score; None: recognised by name."""
 
     first: str | None = None
     second: str | None = None
@@ -32,7 +32,7 @@ class ScoredColumns:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPair:
-    """Two texts and how alike they are, from 0 (least of the table) to 1 (most)."""
+    """Two texts and their similarity, from 0 (lowest score of the table) to 1 (highest)."""
 
     first: str
     second: str
@@ -48,11 +48,11 @@ class ScoredTable:
     pairs: list[ScoredPair]
     columns: ScoredColumns
     counts: Counts
-    lowest: float  # score of the table that became 0
-    highest: float  # and 1
+    lowest: float  # score in the table that is scaled to 0
+    highest: float  # score in the table that is scaled to 1
 
     def lines(self) -> list[str]:
-        """Return what was read as lines for a person."""
+        """Return the counts and the scale as lines for a terminal."""
         scale = f"scores {self.lowest:g} to {self.highest:g} of {self.path.name} are scaled to 0..1"
         return [*self.counts.lines(), scale]
 
@@ -60,20 +60,20 @@ class ScoredTable:
 def read_scored_table(path: Path, columns: ScoredColumns | None = None) -> ScoredTable:
     """Read a table of two text columns and a score column (CSV, TSV, JSON Lines, Parquet).
 
-    Rows without two texts or a finite score are counted and named.
+    Rows without two texts and a finite score are skipped, counted and named.
 
     Raises:
         UsageError: there is no such file, or it has no usable columns.
         DamagedError: the bytes cannot be decoded or parsed.
-        DotbogiError: no row can be used, or all have one score.
+        DotbogiError: no row can be used, or all scores are equal.
     """
     records = read_records(path)
-    found = _find_columns(path, records.names, columns or ScoredColumns())
+    used = _find_columns(path, records.names, columns or ScoredColumns())
     pairs: list[ScoredPair] = []
     bad: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(records.rows, 1):
-        first, second = (clean(row.get(name or "", "")) for name in (found.first, found.second))
-        score = _number(row.get(found.score or "", ""))
+        first, second = (clean(row.get(name or "", "")) for name in (used.first, used.second))
+        score = _number(row.get(used.score or "", ""))
         reason = _unusable(first, second, score)
         if reason:
             bad[reason].append(number)
@@ -85,12 +85,12 @@ def read_scored_table(path: Path, columns: ScoredColumns | None = None) -> Score
     if len(set(scores)) < 2:
         what = f"all scores are {scores[0]:g}" if scores else "none has two texts and a score"
         raise DotbogiError(
-            f"{path}: of {read} rows {what} (column {found.score!r}); nothing can be ranked. "
-            "Expected scores that differ; --score-column names another column."
+            f"{path}: {read} rows, and {what} (column {used.score!r}). Expected scores that "
+            "differ; --score-column names another column."
         )
     low, high = min(scores), max(scores)
     scaled = [replace(p, score=(p.score - low) / (high - low)) for p in pairs]
-    return ScoredTable(path, scaled, found, counts, low, high)
+    return ScoredTable(path, scaled, used, counts, low, high)
 
 
 def _find_columns(path: Path, names: list[str], wanted: ScoredColumns) -> ScoredColumns:
@@ -133,7 +133,7 @@ def _unusable(first: str, second: str, score: float) -> str:
 
 
 def _named(bad: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """Return the number of bad rows by their reason, which names the first of them."""
+    """Return the number of bad rows by reason; the reason names the first rows."""
     return {
         f"{reason}: row {', '.join(map(str, rows[:5]))}{', …' if len(rows) > 5 else ''}": len(rows)
         for reason, rows in bad.items()
@@ -142,21 +142,21 @@ def _named(bad: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSplit:
-    """Pairs with their splits; no normalised text is in two of them."""
+    """Pairs with their splits; no normalised text is in more than one split."""
 
     pairs: list[ScoredPair]
-    repeated: int  # texts of several pairs, which bind these together
-    left_out: int  # pairs of the table with a text that the test table has too
+    repeated: int  # texts that are in several pairs, which then share a split
+    left_out: int  # pairs that share a text with the test table
 
     def only(self, split: Split) -> list[ScoredPair]:
         """Return the pairs of one split."""
         return [pair for pair in self.pairs if pair.split == split]
 
     def lines(self) -> list[str]:
-        """Return what was kept apart as lines for a person."""
-        lines = [f"{self.repeated} texts are in several pairs, which share a split for it"]
+        """Return the counts as lines for a terminal."""
+        lines = [f"{self.repeated} texts are in several pairs; such pairs share a split"]
         if self.left_out:
-            lines.append(f"{self.left_out} pairs left out: a text of theirs is in the test table")
+            lines.append(f"{self.left_out} pairs left out: they share a text with the test table")
         return lines
 
 
@@ -165,17 +165,18 @@ def split_scored(
 ) -> ScoredSplit:
     """Give every pair its split: about 80% train, 10% dev, 10% test.
 
-    Pairs that share a text, or are bound by a chain of such pairs, go one way: by the hash of
-    (seed, their first text in order). A group of more than 1% of all pairs goes to train.
+    Pairs that share a text, directly or through other pairs, form a group with one split. It
+    depends on the hash of (seed, alphabetically first text). A group of more than 1% of all pairs
+    is in train.
 
     Args:
         pairs: of the table to train on.
         seed: of the split.
-        test: the pairs to test on; then none of the others is one, and those that share a text with
-            them are left out.
+        test: the pairs to test on, in place of a tenth of `pairs`; those of `pairs` that share a
+            text with them are left out.
 
     Raises:
-        DotbogiError: a split would be too small, or have one score only.
+        DotbogiError: a split would be too small, or all its scores equal.
     """
     held_out = {key for pair in test or () for key in _keys(pair)}
     free = [pair for pair in pairs if held_out.isdisjoint(_keys(pair))]
@@ -183,14 +184,18 @@ def split_scored(
     sizes = Counter(group_of)
     large = max(10, LARGE_GROUP * len(free))
 
-    def place(group: str) -> Split:
+    def split_of_group(group: str) -> Split:
         split = "train" if sizes[group] > large else split_of(group, seed)
         return "train" if test is not None and split == "test" else split
 
-    placed = [replace(p, split=place(group)) for p, group in zip(free, group_of, strict=True)]
-    placed += [replace(pair, split="test") for pair in test or ()]
+    divided = [
+        replace(pair, split=split_of_group(group))
+        for pair, group in zip(free, group_of, strict=True)
+    ]
+    divided += [replace(pair, split="test") for pair in test or ()]
     seen = Counter(key for pair in free for key in set(_keys(pair)))
-    result = ScoredSplit(placed, sum(count > 1 for count in seen.values()), len(pairs) - len(free))
+    repeated = sum(count > 1 for count in seen.values())
+    result = ScoredSplit(divided, repeated, len(pairs) - len(free))
     _check_enough(result)
     return result
 
@@ -200,7 +205,7 @@ def _keys(pair: ScoredPair) -> tuple[str, str]:
 
 
 def _groups(pairs: Sequence[ScoredPair]) -> list[str]:
-    """Return for each pair the smallest key of all texts that it is bound to (union-find)."""
+    """Return for each pair the smallest text key of its group (union-find)."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -218,17 +223,17 @@ def _groups(pairs: Sequence[ScoredPair]) -> list[str]:
 
 def _check_enough(split: ScoredSplit) -> None:
     sizes = {name: len(split.only(name)) for name in ("train", "dev", "test")}
-    flat = [n for n in ("dev", "test") if len({pair.score for pair in split.only(n)}) < 2]
-    if min(sizes.values()) < FEWEST or flat:
-        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    single_score = [n for n in ("dev", "test") if len({pair.score for pair in split.only(n)}) < 2]
+    if min(sizes.values()) < FEWEST or single_score:
+        counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise DotbogiError(
-            f"too few pairs to train, tune and test on ({shown}). Expected at least {FEWEST} in "
-            "each, with scores that differ: some 300 pairs that share few texts."
+            f"too few pairs to train, tune and test on ({counts}). Expected at least {FEWEST} in "
+            "each, with scores that differ: about 300 pairs that share few texts."
         )
 
 
 def save_pairs(pairs: Sequence[ScoredPair], folder: Path) -> None:
-    """Write pairs.parquet (first, second, score, split)."""
+    """Write pairs.parquet with the columns first, second, score and split."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""One run on scored pairs: the rounds, measured by Spearman on pairs that are held out."""
+"""One run on scored pairs, measured by Spearman on pairs that are not trained on."""
 
 import logging
 import time
@@ -21,12 +21,10 @@ from dotbogi.training.fit.adapter import adapter_config, learn_similarity
 from dotbogi.training.fit.config import TrainingRow, fit_config
 from dotbogi.training.gate import Verdict, judge
 from dotbogi.training.ledger import Measured, Published, Started, Tested, Trained, published_by
-from dotbogi.training.measure.spearman import spearman, spearman_draws
-from dotbogi.training.places import encoder_place, place_of
+from dotbogi.training.measure.spearman import SPEARMAN, spearman, spearman_draws
 from dotbogi.training.rounds import Rounds, seconds_since
+from dotbogi.training.run_folders import encoder_folder, round_folder
 from dotbogi.training.scored.pairs import ScoredPair
-
-METRIC = "Spearman"
 
 Encode = Callable[[Sequence[str]], Vectors]
 
@@ -34,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ScoredRun(Rounds):
-    """One round of training on scored pairs; a tenth decides, a tenth is looked at once."""
+    """One round of training on scored pairs: the dev pairs decide, the test pairs test it once."""
 
     def __init__(
         self,
@@ -52,7 +50,7 @@ class ScoredRun(Rounds):
         self._encoders: dict[int, AdaptedEncoder] = {}
 
     def start(self) -> Started:
-        """Return what the run begins with."""
+        """Return the event that begins the run."""
         return Started(
             config=asdict(self.config),
             counts={split: len(pairs) for split, pairs in self._pairs.items()},
@@ -61,92 +59,92 @@ class ScoredRun(Rounds):
         )
 
     def learn(self, number: int, best: int) -> None:
-        """Learn from the train pairs; both texts of a pair are read as queries."""
+        """Train on the train pairs, both texts of a pair as queries."""
         del best
         if self.ledger.find(Trained, round=number):
             return
         began = time.monotonic()
-        place = place_of(self.folder, number, None)
-        place.mkdir(parents=True, exist_ok=True)
+        folder = round_folder(self.folder, number, None)
+        folder.mkdir(parents=True, exist_ok=True)
         fit = self._fit_adapter if self.config.kind == "adapter" else self._fit_model
-        done = self.ledger.add(replace(fit(number, place), seconds=seconds_since(began)))
-        logger.info("trained on %d scored pairs in %.0f s", done.rows, done.seconds)
+        trained = self.ledger.add(replace(fit(number, folder), seconds=seconds_since(began)))
+        logger.info("trained on %d scored pairs in %.0f s", trained.rows, trained.seconds)
 
-    def _fit_adapter(self, number: int, place: Path) -> Trained:
-        """Learn one map for all texts."""
+    def _fit_adapter(self, number: int, folder: Path) -> Trained:
+        """Train one map for all texts."""
         base, pairs = self._encoder(0), self._pairs["train"]
         settings = adapter_config(self.config.fit, self.config.seed)
         first = base.encode_queries([pair.first for pair in pairs])
         second = base.encode_queries([pair.second for pair in pairs])
         adapter = learn_similarity(first, second, _scores(pairs), config=settings)
-        replace(base.geometry, adapter=adapter).save(place)
+        replace(base.geometry, adapter=adapter).save(folder)
         return Trained(
             round=number, fold=None, kind="adapter", settings=asdict(settings), rows=len(pairs),
             negatives=0, log=[], seconds=0,
         )  # fmt: skip
 
-    def _fit_model(self, number: int, place: Path) -> Trained:
+    def _fit_model(self, number: int, folder: Path) -> Trained:
         from dotbogi.training.fit.full import finetune  # imports torch: seconds
 
         settings = fit_config(self.config.fit)
         pairs = self._pairs["train"]
         rows = [TrainingRow(pair.first, pair.second, score=pair.score) for pair in pairs]
         base = self.folder / "base" / "model"
-        log = finetune(base, rows, settings, place, progress=self.progress)
-        if not (place / "encoder").is_dir():
+        log = finetune(base, rows, settings, folder, progress=self.progress)
+        if not (folder / "encoder").is_dir():
             texts = [pair.first for pair in pairs]
-            export_encoder(place / "model", place / "encoder", texts)
+            export_encoder(folder / "model", folder / "encoder", texts)
         return Trained(
             round=number, fold=None, kind="full", settings=asdict(settings), rows=len(rows),
             negatives=0, log=log, seconds=0,
         )  # fmt: skip
 
     def measure(self, number: int) -> Measured:
-        """Measure the pairs that decide."""
+        """Measure a round on the dev pairs."""
         pairs = self._pairs["dev"]
         cosines = _cosines(self._encoder(number).encode_queries, pairs)
         return Measured(
             round=number,
             kept=True,
             queries=len(pairs),
-            metrics={"dense": {METRIC: spearman(cosines, _scores(pairs))}},
+            metrics={"dense": {SPEARMAN: spearman(cosines, _scores(pairs))}},
             scores=cosines,
             slices={},
             seconds=0,
         )
 
     def judge(self, new: Measured, old: Measured) -> Verdict:
-        """Ask the gate about Spearman."""
+        """Ask the gate to compare the Spearman of two rounds."""
         expected = _scores(self._pairs["dev"])
         return judge(*spearman_draws(new.scores, old.scores, expected, seed=self.config.seed))
 
     def refit(self, number: int) -> None:
-        """Leave a kept round as it is: the pairs that decided stay held out."""
+        """Leave a kept round as it is: the dev pairs are not trained on."""
 
     def test(self, best: Measured) -> Tested | None:
-        """Look at the test pairs, once: the kept model beside the base."""
+        """Measure the test pairs, once, with the base and with the kept round."""
         pairs = self._pairs["test"]
         expected = _scores(pairs)
         before, after = (
             _cosines(self._encoder(number).encode_queries, pairs) for number in (0, best.round)
         )
-        found = spearman_draws(after, before, expected, seed=self.config.seed)
+        draws = spearman_draws(after, before, expected, seed=self.config.seed)
         return Tested(
             kept_round=best.round,
             queries=len(pairs),
-            before={"dense": {METRIC: spearman(before, expected)}},
-            after={"dense": {METRIC: spearman(after, expected)}},
-            verdict=judge(*found),
+            before={"dense": {SPEARMAN: spearman(before, expected)}},
+            after={"dense": {SPEARMAN: spearman(after, expected)}},
+            verdict=judge(*draws),
             seconds=0,
         )
 
     def _encoder(self, number: int) -> AdaptedEncoder:
-        """Return what makes a round's vectors; both texts of a pair are read as queries."""
+        """Return the encoder of a round with its geometry."""
         if number not in self._encoders:
-            place = encoder_place(self.folder, number, None)
+            folder = encoder_folder(self.folder, number, None)
             cache = Cache(self.workspace.cache_folder)
-            encoder = CachedEncoder(open_encoder(place, progress=self.progress), cache)
-            learned = place_of(self.folder, number, None)
+            encoder = CachedEncoder(open_encoder(folder, progress=self.progress), cache)
+            learned = round_folder(self.folder, number, None)
             if (learned / "geometry.safetensors").is_file():
                 geometry = Geometry.open(learned)
             else:
@@ -157,21 +155,22 @@ class ScoredRun(Rounds):
         return self._encoders[number]
 
     def publish(self, best: Measured) -> tuple[str | None, str | None]:
-        """Publish the collection with the trained model; without one, leave the model here."""
+        """Publish the collection with the kept model; without a collection, keep the model here."""
         if not best.round:
             return None, None
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
             if not kept.is_dir():
-                (place_of(self.folder, best.round, None) / "model").rename(kept)
+                (round_folder(self.folder, best.round, None) / "model").rename(kept)
             return None, str(kept)
-        done = self.ledger.find(Published)
-        if done is None:
+        published = self.ledger.find(Published)
+        if published is None:
             began = time.monotonic()
             name = published_by(self.workspace, self.folder.name, self.config.started_from)
             name = name or self._publish_collection(best.round)
-            done = self.ledger.add(Published(generation=name, seconds=seconds_since(began)))
-        return done.generation, None
+            event = Published(generation=name, seconds=seconds_since(began))
+            published = self.ledger.add(event)
+        return published.generation, None
 
     def _publish_collection(self, number: int) -> str:
         current = self.workspace.current()
@@ -186,7 +185,7 @@ class ScoredRun(Rounds):
         generation = publish_index(
             self.workspace,
             open_collection(current.folder),
-            lambda folder: copy_model(encoder_place(self.folder, number, None), folder),
+            lambda folder: copy_model(encoder_folder(self.folder, number, None), folder),
             IndexConfig(**current.manifest["index"]),
             {
                 "model": asdict(self.config.model),
@@ -200,12 +199,12 @@ class ScoredRun(Rounds):
         )
         return generation.name
 
-    def leave(self) -> None:
-        """Leave nothing: a run on scored pairs has no report."""
+    def write_review(self) -> None:
+        """Do nothing: scored pairs have no suspects."""
 
 
 def _cosines(encode: Encode, pairs: Sequence[ScoredPair]) -> list[float]:
-    """Return the cosine of each pair; both texts are read as queries."""
+    """Return the cosine of each pair, both texts as queries."""
     first, second = ([p.first for p in pairs], [p.second for p in pairs])
     cosines: list[float] = (encode(first) * encode(second)).sum(axis=1).tolist()
     return cosines

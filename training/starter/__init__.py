@@ -1,4 +1,4 @@
-"""The recipe of the bundled model: `make starter`."""
+"""How the bundled model is made: `make starter`."""
 
 from dotbogi.training.starter.recipe import make_starter, starter_digest
 

@@ -1,4 +1,4 @@
-"""Make the bundled starter again, and compare it with the one that is there.
+"""Make the starter again, and compare it with the bundled one.
 
 python -m dotbogi.training.starter WHEEL CORPORA DATA OUT
 """
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Make the starter; return the exit status."""
+    """Make the starter, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m dotbogi.training.starter", description=(__doc__ or "").splitlines()[0]
     )
@@ -33,11 +33,11 @@ def main() -> int:
     except DotbogiError as error:
         sys.stderr.write(f"Error: {error}\n")
         return error.exit_code
-    found, bundled = starter_digest(arguments.out), starter_digest(STARTER_FOLDER)
+    made, bundled = starter_digest(arguments.out), starter_digest(STARTER_FOLDER)
     logger.info("%s made in %.0f s", arguments.out, time.monotonic() - started)
-    logger.info("SHA-256 of its files: %s", found)
+    logger.info("SHA-256 of its files: %s", made)
     logger.info("the bundled model's:  %s", bundled)
-    logger.info("equal" if found == bundled else "different")
+    logger.info("equal" if made == bundled else "different")
     return 0
 
 

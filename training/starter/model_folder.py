@@ -1,4 +1,4 @@
-"""A sentence-transformers folder, written byte by byte: the same model gives the same files."""
+"""Write a sentence-transformers folder; the same model always gives the same bytes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ _IN_LAYER = {
 
 
 def write_model_folder(model: E5File, kept: Sequence[int], folder: Path) -> None:
-    """Write what SentenceTransformer(folder) loads.
+    """Write a folder that SentenceTransformer(folder) loads.
 
     Args:
         model: the encoder with all its pieces.
-        kept: places of the pieces that stay.
+        kept: ids of the pieces that are kept, in rising order.
         folder: created.
     """
     folder.mkdir(parents=True)
@@ -45,7 +45,7 @@ def write_model_folder(model: E5File, kept: Sequence[int], folder: Path) -> None
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    pieces = [model.pieces[place] for place in kept]
+    pieces = [model.pieces[id_] for id_ in kept]
     scores = model.scores[list(kept)].tolist()
     rules = json.dumps(
         tokenizer_settings(pieces, scores), ensure_ascii=False, separators=(",", ":")
@@ -72,19 +72,19 @@ def bert_tensors(model: E5File, kept: Sequence[int]) -> dict[str, Floats]:
         weight = given[f"{short}.w"]
         rows = model.feed_forward if short.endswith(".fi") else width
         tensors[f"{name}.weight"] = weight if short.endswith("ln") else weight.reshape(rows, -1)
-    # E5 has no pooler. BertModel has one, and would report it as missing and make one up.
+    # E5 has no pooler. Without these, BertModel would report it missing and make random weights.
     tensors["pooler.dense.bias"] = np.zeros(width, np.float32)
     tensors["pooler.dense.weight"] = np.zeros((width, width), np.float32)
     return tensors
 
 
 def write_safetensors(tensors: Mapping[str, Floats], path: Path) -> None:
-    """Write weights: matrices in float8, the rest in float32.
+    """Write weights, matrices in float8 and the others in float32.
 
-    By hand, because numpy has no float8 that safetensors' own writer could take.
+    safetensors' own writer cannot do it: numpy has no float8.
     """
     stored = {name: _stored(tensors[name]) for name in sorted(tensors)}
-    # float32 first: its data has to begin at a multiple of four.
+    # float32 first: its data have to begin at a multiple of four.
     names = sorted(stored, key=lambda name: stored[name][0] != "F32")
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -105,7 +105,7 @@ def _stored(tensor: Floats) -> tuple[str, NDArray[Any]]:
 
 
 def _settings(model: E5File, pieces: int) -> dict[str, Any]:
-    """Return the JSON files by their path in the folder."""
+    """Return the contents of the JSON files by their path in the folder."""
     modules = {
         "": "base.modules.transformer.Transformer",
         "1_Pooling": "sentence_transformer.modules.pooling.Pooling",
@@ -120,8 +120,8 @@ def _settings(model: E5File, pieces: int) -> dict[str, Any]:
             "similarity_fn_name": "cosine",
         },
         "modules.json": [
-            {"idx": place, "name": str(place), "path": path, "type": f"{_LIBRARY}.{kind}"}
-            for place, (path, kind) in enumerate(modules.items())
+            {"idx": number, "name": str(number), "path": path, "type": f"{_LIBRARY}.{kind}"}
+            for number, (path, kind) in enumerate(modules.items())
         ],
         "sentence_bert_config.json": {
             "transformer_task": "feature-extraction",

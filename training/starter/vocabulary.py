@@ -1,4 +1,4 @@
-"""Which pieces of the vocabulary Korean and English need, and a tokenizer of them."""
+"""Select the pieces of the vocabulary that Korean and English need, and make a tokenizer."""
 
 import csv
 import itertools
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dotbogi.indexes.errors import UsageError
 
 LEAST_USES = 2
-SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")  # 0 to 3
+SPECIAL_PIECES = ("<s>", "<pad>", "</s>", "<unk>")  # ids 0 to 3
 
 _HANGUL = re.compile(r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 _SPACE = "▁"
@@ -22,13 +22,13 @@ _TEXTS_AT_ONCE = 20_000
 
 
 def read_texts(corpora: Path, data: Path) -> set[str]:
-    """Return the texts whose pieces are kept: the Korean pair files, and English to train on.
+    """Return the texts whose pieces are kept: the Korean pair files and two English sets.
 
-    Of the English sets only what is for training: their other sentences measure the model.
+    Of the English sets only the train parts are read: the others measure the model.
 
     Args:
         corpora: folder of Parquet files with the columns a and b.
-        data: folder that has banking77/train.csv and clinc_oos/data_small.json.
+        data: folder with banking77/train.csv and clinc_oos/data_small.json.
 
     Raises:
         UsageError: a file is missing.
@@ -41,8 +41,8 @@ def read_texts(corpora: Path, data: Path) -> set[str]:
     missing = [path for path in english if not path.is_file()]
     if not files or missing:
         raise UsageError(
-            f"{missing[0] if files else corpora / '*.parquet'}: not there. The starter's "
-            "vocabulary is cut by these texts; the bundled model needs none of them."
+            f"{missing[0] if files else corpora / '*.parquet'}: no such file. Only making the "
+            "starter needs these texts, to choose its vocabulary; the bundled model does not."
         )
     for path in files:
         table = pq.ParquetFile(path).read(columns=["a", "b"])
@@ -57,7 +57,7 @@ def read_texts(corpora: Path, data: Path) -> set[str]:
 def count_pieces(
     pieces: Sequence[str], scores: Sequence[float], texts: Iterable[str]
 ) -> NDArray[np.int64]:
-    """Return how often the texts use each piece when all of them are there."""
+    """Return how often the texts use each piece of the whole vocabulary."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(json.dumps(tokenizer_settings(pieces, scores)))
@@ -73,29 +73,29 @@ def count_pieces(
 def pieces_to_keep(
     pieces: Sequence[str], counts: NDArray[np.int64], *, least: int = LEAST_USES
 ) -> list[int]:
-    """Return the places of the pieces that stay, rising.
+    """Return the ids of the pieces to keep, in rising order.
 
-    The special ones, all with Hangul, those used often enough, and all single letters and signs,
-    so that hardly any text has an unknown one.
+    Kept are the special pieces, all with Hangul, those used at least `least` times, and all single
+    letters and signs, so that hardly any text has an unknown piece.
     """
     return [
-        place
-        for place, piece in enumerate(pieces)
-        if place < len(SPECIAL_PIECES)
-        or counts[place] >= least
+        id_
+        for id_, piece in enumerate(pieces)
+        if id_ < len(SPECIAL_PIECES)
+        or counts[id_] >= least
         or len(piece.removeprefix(_SPACE)) <= 1
         or _HANGUL.search(piece)
     ]
 
 
 def tokenizer_settings(pieces: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
-    """Return a tokenizer.json: Unigram over NFKC, one space between words and one before."""
+    """Return a tokenizer.json: NFKC, one space between words and one before, then Unigram."""
     space = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "always", "split": True}
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added(place, piece) for place, piece in enumerate(SPECIAL_PIECES)],
+        "added_tokens": [_added(id_, piece) for id_, piece in enumerate(SPECIAL_PIECES)],
         "normalizer": {
             "type": "Sequence",
             "normalizers": [
@@ -110,20 +110,20 @@ def tokenizer_settings(pieces: Sequence[str], scores: Sequence[float]) -> dict[s
         "model": {
             "type": "Unigram",
             "unk_id": SPECIAL_PIECES.index("<unk>"),
-            # Six digits give every float32 here back.
+            # Six decimals restore every float32 here.
             "vocab": [[p, round(float(s), 6)] for p, s in zip(pieces, scores, strict=True)],
             "byte_fallback": False,
         },
     }
 
 
-def _added(place: int, piece: str) -> dict[str, Any]:
+def _added(id_: int, piece: str) -> dict[str, Any]:
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": place, "content": piece, **flags, "special": True}
+    return {"id": id_, "content": piece, **flags, "special": True}
 
 
 def _begin_and_end() -> dict[str, Any]:
-    """Return what puts <s> before a text and </s> behind it, and two more between two texts."""
+    """Return the template <s> A </s>, and for two texts <s> A </s> </s> B </s>."""
 
     def special(piece: str) -> dict[str, Any]:
         return {"SpecialToken": {"id": piece, "type_id": 0}}

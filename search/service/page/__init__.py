@@ -1,1 +1,1 @@
-"""The page that people search with: rendered here, in Korean and English."""
+"""The page that people search with, rendered here in Korean and English."""

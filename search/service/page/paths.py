@@ -4,27 +4,32 @@ from urllib.parse import quote, urlsplit
 
 from dotbogi.search.service.keys import Role
 
-HOME, ROUNDS, ANSWERS = "/", "/rounds", "/page/answers"
+HOME, ROUNDS, ANSWERS, DOCS = "/", "/rounds", "/page/answers", "/docs"
 ENTER, LEAVE = "/page/enter", "/page/leave"
 STATIC = {  # address → content type
     "/page/page.css": "text/css; charset=utf-8",
     "/page/page.js": "text/javascript; charset=utf-8",
+    "/page/docs.js": "text/javascript; charset=utf-8",
     "/page/icon.svg": "image/svg+xml",
 }
-OPEN = frozenset({ENTER, LEAVE, *STATIC})  # without a key, which they ask for or which none has
+SWAGGER = {  # of the package fastapi-offline
+    "/page/swagger-ui.css": "text/css; charset=utf-8",
+    "/page/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+}
+OPEN = frozenset({ENTER, LEAVE, *STATIC, *SWAGGER})  # need no key
 
-# What a run's report shows, the questions of users among it, is for whoever owns the collection.
+# A run's report shows questions of users: it is only for the owner of the collection.
 ROLES = {ROUNDS: Role.ADMIN}
-ROUTES = (HOME, ROUNDS, f"{ROUNDS}/{{run}}", ANSWERS, ENTER, LEAVE, *STATIC)
+ROUTES = (HOME, ROUNDS, f"{ROUNDS}/{{run}}", ANSWERS, DOCS, ENTER, LEAVE, *STATIC, *SWAGGER)
 
 
 def is_page(path: str) -> bool:
-    """Tell whether a path is shown to people, who enter their key on the page."""
-    return path in (HOME, ROUNDS, ANSWERS) or path.startswith(f"{ROUNDS}/")
+    """Return whether a path is a page for people, who enter their key in a form."""
+    return path in (HOME, ROUNDS, ANSWERS, DOCS) or path.startswith(f"{ROUNDS}/")
 
 
 def shown_after_entering(address: str) -> str:
-    """Return the address that was wanted, if it is one of the page's; or else its front page.
+    """Return the address that was wanted if it is one of the page's, else the front page.
 
     >>> shown_after_entering("/rounds?lang=en"), shown_after_entering("//example.org/")
     ('/rounds?lang=en', '/')

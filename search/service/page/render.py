@@ -1,4 +1,4 @@
-"""The page's templates → HTML replies that nothing from elsewhere can get into."""
+"""The page's templates → HTML replies that load nothing from elsewhere."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ _templates = Environment(
 
 
 def html_page(request: Request, template: str, status: int = 200, **names: Any) -> Response:
-    """Return a template in the reader's language."""
+    """Render a template in the reader's language."""
     language = language_of(request)
     other = "en" if language == "ko" else "ko"
     query = {"lang": other, **{key: names[name] for key, name in _KEPT.items() if names.get(name)}}
@@ -48,52 +48,52 @@ def html_page(request: Request, template: str, status: int = 200, **names: Any) 
 
 
 def html_reply(page: str, status: int = 200) -> Response:
-    """Return HTML under a policy that lets in this service alone, and the page's own style."""
+    """Return HTML with a policy that allows only this service, and the page's own styles."""
     digests = (hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(page))
     styles = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     headers = {
         "Content-Security-Policy": _POLICY.format(styles=styles),
-        "Referrer-Policy": "no-referrer",  # the address has what was asked
+        "Referrer-Policy": "no-referrer",  # the address contains the query
     }
     return Response(page, status, headers, "text/html; charset=utf-8")
 
 
 def refusal(error: ServiceError, request: Request) -> Response:
-    """Return an error as its caller reads it: a page for people, who are asked for a key."""
+    """Return an error as JSON, or to people as a page, which asks for a key if one is needed."""
     accepts = request.headers.get("accept", "")
     path = request.scope["path"]
-    by_people = path in (paths.ENTER, paths.LEAVE) or (
+    for_people = path in (paths.ENTER, paths.LEAVE) or (
         request.method == "GET" and (paths.is_page(path) or "text/html" in accepts)
     )
-    if not by_people:
+    if not for_people:
         return error_response(error, request.state.request_id)
     if error.status in (401, 403):
         wanted = paths.shown_after_entering(f"{path}?{request.url.query}")
         return key_page(request, wanted, error.status, "key_low" if error.status == 403 else None)
-    said = WORDS[language_of(request)].get(f"error_{error.status}")
-    response = html_page(request, "problem.html.jinja", error.status, problem=said)
+    text = WORDS[language_of(request)].get(f"error_{error.status}")
+    response = html_page(request, "problem.html.jinja", error.status, problem=text)
     response.headers.update(error.headers or {})
     return response
 
 
 def key_page(request: Request, wanted: str, status: int, problem: str | None) -> Response:
-    """Return the page that asks for a key; `problem` names the words that say what was wrong."""
+    """Return the page that asks for a key; `problem` names the words for what was wrong."""
     words = WORDS[language_of(request)]
-    said = words[problem] if problem else None
-    response = html_page(request, "key.html.jinja", status, wanted=wanted, problem=said)
+    text = words[problem] if problem else None
+    response = html_page(request, "key.html.jinja", status, wanted=wanted, problem=text)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
 def may(request: Request, role: Role) -> bool:
-    """Tell whether the caller's key has a role; without keys everybody has all."""
+    """Return whether the caller has a role; without keys, everybody has all of them."""
     held: Role = request.state.role
     return held >= role
 
 
 def percent(share: float) -> int:
-    """Return a share as a whole number of a hundred; only what is sure is 0 or 100.
+    """Return a share in whole percent; only exactly 0 and 1 are 0 and 100.
 
     >>> percent(0.834), percent(0.999), percent(1.0)
     (83, 99, 100)

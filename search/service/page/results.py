@@ -1,4 +1,4 @@
-"""What the page shows for what was typed."""
+"""What the page shows for a query."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _EXAMPLES, _LONGEST_EXAMPLE = 4, 40
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why an answer was found, for people: how much came of its words and of its meaning."""
+    """Why an answer was found: how much by its words and by its meaning, and by which words."""
 
     shares: Mapping[str, float]
     words: list[str]
@@ -24,34 +24,34 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The answers to one query, with what is said of them."""
+    """The answers to one query, and what the page says about them."""
 
     query: str
     said: str
     hits: list[Hit]
-    reasons: list[Why]  # one a hit
-    users: Mapping[str, int]  # by answer id: how many chose it for this question
+    reasons: list[Why]  # one per hit
+    users: Mapping[str, int]  # answer id → how many users chose it for this question
     is_unsure: bool
-    examples: list[str]  # questions to ask; only where nothing was asked
+    examples: list[str]  # questions to ask; only without a query
 
 
 def find_results(
     index: SearchIndex, typed: str, count: int, longest: int, words: Mapping[str, str]
 ) -> Results:
-    """Search for what was typed.
+    """Search for a query and return what the page shows.
 
     Args:
-        index: what is searched.
-        typed: whatever came.
+        index: the index to search.
+        typed: the query as typed; any text.
         count: answers at most.
         longest: characters of a query at most.
-        words: of the page, in the reader's language.
+        words: the page's texts in the reader's language.
     """
     query, problem = _checked(typed, longest, words)
     if not query or problem:
         return Results(query, problem, [], [], {}, False, [] if query else _examples(index))
-    found = find_candidates(index, [query])[0]  # more than are shown
-    hits = hits_of(index, query, found, count)
+    candidates = find_candidates(index, [query])[0]  # more than are shown
+    hits = hits_of(index, query, candidates, count)
     first = hits[0].confidence if hits else None
     is_unsure = first is not None and first < index.fitted.calibration.threshold
     said = words["found"].format(count=len(hits)) if hits else words["nothing"]
@@ -59,15 +59,15 @@ def find_results(
         query=query,
         said=f"{words['unsure']} {said}" if is_unsure else said,
         hits=hits,
-        reasons=[_why(reason) for reason in explanations(index, query, found, hits)],
-        users={answer: known.users for answer, known in preferred_by_users(index, query).items()},
+        reasons=[_why(reason) for reason in explanations(index, query, candidates, hits)],
+        users={answer: chosen.users for answer, chosen in preferred_by_users(index, query).items()},
         is_unsure=is_unsure,
         examples=[],
     )
 
 
 def _checked(typed: str, longest: int, words: Mapping[str, str]) -> tuple[str, str]:
-    """Return the query, and what is wrong with it if something is."""
+    """Return the cleaned query, and what is wrong with it, if anything."""
     if not is_valid_unicode(typed):
         return "", words["unreadable"]
     if len(typed) > longest:
@@ -85,7 +85,7 @@ def _why(reason: Explanation) -> Why:
 def _examples(index: SearchIndex) -> list[str]:
     """Return a few known questions from all over the collection."""
     known = index.collection.questions
-    # The owner's: what users have asked is for themselves.
+    # Only the owner's questions: those of users are private.
     texts = [q.text for q in known if q.origin is None and len(q.text) <= _LONGEST_EXAMPLE]
     step = math.ceil(len(texts) / _EXAMPLES) or 1
     return texts[step // 2 :: step]

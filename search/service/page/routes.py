@@ -1,4 +1,4 @@
-"""GET / and what belongs to it."""
+"""The routes of the page: GET / and those that belong to it."""
 
 import asyncio
 import functools
@@ -21,13 +21,13 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(paths.HOME)
 async def home(request: Request, context: InContext, q: str = "", more: bool = False) -> Response:
-    """Return the page, with the answers if something was asked."""
+    """Return the page, with answers if there is a query."""
     return await _answered(request, context, "search.html.jinja", q, more)
 
 
 @router.get(paths.ANSWERS)
 async def answers(request: Request, context: InContext, q: str = "") -> Response:
-    """Return the part of the page that changes while one types."""
+    """Return the part of the page that changes while the user types."""
     return await _answered(request, context, "answers.html.jinja", q, False)
 
 
@@ -72,15 +72,21 @@ async def rounds(request: Request, context: InContext) -> Response:
 @router.get(f"{paths.ROUNDS}/{{run}}")
 async def report(run: str, context: InContext) -> Response:
     """Return the report of a run, as it was written when the run ended."""
-    found = await asyncio.to_thread(context.rounds.report, run) if context.rounds else None
-    if found is None:
-        raise ServiceError(404, "no_such_report", "There is no report of such a run.")
-    return html_reply(found)
+    page = await asyncio.to_thread(context.rounds.report, run) if context.rounds else None
+    if page is None:
+        raise ServiceError(404, "no_such_report", "There is no report of this run.")
+    return html_reply(page)
+
+
+@router.get(paths.DOCS)
+async def docs(request: Request) -> Response:
+    """Return Swagger UI over the OpenAPI document; its files are served here too."""
+    return html_page(request, "docs.html.jinja")
 
 
 @router.post(paths.ENTER)
 async def enter(request: Request, context: InContext) -> Response:
-    """Take a key that was typed, and begin a session with it."""
+    """Check a typed key, and begin a session with it."""
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     given, wanted = form.get("key", [""])[0].strip(), form.get("next", [""])[0]
     wanted = paths.shown_after_entering(wanted)
@@ -100,7 +106,7 @@ async def enter(request: Request, context: InContext) -> Response:
 
 @router.get(paths.ENTER)
 async def entrance(request: Request) -> Response:
-    """Return to the page, which asks for a key: a link on it chooses a language at this address."""
+    """Redirect to the page, which asks for a key: its link to the other language leads here."""
     return _redirect(f"{paths.HOME}?lang={language_of(request)}")
 
 
@@ -117,20 +123,22 @@ def _redirect(path: str) -> Response:
 
 
 def _is_https(request: Request) -> bool:
-    """Tell whether the browser's connection is encrypted, as the proxy before this one says."""
+    """Return whether the browser's connection is encrypted, even if it ends at a proxy."""
     return request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
 
 
 def _static(request: Request) -> Response:
     path = request.url.path
-    content = _read(path.rpartition("/")[2])
-    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=paths.STATIC[path])
+    package = "fastapi_offline" if path in paths.SWAGGER else __package__
+    content = _read(package, path.rpartition("/")[2])
+    kind = (paths.STATIC | paths.SWAGGER)[path]
+    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=kind)
 
 
 @functools.cache
-def _read(name: str) -> bytes:
-    return (importlib.resources.files(__package__) / "static" / name).read_bytes()
+def _read(package: str, name: str) -> bytes:
+    return (importlib.resources.files(package) / "static" / name).read_bytes()
 
 
-for _path in paths.STATIC:
+for _path in (*paths.STATIC, *paths.SWAGGER):
     router.add_api_route(_path, _static, methods=["GET"])

@@ -1,4 +1,4 @@
-"""Who has entered a key on the page: a signed cookie, so that the key itself is kept nowhere."""
+"""Sessions of people who entered a key: a signed cookie, so that the key itself is not stored."""
 
 import hashlib
 import hmac
@@ -20,21 +20,21 @@ class Sessions:
 
     def begin(self, key: Key) -> str:
         """Return the value of a cookie that stands for this key."""
-        number = self._keys.index(key)  # its name may not be ASCII
-        said = f"{number}.{int(time.time()) + _SECONDS}"
-        return f"{said}.{self._signature(said)}"
+        number = self._keys.index(key)  # not its name, which may not be ASCII
+        payload = f"{number}.{int(time.time()) + _SECONDS}"
+        return f"{payload}.{self._signature(payload)}"
 
     def find(self, cookie: str) -> Key | None:
-        """Return whose cookie this is; None if it is not one of ours, or too old."""
-        said, _, signature = cookie.rpartition(".")
-        # As bytes: compare_digest refuses other characters than ASCII in texts.
+        """Return the key that a cookie stands for; None if the cookie is invalid or too old."""
+        payload, _, signature = cookie.rpartition(".")
+        # As bytes: compare_digest refuses strings that are not ASCII.
         if not hmac.compare_digest(
-            signature.encode("utf-8", "surrogatepass"), self._signature(said).encode()
+            signature.encode("utf-8", "surrogatepass"), self._signature(payload).encode()
         ):
             return None
-        number, _, until = said.partition(".")
+        number, _, until = payload.partition(".")
         return self._keys[int(number)] if int(until) > time.time() else None
 
-    def _signature(self, said: str) -> str:
-        text = said.encode("utf-8", "surrogatepass")
+    def _signature(self, payload: str) -> str:
+        text = payload.encode("utf-8", "surrogatepass")
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What the page says, in its languages."""
+"""The texts of the page, in its languages."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -75,19 +75,19 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
         "answers": "Answers",
         "try": "You could ask",
         "found": "Answers: {count}",
-        "nothing": "No answer fits. Please ask in other words.",
-        "unsure": "No answer seems to be quite right. These come closest.",
-        "too_long": "The question is too long. Please keep it to {most} characters.",
-        "unreadable": "Some characters cannot be read. Please type it again.",
+        "nothing": "No answer found. Please try other words.",
+        "unsure": "No answer seems quite right. These are the closest.",
+        "too_long": "The question is too long. Please use at most {most} characters.",
+        "unreadable": "Some characters cannot be read. Please type the question again.",
         "confidence": "{percent}% likely to be right",
-        "known": "Like the known question",
+        "known": "Similar question",
         "why": "Why this answer?",
-        "by_words": "By the same words",
-        "by_meaning": "By a close meaning",
+        "by_words": "Same words",
+        "by_meaning": "Similar meaning",
         "words": "Words in common",
-        "no_words": "No words in common: found by its meaning.",
+        "no_words": "No words in common; found by meaning.",
         "signal": "Found by",
-        "rank": "place",
+        "rank": "Rank",
         "bm25.answer": "words of the answer",
         "bm25.question": "words of a known question",
         "bm25.joined": "words of the answer and its known questions",
@@ -96,20 +96,20 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
         "dense.whole": "meaning of the answer and its known questions",
         "say": "How was this answer?",
         "more": "More answers",
-        "good": "It helped",
-        "bad": "It is wrong",
+        "good": "Helpful",
+        "bad": "Wrong answer",
         "this_one": "This is the right answer",
-        "thanks": "Thank you. Saved.",
-        "not_saved": "It could not be saved. Please press again.",
+        "thanks": "Saved. Thank you.",
+        "not_saved": "Your vote could not be saved. Please try again.",
         "busy": "Many people are searching right now. Please try again in a moment.",
         "offline": "The server cannot be reached. Please check the connection.",
-        "error": "This cannot be shown now. Please try again in a moment.",
+        "error": "This page cannot be shown right now. Please try again in a moment.",
         "error_404": "There is no such page.",
-        "error_421": "It cannot be opened at this address. Please use localhost.",
-        "error_422": "The address is not right.",
+        "error_421": "The page cannot be opened at this address. Please use localhost.",
+        "error_422": "The address is not valid.",
         "error_429": "Many people are searching right now. Please try again in a moment.",
-        "users": "Chosen by {count} for this question",
-        "gone": "This answer takes no votes now. Please search again.",
+        "users": "Users who chose it for this question: {count}",
+        "gone": "You can no longer vote on this answer. Please search again.",
         "generation": "generation",
         "rounds": "Training history",
         "to_search": "Search",
@@ -117,16 +117,16 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
         "key": "Key",
         "key_title": "A key is needed",
         "key_hint": "Please enter the API key that you were given.",
-        "key_wrong": "That key is not known. Please check it.",
-        "key_low": "This key may not see this page. Please enter another one.",
-        "enter": "Enter",
-        "leave": "Leave",
+        "key_wrong": "This key is not valid. Please check it.",
+        "key_low": "This key does not give access to this page. Please enter another one.",
+        "enter": "Sign in",
+        "leave": "Sign out",
     },
 }
 
 
 def language_of(request: Request) -> Language:
-    """Return the language that was chosen by `?lang=`, or else the browser's first of these two."""
+    """Return the language given by `?lang=`, else the browser's first of these two, else Korean."""
     preferred = request.headers.get("accept-language", "")[:200].split(",")
     for name in (request.query_params.get("lang", ""), *preferred):
         for language in WORDS:

@@ -1,4 +1,4 @@
-// Answers as one types, and votes. Without it the page is a form that is sent.
+// Shows answers while the user types, and sends votes. Without it, the page is a plain form.
 "use strict";
 
 const form = document.getElementById("search");
@@ -13,13 +13,13 @@ const LONGEST_WAIT = 5; // seconds until a busy service is asked once more
 const VOTER = "dotbogi-voter";
 
 let timer = 0;
-let asked = field.defaultValue.trim(); // what the answers on the page are to
+let asked = field.defaultValue.trim(); // the query of the answers on the page
 let running = null;
 
 function say(text, beside = null) {
   for (const said of answers.querySelectorAll(".said")) said.textContent = "";
-  if (beside) beside.textContent = text; // for those who see: the status above may be far away
-  status.textContent = text; // for those who hear
+  if (beside) beside.textContent = text; // for readers: the status above may be far away
+  status.textContent = text; // for screen readers
 }
 
 function address(path, query) {
@@ -27,7 +27,7 @@ function address(path, query) {
   return `${path}?${new URLSearchParams(names)}`;
 }
 
-// Back leads to the questions that were sent, not to every text on the way there.
+// The Back button leads to queries that were sent, not to every text typed on the way.
 function remember(query, sent) {
   const before = history.state;
   const isSame = before?.query === query;
@@ -53,14 +53,14 @@ async function search({ sent = false } = {}) {
     if (mine === running) show(query, page);
   } catch (error) {
     if (mine !== running) return;
-    asked = null; // the same text may be sent again
+    asked = null; // the same query may be sent again
     say(error instanceof TypeError ? form.dataset.offline : form.dataset.busy);
   } finally {
     if (mine === running) answers.removeAttribute("aria-busy");
   }
 }
 
-// A busy service is asked once more, when it says.
+// If the service is busy, try once more after the time it states.
 async function fetched(url, signal) {
   const reply = await fetch(url, { signal });
   const seconds = Number(reply.headers.get("Retry-After"));
@@ -75,7 +75,7 @@ function needsKey(reply) {
 
 function show(query, page) {
   const hadFocus = answers.contains(document.activeElement);
-  answers.innerHTML = page; // written by the server, which has escaped every text
+  answers.innerHTML = page; // rendered by the server, which escapes every text
   if (hadFocus) answers.focus();
   showVotes();
   document.title = query ? `${query} · ${name}` : name;
@@ -98,11 +98,11 @@ function voter() {
     localStorage.setItem(VOTER, made);
     return made;
   } catch {
-    return (voterOfThisPage ??= `page-${random()}`); // storage is closed
+    return (voterOfThisPage ??= `page-${random()}`); // storage is not available
   }
 }
 
-// randomUUID is there on https and localhost alone; a service on a company's network has neither.
+// randomUUID needs https or localhost; a service on a company's network may have neither.
 function random() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -115,7 +115,7 @@ async function vote(button) {
   const beside = group.querySelector(".said");
   for (const other of list.querySelectorAll("[data-id]")) if (other !== button) delete other.dataset.id;
   const body = {
-    id: (button.dataset.id ??= random()), // pressed again after a failure it is the same vote
+    id: (button.dataset.id ??= random()), // pressing again after a failure sends the same vote
     client: voter(),
     query: list.dataset.query,
     shown: JSON.parse(list.dataset.shown),
@@ -123,7 +123,7 @@ async function vote(button) {
     verdict: button.dataset.verdict,
     generation: list.dataset.generation,
   };
-  for (const each of buttons) each.disabled = true; // votes arrive in the order of the presses
+  for (const other of buttons) other.disabled = true; // so that votes arrive in order
   try {
     const reply = await fetch("/v1/feedback", {
       method: "POST",
@@ -133,7 +133,7 @@ async function vote(button) {
     await reply.text();
     if (needsKey(reply)) return location.assign(address("/", list.dataset.query));
     if (reply.ok) {
-      delete button.dataset.id; // the next press is another vote
+      delete button.dataset.id; // pressing again is another vote
       press(button, buttons, list);
       say(list.dataset.thanks, beside);
     } else {
@@ -142,12 +142,12 @@ async function vote(button) {
   } catch {
     say(list.dataset.failed, beside);
   } finally {
-    for (const each of buttons) each.disabled = false;
+    for (const other of buttons) other.disabled = false;
     button.focus();
   }
 }
 
-// One verdict an answer, and one best answer a query.
+// One verdict per answer, and one best answer per query.
 function press(button, buttons, list) {
   const isBest = button.dataset.verdict === "best";
   const others = isBest ? list.querySelectorAll('[data-verdict="best"]') : [];

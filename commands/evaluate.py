@@ -1,0 +1,95 @@
+"""`dotbogi evaluate`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dotbogi.commands.options import (
+    column_options,
+    columns_of,
+    json_option,
+    table_argument,
+    workspace_option,
+)
+from dotbogi.commands.output import print_json, print_lines
+from dotbogi.commands.source import read
+
+if TYPE_CHECKING:
+    from dotbogi.training import Evaluation
+
+
+@click.command()
+@table_argument
+@workspace_option
+@column_options
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for TREC run and qrels files.")
+@json_option
+def evaluate(
+    table: Path | None, workspace: str, out: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Measure BM25, dense and hybrid search on a TABLE's questions.
+
+    It searches the published generation. Without a TABLE it asks the collection's own questions. A
+    question that is known never finds itself. A model looks better than it is on questions that it
+    was trained on, so the others are shown apart.
+
+    \b
+    dotbogi evaluate held-out.csv
+    dotbogi evaluate held-out.csv --out trec/
+    """
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.search import Searcher
+    from dotbogi.training.measure.evaluation import evaluate_table
+    from dotbogi.training.measure.reliability import at_thresholds
+    from dotbogi.training.measure.trec import write_trec
+
+    if out and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: a file; expected a folder to write into.")
+    source = read(table, Workspace(workspace), columns_of(options))
+    searcher = Searcher.open(workspace)
+    evaluation, unseen = evaluate_table(searcher, source.collection)
+    if out:
+        for method in evaluation.scores:
+            write_trec(evaluation, method, out / method / "run.trec")
+    thresholds = at_thresholds(evaluation.confidence, evaluation.first_is_right(), unseen)
+    if as_json:
+        print_json(
+            {
+                "generation": searcher.generation,
+                "rows": asdict(source.counts) if source.counts else None,
+                "queries": len(evaluation.queries),
+                "metrics": evaluation.means(),
+                "not_trained_on": {
+                    "queries": sum(unseen),
+                    "metrics": evaluation.means(unseen) if any(unseen) else None,
+                    "thresholds": thresholds,
+                },
+            }
+        )
+        return
+    print_lines(source.counts.lines() if source.counts else [])
+    click.echo(f"generation {searcher.generation}, {len(evaluation.queries)} queries")
+    print_lines(_lines(evaluation, unseen, thresholds))
+    if out:
+        click.echo(f"run.trec and qrels.trec for each method in {out}")
+
+
+def _lines(evaluation: "Evaluation", unseen: Sequence[bool], thresholds: Any) -> list[str]:
+    from dotbogi.training.report.lines import metrics_table, threshold_lines
+
+    lines = metrics_table({"all": evaluation.means()})
+    if not any(unseen):
+        lines.append(
+            "The model was trained on all of these questions, which flatters it. The run's"
+        )
+        lines.append("report measures questions that it does not know: dotbogi report")
+    elif not all(unseen):
+        lines.append(f"{sum(unseen)} queries that the model has not trained on:")
+        lines += metrics_table({"unseen": evaluation.means(unseen)})
+    if thresholds:
+        lines.append("their first answers, by the confidence asked for:")
+        lines += threshold_lines(thresholds)
+    return lines

@@ -1,0 +1,98 @@
+"""`dotbogi history`."""
+
+import click
+
+from dotbogi.commands.options import json_option, workspace_option
+from dotbogi.commands.output import described_model, print_json, without_files
+
+
+@click.group()
+def history() -> None:
+    """List the generations of a workspace, verify them, or publish an older one again."""
+
+
+@history.command("list")
+@workspace_option
+@json_option
+def list_(workspace: str, as_json: bool) -> None:
+    """List all generations, oldest first; * marks the published one.
+
+    \b
+    dotbogi history list
+    """
+    from dotbogi.indexes import DamagedError, Workspace
+
+    try:
+        current = Workspace(workspace).current_name()
+    except DamagedError as error:
+        current = None
+        click.echo(f"note: {error}", err=True)
+    manifests = Workspace(workspace).manifests()
+    if as_json:
+        listed = [without_files(m) if m else {"generation": name} for name, m in manifests.items()]
+        print_json({"current": current, "generations": listed})
+        return
+    if not manifests:
+        click.echo(f"{workspace}: no generations yet")
+    for name, manifest in manifests.items():
+        said = "damaged"
+        if manifest:
+            size = manifest["counts"]
+            said = (
+                f"{manifest['created']}  {size['answers']} answers, {size['questions']} questions  "
+                f"{described_model(manifest)}"
+            )
+        click.echo(f"{'*' if name == current else ' '} {name}  {said}")
+
+
+@history.command("verify")
+@click.argument("name", required=False)
+@workspace_option
+@json_option
+def verify(name: str | None, workspace: str, as_json: bool) -> None:
+    """Check the size and digest of every file of one generation (NAME) or of all.
+
+    \b
+    dotbogi history verify
+    """
+    from dotbogi.indexes import DamagedError, DotbogiError, Workspace
+
+    names = [name] if name else Workspace(workspace).names()
+    if not names:
+        raise DotbogiError(f"{workspace}: no generations yet. Run: dotbogi index TABLE")
+    damaged: dict[str, str] = {}
+    for generation in names:
+        try:
+            files = len(Workspace(workspace).generation(generation).manifest["files"])
+            said = f"{files} files, all as published"
+        except DamagedError as error:
+            damaged[generation] = said = str(error)
+        if not as_json:
+            click.echo(f"{generation}: {said}")
+    if as_json:
+        whole = [name for name in names if name not in damaged]
+        print_json({"verified": whole, "damaged": damaged})
+    if damaged:
+        raise DamagedError(f"{workspace}: {len(damaged)} of {len(names)} generations are damaged.")
+
+
+@history.command("rollback")
+@click.argument("name", required=False)
+@workspace_option
+@json_option
+def rollback(name: str | None, workspace: str, as_json: bool) -> None:
+    """Publish generation NAME again, or the one before the current one.
+
+    \b
+    dotbogi history rollback
+    dotbogi history rollback 000001
+    """
+    from dotbogi.indexes import Workspace
+
+    place = Workspace(workspace)
+    with place.writing():
+        generation = place.roll_back(name)
+    if as_json:
+        print_json({"current": generation.name})
+    else:
+        click.echo(f"published generation {generation.name}")

@@ -1,0 +1,106 @@
+"""`dotbogi query`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from dotbogi.commands.options import json_option, workspace_option
+from dotbogi.commands.output import print_json
+
+if TYPE_CHECKING:
+    from dotbogi.indexes import Hit
+    from dotbogi.search.explain import Explanation
+
+
+class Confidence(click.FloatRange):
+    """A probability, or auto."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the number, or auto."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
+@click.command()
+@click.argument("text")
+@workspace_option
+@click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="Answers.")
+@click.option(
+    "--min-confidence", type=Confidence(), metavar="P",
+    help="Say that there is no good answer if the first is right with a lower probability than "
+    "this. auto is the collection's own threshold.",
+)  # fmt: skip
+@click.option(
+    "--where", "wanted", multiple=True, metavar="FIELD=VALUE",
+    help="Search only answers with this metadata; a field named twice may have either value.",
+)  # fmt: skip
+@click.option("--explain", "explained", is_flag=True, help="Show what each score is made of.")
+@json_option
+def query(
+    text: str, workspace: str, k: int, min_confidence: "float | Literal['auto'] | None",
+    wanted: tuple[str, ...], explained: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Find the answers to TEXT in the published generation.
+
+    \b
+    dotbogi query "배고프다"
+    dotbogi query "환불 언제 돼요" -k 3 --json
+    dotbogi query "호주 수도가 어디야" --min-confidence auto
+    dotbogi query "배가 고파요" --explain
+    dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
+    """
+    from dotbogi.search import Searcher
+    from dotbogi.search.explain import explain_hits
+
+    searcher = Searcher.open(workspace)
+    where = _where(wanted)
+    hits = searcher.search(text, k, where=where, min_confidence=min_confidence)
+    reasons = explain_hits(searcher, text, hits, where=where) if explained else []
+    if as_json:
+        print_json(
+            {"query": text, "generation": searcher.generation, "hits": _as_json(hits, reasons)}
+        )
+        return
+    if not hits:
+        click.echo("no good answer" if min_confidence is not None else "no answer found")
+    for rank, hit in enumerate(hits, 1):
+        _print_hit(rank, hit, reasons[rank - 1] if reasons else None)
+
+
+def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
+    """Return the values asked for, by field; None where nothing is."""
+    from dotbogi.indexes import UsageError
+
+    where: dict[str, list[str]] = {}
+    for condition in wanted:
+        field, equals, value = condition.partition("=")
+        if not equals:
+            raise UsageError(f"--where {condition}: expected FIELD=VALUE, such as category=배송.")
+        where.setdefault(field, []).append(value)
+    return where or None
+
+
+def _as_json(hits: Sequence["Hit"], reasons: Sequence["Explanation"]) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = [
+        {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}} for hit in hits
+    ]
+    for hit, reason in zip(shown, reasons, strict=False):
+        hit["explanation"] = asdict(reason)
+    return shown
+
+
+def _print_hit(rank: int, hit: "Hit", reason: "Explanation | None") -> None:
+    click.echo(f"{rank}. {hit.text}")
+    sure = f"confidence {hit.confidence:.0%}; " if hit.confidence is not None else ""
+    signals = ", ".join(f"{signal} #{evidence.rank}" for signal, evidence in hit.signals.items())
+    known = f'known question "{hit.question}"; ' if hit.question else ""
+    line = f"   {hit.score:.3f}  {sure}{known}{signals}  [{hit.answer_id}]"
+    click.echo(click.style(line, dim=True))
+    if reason:
+        parts = " + ".join(f"{name} {share:.3f}" for name, share in reason.parts.items())
+        click.echo(f"     score = {parts}")
+        click.echo(f"     shared words: {', '.join(reason.words) or 'none'}")

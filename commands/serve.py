@@ -1,0 +1,115 @@
+"""`dotbogi serve` and `dotbogi mcp`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from dotbogi.commands.defaults import defaulted
+from dotbogi.commands.options import json_option, together, workspace_option
+from dotbogi.commands.output import print_json
+
+_SETTINGS = "search.service.settings:Settings"
+
+_bounds = together(
+    defaulted(
+        "--threads", type=click.IntRange(1, 64), setting=f"{_SETTINGS}.threads",
+        help="Searches at a time.",
+    ),
+    defaulted(
+        "--max-waiting", type=click.IntRange(0, 10_000), setting=f"{_SETTINGS}.max_waiting",
+        help="Searches that may wait for a thread; the next one gets 429.",
+    ),
+    defaulted(
+        "--max-body", type=click.IntRange(1_000, 100_000_000), setting=f"{_SETTINGS}.max_body",
+        help="Bytes of a request.",
+    ),
+    defaulted(
+        "--max-query", type=click.IntRange(1, 100_000), setting=f"{_SETTINGS}.max_query",
+        help="Characters of a query.",
+    ),
+    defaulted(
+        "--max-text", type=click.IntRange(1, 1_000_000), setting=f"{_SETTINGS}.max_text",
+        help="Characters of a text to embed or to rank.",
+    ),
+    defaulted(
+        "--max-batch", type=click.IntRange(1, 10_000), setting=f"{_SETTINGS}.max_batch",
+        help="Queries, texts or documents of a request.",
+    ),
+    defaulted(
+        "--max-k", type=click.IntRange(10, 1_000), setting=f"{_SETTINGS}.max_k",
+        help="Answers to a query.",
+    ),
+)  # fmt: skip
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address to listen at; any but this machine's own needs --keys.",
+)  # fmt: skip
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
+    help="0 takes any free port.",
+)  # fmt: skip
+@click.option(
+    "--keys", type=click.Path(path_type=Path),
+    help="JSON file of API keys; DOTBOGI_KEYS can hold the same JSON.",
+)  # fmt: skip
+@_bounds
+@json_option
+def serve(
+    workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None
+) -> None:
+    """Answer over HTTP from the published generation, until it is stopped.
+
+    Its address shows a page to search and to vote; /rounds is the history of training. Routes,
+    keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
+
+    \b
+    dotbogi serve
+    dotbogi serve --host 0.0.0.0 --keys keys.json
+    curl -s localhost:8000/v1/search -H 'Content-Type: application/json' \\
+        -d '{"query": "배가 고파요", "k": 3}'
+    """
+    _share_cores()
+    from dotbogi.indexes import Workspace
+    from dotbogi.search.service import Settings, read_keys
+    from dotbogi.search.service import serve as run
+    from dotbogi.training.report.history import HistoryPages
+
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = Settings(keys=read_keys(keys, os.environ.get("DOTBOGI_KEYS")), **given)
+
+    def started(url: str, generation: str) -> None:
+        if as_json:
+            print_json({"url": url, "generation": generation, "pid": os.getpid()})
+        else:
+            click.echo(f"generation {generation} at {url}")
+
+    run(workspace, host, port, settings, started, HistoryPages(Workspace(workspace)))
+
+
+@click.command()
+@workspace_option
+def mcp(workspace: str) -> None:
+    """Give models the tool search_answers (Model Context Protocol, over stdin and stdout).
+
+    A client, such as an assistant on a desktop, starts and stops it. It answers from the published
+    generation; see docs/adapters.md. Needs: pip install "dotbogi[mcp]"
+
+    \b
+    dotbogi mcp
+    dotbogi mcp --workspace /srv/faq
+    """
+    _share_cores()
+    from dotbogi.search.adapters.mcp import serve as run
+
+    run(workspace)
+
+
+def _share_cores() -> None:
+    """Let each request have one thread, also in batches; the libraries read this when imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.setdefault(name, "1")

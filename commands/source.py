@@ -1,0 +1,23 @@
+"""Tables that commands take."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dotbogi.commands.output import byte_bars
+
+if TYPE_CHECKING:
+    from dotbogi.indexes import Columns, Workspace
+    from dotbogi.indexes.source import Source
+
+
+def read(table: Path | None, workspace: "Workspace", columns: "Columns") -> "Source":
+    """Return the collection of a table, and tell what the user should know of it."""
+    from dotbogi.indexes.source import read_source
+
+    with byte_bars() as progress:
+        source = read_source(table, workspace, columns, progress=progress)
+    for note in source.notes:
+        click.echo(f"note: {note}", err=True)
+    return source

@@ -1,0 +1,282 @@
+"""`dotbogi train`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dotbogi.commands.defaults import defaulted
+from dotbogi.commands.options import (
+    column_options,
+    columns_of,
+    given,
+    json_option,
+    mining_of,
+    mining_options,
+    model_of,
+    model_options,
+    refuse,
+    table_argument,
+    together,
+    workspace_option,
+)
+from dotbogi.commands.output import byte_bars, print_json, print_lines, shows_progress
+from dotbogi.commands.source import read
+
+if TYPE_CHECKING:
+    from dotbogi.indexes import Workspace
+    from dotbogi.training import LoopConfig, RunResult
+
+_LOOP = "training.config:LoopConfig"
+_FITS = {
+    "adapter": "training.fit.adapter:AdapterConfig",
+    "full": "training.fit.config:TrainConfig",
+}
+_ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
+
+
+def _of_fits(field: str) -> dict[str, str]:
+    return {kind: f"{settings}.{field}" for kind, settings in _FITS.items()}
+
+
+_loop_options = together(
+    defaulted("--rounds", type=click.IntRange(min=1), setting=f"{_LOOP}.rounds", help="At most."),
+    defaulted(
+        "--patience", type=click.IntRange(min=1), setting=f"{_LOOP}.patience",
+        help="Rounds dropped in a row that end the run.",
+    ),
+    mining_options,
+    defaulted(
+        "--start-from", type=click.Choice(["base", "last"]), setting=f"{_LOOP}.start_from",
+        help="Train each round of a full fit from the base model or from the last one kept.",
+    ),
+    defaulted(
+        "--folds", type=click.IntRange(1, 20),
+        setting={"adapter": f"{_LOOP}.folds", "full": "training.config:FULL_FIT_FOLDS"},
+        help="Groups of questions, each measured by what was learned from the others; with 1, a "
+        "tenth of the questions is measured.",
+    ),
+    defaulted(
+        "--holdout", type=click.FloatRange(0, 0.5), setting=f"{_LOOP}.holdout",
+        help="Share of the questions that is kept away from training and measured at the end.",
+    ),
+)  # fmt: skip
+_fit_options = together(
+    click.option(
+        "--fit", "kind", type=click.Choice(["adapter", "full"]),
+        help="Learn maps on the model's vectors, in seconds, or train all its weights, for a GPU. "
+        "[default: full on a GPU, else adapter]",
+    ),
+    defaulted("--epochs", type=click.IntRange(min=1), setting=_of_fits("epochs")),
+    defaulted("--batch-size", type=click.IntRange(min=2), setting=_of_fits("batch_size")),
+    defaulted("--learning-rate", type=_ABOVE_ZERO, setting=_of_fits("learning_rate")),
+    defaulted("--temperature", type=_ABOVE_ZERO, setting=f"{_FITS['full']}.temperature"),
+    defaulted(
+        "--objective", setting=f"{_FITS['full']}.objective",
+        type=click.Choice(["mnr", "cached-mnr", "gist", "cached-gist", "cosine"]),
+        help="The loss; see docs/objectives.md.",
+    ),
+    click.option(
+        "--symmetric", is_flag=True, default=None, help="Answers also have to find their questions."
+    ),
+    defaulted(
+        "--mini-batch-size", type=click.IntRange(min=1), setting=f"{_FITS['full']}.mini_batch_size",
+        help="Texts in memory at a time, with a cached objective.",
+    ),
+    click.option(
+        "--guide", metavar="MODEL",
+        help="The model that guides gist. [default: the one that training starts from]",
+    ),
+    defaulted(
+        "--guide-margin", type=click.FloatRange(-1, 1), setting=f"{_FITS['full']}.guide_margin",
+        help="With gist: how far below the right answer's cosine a negative's has to be.",
+    ),
+    click.option("--score-column", metavar="NAME", help="With cosine: column of the scores."),
+    click.option(
+        "--test-table", type=click.Path(path_type=Path),
+        help="Table of questions (with cosine: pairs) that are never trained on, and are measured "
+        "once at the end.",
+    ),
+    click.option(
+        "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log full fits there."
+    ),
+)  # fmt: skip
+
+
+@click.command()
+@table_argument
+@workspace_option
+@column_options
+@model_options
+@_loop_options
+@_fit_options
+@click.option(
+    "--with-feedback", is_flag=True, default=None,
+    help="Learn from users' votes about answers; see docs/feedback.md.",
+)  # fmt: skip
+@defaulted(
+    "--votes-per-client", type=click.IntRange(min=1), metavar="N",
+    setting="training.judgements.feedback:VOTES_PER_CLIENT",
+    help="How many of a client's votes count, the last ones.",
+)  # fmt: skip
+@defaulted("--seed", type=int, setting=f"{_LOOP}.seed", help="Of folds, mining and fits.")
+@click.option("--cpu", "cpu_only", is_flag=True, help="Do not use a GPU.")
+@click.option("--resume", is_flag=True, help="Continue the last run after it was interrupted.")
+@json_option
+def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **options: Any) -> None:
+    """Train on question-answer pairs, and publish the model if search is measurably better.
+
+    Without a TABLE it takes the published collection, or else the bundled Korean sample. The
+    questions are divided into folds. A round learns without each fold in turn and asks its
+    questions, so every question is measured by what has not seen it. A round is kept only if its
+    gain is real, and is then learned once more from all questions. Decisions taken with
+    `dotbogi review` are used, and users' votes with --with-feedback; these are published even if no
+    round is kept.
+
+    \b
+    dotbogi train
+    dotbogi train faq.csv --holdout 0.2
+    dotbogi train --resume
+    dotbogi train pairs.parquet --model klue/roberta-base --fit full \\
+        --max-seq-length 128 --batch-size 32 --epochs 4
+    dotbogi train --with-feedback
+    dotbogi train faq.csv --objective gist --guide-margin 0.05
+    dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
+    """
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.training import resume_loop
+
+    for package in ("torch", "sentence_transformers"):
+        if find_spec(package) is None:  # known before anything is read or fetched
+            raise ModuleNotFoundError(name=package)
+    if options.pop("cpu_only"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
+    progress = shows_progress(as_json)
+    read_lines: list[str] = []
+    if resume:
+        if used := list(given({"TABLE": table, **options}, "TABLE", *options)):
+            raise UsageError(
+                f"--resume takes the settings of the run it continues; leave out {used[0]}."
+            )
+        result = resume_loop(Workspace(workspace), progress=progress)
+    else:
+        start = _train_on_scores if options["objective"] == "cosine" else _train_on_pairs
+        read_lines, result = start(table, Workspace(workspace), options, progress)
+    if as_json:
+        rounds = [asdict(replace(each, scores=(), dense_scores=())) for each in result.rounds]
+        print_json({**asdict(result), "rounds": rounds})  # a figure a query is in the ledger
+    else:
+        _print_result(result, read_lines, table, Workspace(workspace))
+
+
+def _train_on_pairs(
+    table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
+) -> tuple[list[str], "RunResult"]:
+    """Return what was read, as lines, and the result of the loop."""
+    from dotbogi.training import run_loop
+
+    refuse(options, "belongs to --objective cosine", "score_column")
+    config, model = _loop_config(options), model_of(options)
+    source = read(table, workspace, columns_of(options))
+    origin, held_out = dict(source.origin), None
+    if options["test_table"]:
+        test = read(options["test_table"], workspace, columns_of(options))
+        origin["test_table"], held_out = test.origin["table"], test.collection
+    result = run_loop(
+        workspace, source.collection, replace(config, source=origin), model=model,
+        held_out=held_out, progress=progress,
+    )  # fmt: skip
+    return source.lines(), result
+
+
+def _train_on_scores(
+    table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
+) -> tuple[list[str], "RunResult"]:
+    """Return what was read, as lines, and the result of a run on scored pairs."""
+    from dotbogi.indexes import UsageError
+    from dotbogi.indexes.source import public_set
+    from dotbogi.training import run_similarity
+    from dotbogi.training.scored.pairs import ScoredColumns
+    from dotbogi.training.scored.source import read_scored_source
+
+    refuse(
+        options, "does not apply to --objective cosine",
+        "rounds", "patience", "negatives", "id_column", "window", "bound", "bound_absolute",
+        "sampling", "start_from", "with_feedback", "folds", "holdout",
+    )  # fmt: skip
+    if table is None:
+        raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
+    config, model = _loop_config(options), model_of(options)
+    with byte_bars() as bars:
+        files = [
+            public.path if (public := public_set(name, progress=bars)) else name
+            for name in (table, options["test_table"])
+        ]
+    assert files[0]
+    source = read_scored_source(
+        files[0],
+        ScoredColumns(
+            first=options["question_column"],
+            second=options["answer_column"],
+            score=options["score_column"],
+        ),
+        test_table=files[1],
+        seed=config.seed,
+        name=str(table),
+    )
+    result = run_similarity(
+        workspace, source.split, replace(config, source=source.origin), model=model,
+        progress=progress,
+    )  # fmt: skip
+    return source.lines, result
+
+
+def _loop_config(options: Mapping[str, Any]) -> "LoopConfig":
+    """Return the loop's settings but for the table's origin."""
+    from dotbogi.training.config import FULL_FIT_FOLDS, LoopConfig
+    from dotbogi.training.fit.objectives import default_kind
+    from dotbogi.training.judgements.feedback import VOTES_PER_CLIENT
+
+    loop = given(
+        options, "rounds", "patience", "seed", "start_from", "folds", "holdout", "votes_per_client"
+    )
+    if options["with_feedback"]:
+        loop.setdefault("votes_per_client", VOTES_PER_CLIENT)
+    else:
+        refuse(options, "belongs to --with-feedback", "votes_per_client")
+    fit = given(
+        options, "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
+        "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
+    )  # fmt: skip
+    kind = options["kind"] or default_kind(fit)
+    if kind == "full":
+        loop = {"folds": FULL_FIT_FOLDS, "hard_from": 1, **loop}
+    if options["negatives"] is not None:
+        loop["hard_from"] = 1
+    return LoopConfig(**loop, kind=kind, mining=mining_of(options), fit=fit)
+
+
+def _print_result(
+    result: "RunResult", read_lines: list[str], table: Path | None, workspace: "Workspace"
+) -> None:
+    from dotbogi.training.report.lines import run_lines
+
+    print_lines(["", *read_lines, *run_lines(result)])
+    if result.generation:
+        if not any(each.kept for each in result.rounds[1:]):
+            what = "what users said" if result.started.feedback else "the new pairs"
+            click.echo(f"no round was better: the model stays, with {what}")
+        click.echo(f"published generation {result.generation} in {workspace.folder}")
+    elif result.model:
+        click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
+        click.echo(f"dotbogi index TABLE --model {result.model}")
+    else:
+        click.echo("no round was better than what is published: CURRENT stays as it was")
+        if table:
+            click.echo(f"the table was not indexed. To search it: dotbogi index {table}")
+    if (report := workspace.rounds_folder / result.run / "report.html").is_file():
+        click.echo(f"report: {report}")

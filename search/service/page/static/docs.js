@@ -1,0 +1,4 @@
+// Shows the OpenAPI document of this service.
+window.addEventListener("DOMContentLoaded", () => {
+  SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: false });
+});
