@@ -29,7 +29,16 @@ _EXTRAS = {
         "torch",
         "transformers",
     },
-    "serve": {"fastapi", "jinja2", "prometheus_client", "pydantic", "starlette", "uvicorn"},
+    "serve": {
+        "fastapi",
+        "fastapi_offline",
+        "itsdangerous",
+        "jinja2",
+        "prometheus_client",
+        "pydantic",
+        "starlette",
+        "uvicorn",
+    },
     "mcp": {"mcp"},
 }
 

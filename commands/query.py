@@ -49,7 +49,7 @@ def query(
     \b
     dotbogi query "배고프다"
     dotbogi query "환불 언제 돼요" -k 3 --json
-    dotbogi query "호주 수도가 어디야" --min-confidence auto
+    dotbogi query "파이썬 리스트 정렬하는 법" --min-confidence auto
     dotbogi query "배가 고파요" --explain
     dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
     """

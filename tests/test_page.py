@@ -362,7 +362,7 @@ def test_a_cookie_cannot_be_made_up_and_ends(monkeypatch: pytest.MonkeyPatch) ->
     assert Sessions(keys).find(begun) is None  # of another process
     name, until, signature = begun.rsplit(".", 2)
     for forged in (
-        f"reader.{until}.{signature}", f"{name}.{int(until) + 1}.{signature}", begun[:-1],
+        f"1.{until}.{signature}", f"{name}.{until[:-1]}_.{signature}", begun[:-1],
         f"{begun}0", "", ".", "..", f"{name}.{until}.\udcff", "é" * 50,
     ):  # fmt: skip
         assert sessions.find(forged) is None
