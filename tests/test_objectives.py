@@ -24,6 +24,7 @@ from dotbogi.training.fit.config import OBJECTIVES, TrainConfig, TrainingRow
 from dotbogi.training.fit.full import finetune
 from dotbogi.training.fit.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
 from dotbogi.training.fit.objectives import check_objective
+from dotbogi.training.ledger import clear_models
 
 QUESTION_TEXTS = [text for text, _ in QUESTIONS]
 RIGHT = [ANSWERS[answer_id] for _, answer_id in QUESTIONS]
@@ -230,6 +231,7 @@ def test_tensorboards_files_outlive_the_working_models(tmp_path: Path, tiny_mode
     config = TrainConfig(
         epochs=1, batch_size=8, learning_rate=0.01, temperature=0.1, report_to="tensorboard"
     )
-    rows = rows_for("mnr")
-    finetune(tiny_model, rows, config, tmp_path / "run" / "round-1")
-    assert list((tmp_path / "run" / "tensorboard" / "round-1").glob("events.*"))
+    events = tmp_path / "run" / "tensorboard" / "round-1"
+    finetune(tiny_model, rows_for("mnr"), config, tmp_path / "run" / "round-1", events=events)
+    clear_models(tmp_path / "run")
+    assert list(events.glob("events.*"))

@@ -211,11 +211,13 @@ class Learner:
         settings = fit_config(self._config.fit)
         start = best if self._config.start_from == "last" else 0
         rows = training_rows(self._encoded(self._folder / "base", fold).collection, negatives)
+        folder = round_folder(self._folder, number, fold)
         log = finetune(
             encoder_folder(self._folder, start, fold) / "model",
             rows,
             settings,
-            round_folder(self._folder, number, fold) / "tuned",
+            folder / "tuned",
+            events=self._folder / "tensorboard" / folder.relative_to(self._folder),
             guide=self._folder / "guide" if settings.guide else None,
             progress=self._progress,
         )

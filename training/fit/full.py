@@ -38,6 +38,7 @@ def finetune(
     config: TrainConfig,
     folder: Path,
     *,
+    events: Path | None = None,
     guide: Path | None = None,
     progress: bool = False,
 ) -> list[dict[str, float]]:
@@ -52,6 +53,7 @@ def finetune(
             batch has rows of one source.
         config: settings of the fit.
         folder: also holds checkpoints during training.
+        events: folder for TensorBoard's files; outside of `folder`, which is deleted after the run.
         guide: folder of the guide's model and encoder; None lets `base` guide.
         progress: show a progress bar.
 
@@ -72,7 +74,7 @@ def finetune(
         args=_arguments(config, checkpoints, prompts, progress),
         train_dataset=data,
         loss=make_loss(model, config, guide_vectors),
-        callbacks=_callbacks(config, folder),
+        callbacks=_callbacks(config, events or folder / "events"),
     )
     if not progress:
         trainer.remove_callback(PrinterCallback)
@@ -120,12 +122,12 @@ def _guide_vectors(
     return guide
 
 
-def _callbacks(config: TrainConfig, folder: Path) -> list[Any]:
-    """Return TensorBoard's callback; it writes beside the fit's folder, which is deleted later."""
+def _callbacks(config: TrainConfig, events: Path) -> list[Any]:
+    """Return TensorBoard's callback where it is asked for."""
     if config.report_to != "tensorboard":
         return []
     callback = TensorBoardCallback()
-    callback.logging_dir = str(folder.parent / "tensorboard" / folder.name)
+    callback.logging_dir = str(events)
     return [callback]
 
 

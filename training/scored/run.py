@@ -90,7 +90,8 @@ class ScoredRun(Rounds):
         pairs = self._pairs["train"]
         rows = [TrainingRow(pair.first, pair.second, score=pair.score) for pair in pairs]
         base = self.folder / "base" / "model"
-        log = finetune(base, rows, settings, folder, progress=self.progress)
+        events = self.folder / "tensorboard" / f"round-{number}"
+        log = finetune(base, rows, settings, folder, events=events, progress=self.progress)
         if not (folder / "encoder").is_dir():
             texts = [pair.first for pair in pairs]
             export_encoder(folder / "model", folder / "encoder", texts)
