@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.records import quoted, read_delimited, read_json_lines, read_records
+from dotbogi.indexes.table_formats import quoted, read_delimited, read_json_lines, read_records
 
 QUESTION_NAMES = ("question", "q", "query", "질문", "문의", "질문내용", "문의내용", "발화")
 ANSWER_NAMES = ("answer", "a", "response", "reply", "답변", "답", "응답", "답변내용", "대답")

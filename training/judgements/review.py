@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError, UsageError
-from dotbogi.indexes.records import quoted, read_records
 from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.table_formats import quoted, read_records
 from dotbogi.indexes.text import same_text_key
 from dotbogi.training.judgements.decisions import (
     Decision,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dotbogi.indexes.collection import Counts, Split
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.records import quoted, read_records
+from dotbogi.indexes.table_formats import quoted, read_records
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 from dotbogi.training.split import split_of
 

@@ -80,7 +80,7 @@ async def report(run: str, context: InContext) -> Response:
 
 @router.get(paths.DOCS)
 async def docs(request: Request) -> Response:
-    """Return Swagger UI over the OpenAPI document; its files are served here too."""
+    """Return Swagger UI for the OpenAPI document, from files that are served here too."""
     return html_page(request, "docs.html.jinja")
 
 
