@@ -72,7 +72,7 @@ def _for_user(error: Exception) -> click.ClickException | None:
         for extra, packages in _EXTRAS.items():
             if package in packages:
                 return _line(
-                    f'this needs the package {package}. Run: pip install "dotbogi[{extra}]"', 1
+                    f'the package {package} is missing. Run: pip install "dotbogi[{extra}]"', 1
                 )
     return None
 

@@ -218,7 +218,7 @@ class Searcher:
         if self._workspace is None:
             raise UsageError("this searcher has no workspace to reload from; use Searcher.open.")
         with self._reloading:
-            if self._workspace.current_name() == self.generation:
+            if self._state and self._workspace.current_name() == self._state.generation:
                 return False
             generation = self._workspace.current()
             encoder, state = self._encoder, self._state

@@ -456,7 +456,7 @@ class Missing:
 sys.meta_path.insert(0, Missing)
 import dotbogi.cli
 
-cli.main()
+dotbogi.cli.main()
 """
 
 

@@ -247,9 +247,9 @@ def test_only_json_is_read(service: Service, kind: str) -> None:
 
 def test_without_keys_only_localhost_is_answered(service: Service) -> None:
     for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil"):
-        assert service.call("GET", "/readyz", headers={"Host": host}).status == 421, host
+        assert service.call("GET", "/openapi.json", headers={"Host": host}).status == 421, host
     for host in ("localhost", "127.0.0.1:1", "[::1]:80", "[::1]", "LOCALHOST:8000"):
-        assert service.call("GET", "/readyz", headers={"Host": host}).status == 200, host
+        assert service.call("GET", "/openapi.json", headers={"Host": host}).status == 200, host
 
 
 @pytest.mark.parametrize(
