@@ -19,7 +19,7 @@ from dotbogi.commands.review import review
 from dotbogi.commands.serve import mcp, serve
 from dotbogi.commands.train import train
 
-# Packages that only an extra brings, by the extra.
+# The packages that each extra installs.
 _EXTRAS = {
     "train": {
         "accelerate",
@@ -44,7 +44,7 @@ _EXTRAS = {
 
 
 class _Commands(click.Group):
-    """Turns errors that a user can act on into one line and the exit code that is documented."""
+    """Turns errors that a user can act on into one line and a documented exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -58,7 +58,7 @@ class _Commands(click.Group):
 
 
 def _for_user(error: Exception) -> click.ClickException | None:
-    """Return an error as one line with its exit code; None if it is a fault of ours."""
+    """Return an error as one line with its exit code, or None if it is a bug of ours."""
     from dotbogi.indexes.errors import DotbogiError, is_disk_full
 
     if isinstance(error, DotbogiError):
@@ -97,7 +97,7 @@ def main() -> None:
     handler.setLevel(logging.INFO)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     logging.getLogger("dotbogi").setLevel(logging.INFO)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, one line each
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each retry
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")

@@ -1,4 +1,4 @@
-"""The defaults of settings, read where they are written."""
+"""The defaults of settings, read from the source code."""
 
 import ast
 from collections.abc import Callable, Iterable
@@ -11,14 +11,15 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def default_of(setting: str) -> Any:
-    """Return a default from the source: importing it would take numpy and seconds of `--help`.
+    """Return a default, read from the source: an import would load numpy and slow `--help`.
 
     Args:
-        setting: MODULE:CLASS.FIELD of a dataclass, or MODULE:NAME of a constant; the module's name
-            without `dotbogi`.
+        setting: MODULE:CLASS.FIELD of a dataclass, or MODULE:NAME of a constant; MODULE without
+            `dotbogi`.
 
     Raises:
-        LookupError: there is none, or it is not a literal.
+        LookupError: there is no such setting.
+        ValueError: its default is not a literal.
 
     >>> default_of("training.config:LoopConfig.rounds")
     2
@@ -51,11 +52,11 @@ def _literal(value: ast.expr) -> Any:
 class DefaultedOption(click.Option):
     """An option whose help ends with the default of the setting that it changes.
 
-    Left out it is None, and the setting keeps its default.
+    Without the option, its value is None and the setting keeps its default.
     """
 
     def __init__(self, *names: Any, setting: str | dict[str, str], **options: Any) -> None:
-        """Take the setting; of several, each by the word that help shows after its default."""
+        """Take one setting, or several, each under the word that follows its default in help."""
         super().__init__(*names, **options)
         self.setting = setting
 

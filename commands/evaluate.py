@@ -32,9 +32,9 @@ def evaluate(
 ) -> None:
     """Measure BM25, dense and hybrid search on a TABLE's questions.
 
-    It searches the published generation. Without a TABLE it asks the collection's own questions. A
-    question that is known never finds itself. A model looks better than it is on questions that it
-    was trained on, so the others are shown apart.
+    The published generation is searched; without a TABLE, with the collection's own questions. A
+    known question never finds itself. A model looks better than it is on its training questions,
+    so the others are also measured separately.
 
     \b
     dotbogi evaluate held-out.csv
@@ -47,7 +47,7 @@ def evaluate(
     from dotbogi.training.measure.trec import write_trec
 
     if out and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: a file; expected a folder to write into.")
+        raise UsageError(f"--out {out}: is a file; expected a folder.")
     source = read(table, Workspace(workspace), columns_of(options))
     searcher = Searcher.open(workspace)
     evaluation, unseen = evaluate_table(searcher, source.collection)
@@ -83,13 +83,13 @@ def _lines(evaluation: "Evaluation", unseen: Sequence[bool], thresholds: Any) ->
     lines = metrics_table({"all": evaluation.means()})
     if not any(unseen):
         lines.append(
-            "The model was trained on all of these questions, which flatters it. The run's"
+            "The model was trained on all of these questions, so these figures are too high."
         )
-        lines.append("report measures questions that it does not know: dotbogi report")
+        lines.append("For questions that it was not trained on, run: dotbogi report")
     elif not all(unseen):
-        lines.append(f"{sum(unseen)} queries that the model has not trained on:")
+        lines.append(f"{sum(unseen)} queries that the model was not trained on:")
         lines += metrics_table({"unseen": evaluation.means(unseen)})
     if thresholds:
-        lines.append("their first answers, by the confidence asked for:")
+        lines.append("their first answers, by minimum confidence:")
         lines += threshold_lines(thresholds)
     return lines

@@ -14,14 +14,14 @@ _SHOWN = 10
 
 @click.group()
 def feedback() -> None:
-    """Show, export or erase what users have said about answers."""
+    """Show, export or erase users' feedback on answers."""
 
 
 @feedback.command("list")
 @workspace_option
 @json_option
 def list_(workspace: str, as_json: bool) -> None:
-    """Count votes by client, and list the answers that votes contradict each other about.
+    """Count votes by client, and list the answers on which votes conflict.
 
     \b
     dotbogi feedback list
@@ -48,11 +48,11 @@ def list_(workspace: str, as_json: bool) -> None:
 
 @feedback.command("export")
 @workspace_option
-@click.option("--client", metavar="ID", help="Only this client's.")
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; printed if left out.")
+@click.option("--client", metavar="ID", help="Only this client's feedback.")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write. [default: print]")
 @json_option
 def export(workspace: str, client: str | None, out: Path | None, as_json: bool) -> None:
-    """Write what is stored as JSON Lines, oldest first.
+    """Write the stored feedback as JSON Lines, oldest first.
 
     \b
     dotbogi feedback export --out feedback.jsonl
@@ -77,12 +77,12 @@ def export(workspace: str, client: str | None, out: Path | None, as_json: bool) 
 
 @feedback.command("erase")
 @workspace_option
-@click.option("--client", metavar="ID", required=True, help="Whose feedback.")
+@click.option("--client", metavar="ID", required=True, help="Client to erase.")
 @json_option
 def erase(workspace: str, client: str, as_json: bool) -> None:
-    """Delete all that a client has said, down to its bytes on disk.
+    """Delete all feedback of a client, including its bytes on disk.
 
-    Known questions that were made from it alone leave with the next train --with-feedback. Older
+    The next `train --with-feedback` drops known questions that were made only from it. Older
     generations and runs keep them until their folders are deleted.
 
     \b

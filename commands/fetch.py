@@ -14,9 +14,9 @@ from dotbogi.commands.output import byte_bars, print_json
 def fetch(name: str | None, as_json: bool) -> None:
     """Download a public set into the cache; without a NAME, list the sets.
 
-    `index`, `train` and `evaluate` take the NAME in place of a table. NAME/PART is one file of a
-    set that has several, hf:OWNER/NAME a set of the Hugging Face hub. The cache is
-    $DOTBOGI_CACHE, or ~/.cache/dotbogi; $DOTBOGI_MIRROR is the address of a copy of it.
+    `index`, `train` and `evaluate` accept the NAME in place of a table. NAME/PART is one file of
+    a set that has several; hf:OWNER/NAME is a data set on the Hugging Face hub. The cache is
+    $DOTBOGI_CACHE, or ~/.cache/dotbogi; $DOTBOGI_MIRROR is the address of a mirror of it.
 
     \b
     dotbogi fetch
@@ -40,7 +40,7 @@ def fetch(name: str | None, as_json: bool) -> None:
         click.echo(f"revision: {first.revision}")
     for table in tables:
         known = "pinned in dotbogi" if table.pinned else "trusted at the first fetch"
-        click.echo(f"{table.name}: {table.path}{'' if table.new else ' (was there already)'}")
+        click.echo(f"{table.name}: {table.path}{'' if table.new else ' (already in the cache)'}")
         click.echo(f"  sha256 {table.sha256}, {known}")
     use = f"train {first.name} --objective cosine" if first.scored else f"index {first.name}"
     click.echo(f"use it: dotbogi {use}")
@@ -60,4 +60,6 @@ def _list_sets(as_json: bool) -> None:
         click.echo(f"  {known.title}; {known.source}")
         if len(known.files) > 1:
             click.echo(f"  {', '.join(f'{known.name}/{file.part}' for file in known.files)}")
-    click.echo(f"hf:OWNER/NAME is a set of the Hugging Face hub. The cache is {cache_folder()}.")
+    click.echo(
+        f"hf:OWNER/NAME is a data set on the Hugging Face hub. The cache is {cache_folder()}."
+    )

@@ -50,7 +50,7 @@ def list_(workspace: str, as_json: bool) -> None:
 @workspace_option
 @json_option
 def verify(name: str | None, workspace: str, as_json: bool) -> None:
-    """Check the size and digest of every file of one generation (NAME) or of all.
+    """Check the size and digest of every file in generation NAME, or in all generations.
 
     \b
     dotbogi history verify
@@ -81,7 +81,7 @@ def verify(name: str | None, workspace: str, as_json: bool) -> None:
 @workspace_option
 @json_option
 def rollback(name: str | None, workspace: str, as_json: bool) -> None:
-    """Publish generation NAME again, or the one before the current one.
+    """Publish generation NAME again; without a NAME, the one before the current one.
 
     \b
     dotbogi history rollback

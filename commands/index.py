@@ -41,19 +41,19 @@ _SETTINGS = "search.encoded:IndexConfig"
 )  # fmt: skip
 @defaulted(
     "--bm25", type=click.Choice(["bm25s", "rank-bm25"]), setting=f"{_SETTINGS}.bm25",
-    help="The engine of BM25.",
+    help="BM25 engine.",
 )  # fmt: skip
 @defaulted(
     "--dense", type=click.Choice(["exact", "hnsw"]), setting=f"{_SETTINGS}.dense",
-    help="The FAISS index.",
+    help="Type of FAISS index.",
 )  # fmt: skip
 @json_option
 def index(table: Path | None, workspace: str, as_json: bool, **options: Any) -> None:
     """Index a TABLE of questions and answers and publish it as a new generation.
 
     TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder. Without one, the published collection
-    is indexed again; in a new workspace it is the bundled Korean sample. A workspace keeps its
-    settings and its trained model unless options name others.
+    is indexed again, or in a new workspace the bundled Korean sample. A workspace keeps its
+    settings and its trained model unless options change them.
 
     \b
     dotbogi index

@@ -27,7 +27,7 @@ from dotbogi.commands.source import read
 @column_options
 @model_options
 @mining_options
-@click.option("--seed", type=int, help="Of split and mining. [default: the published model's]")
+@click.option("--seed", type=int, help="Seed of split and mining. [default: the published model's]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @json_option
 def mine(
@@ -36,12 +36,12 @@ def mine(
     """Mine hard negatives as train does, and write them into a folder.
 
     \b
-    negatives.parquet     each with source, rank, scores, and the bound it passed
-    suspects.parquet      answers over the bound; the likeliest also in review.csv
+    negatives.parquet     each with its source, rank, scores and the bound it passed
+    suspects.parquet      answers above the bound; the likeliest also in review.csv
     n-tuple.jsonl         for sentence-transformers
     flagembedding.jsonl   for FlagEmbedding
 
-    The published model mines, else the one of --model, for all known questions.
+    Negatives are mined for all known questions, with --model or else the published model.
 
     \b
     dotbogi mine --out pool

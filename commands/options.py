@@ -1,4 +1,4 @@
-"""Options that several commands have, and what becomes of them."""
+"""Options that several commands share, and the settings made from them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -43,19 +43,19 @@ model_options = together(
         "--model", metavar="MODEL", setting="search.models:STARTER",
         help="The bundled starter, a folder, or a hub id.",
     ),
-    click.option("--max-seq-length", type=int, metavar="N", help="Tokens read of each text."),
-    click.option("--query-prompt", metavar="TEXT", help='Before every query, e.g. "query: ".'),
-    click.option("--answer-prompt", metavar="TEXT", help='Before every answer, e.g. "passage: ".'),
+    click.option("--max-seq-length", type=int, metavar="N", help="Tokens read per text."),
+    click.option("--query-prompt", metavar="TEXT", help='Put before every query, e.g. "query: ".'),
+    click.option("--answer-prompt", metavar="TEXT", help='Put before every answer, e.g. "passage: ".'),
 )  # fmt: skip
 mining_options = together(
     defaulted(
         "--negatives", metavar="QUOTAS", setting=f"{_MINING}.quotas",
-        help="Hard negatives of each pair, from bm25, model and random. An adapter learns from "
-        "them from its second round on unless they are given.",
+        help="Hard negatives per pair, from bm25, model and random. Without this option, an "
+        "adapter uses them only from round 2 on.",
     ),
     defaulted(
         "--window", type=click.IntRange(min=1), setting=f"{_MINING}.window",
-        help="Best answers of bm25 and of the model to choose from; doubled while too few pass.",
+        help="Number of best answers of bm25 and the model to choose from; doubled while too few pass.",
     ),
     defaulted(
         "--bound", type=click.FloatRange(0, 1), setting=f"{_MINING}.bound",
@@ -63,23 +63,27 @@ mining_options = together(
     ),
     click.option(
         "--bound-absolute", type=click.FloatRange(0, 2),
-        help="In place of --bound: the cosine is at least so far below the right answer's.",
+        help="Instead of --bound: the cosine is at least this far below the right answer's.",
     ),
-    click.option("--no-bound", is_flag=True, default=None, help="Negatives of any cosine."),
+    click.option("--no-bound", is_flag=True, default=None, help="Allow any cosine."),
     defaulted(
         "--sampling", type=click.Choice(["top", "random", "near"]), setting=f"{_MINING}.sampling",
-        help="From the window: the best, any, or those nearest to the right answer.",
+        help="Take from the window: the best, random ones, or those nearest to the right answer.",
     ),
 )  # fmt: skip
 
 
 def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return the options among these that the user has given."""
+    """Return those of these options that the user has given."""
     return {name: options[name] for name in names if options[name] is not None}
 
 
 def refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
-    """Raise a UsageError if the user has given one of these options."""
+    """Refuse these options.
+
+    Raises:
+        UsageError: the user has given one of them.
+    """
     from dotbogi.indexes import UsageError
 
     for name in given(options, *names):
@@ -98,18 +102,26 @@ def columns_of(options: Mapping[str, Any]) -> "Columns":
 
 
 def model_of(options: Mapping[str, Any]) -> "ModelConfig | None":
-    """Return the model that the user has named, or None."""
+    """Return the model that the user has named, or None.
+
+    Raises:
+        UsageError: a model's option is given without a model.
+    """
     from dotbogi.search import ModelConfig
 
     settings = ("max_seq_length", "query_prompt", "answer_prompt")
     if options["model"] is None:
-        refuse(options, "belongs to a model; name it with --model", *settings)
+        refuse(options, "needs --model", *settings)
         return None
     return ModelConfig(name=options["model"], **given(options, *settings))
 
 
 def mining_of(options: Mapping[str, Any]) -> "MiningConfig":
-    """Return how negatives are mined."""
+    """Return how negatives are mined.
+
+    Raises:
+        UsageError: the quotas are not valid, or there is more than one bound.
+    """
     from dotbogi.indexes import UsageError
     from dotbogi.training.negatives import MiningConfig, parse_quotas
 
@@ -118,7 +130,7 @@ def mining_of(options: Mapping[str, Any]) -> "MiningConfig":
         settings["quotas"] = parse_quotas(options["negatives"])
     bounds = given(options, "bound", "bound_absolute")
     if len(bounds) + bool(options["no_bound"]) > 1:
-        raise UsageError("--bound, --bound-absolute and --no-bound: one of them at most.")
+        raise UsageError("--bound, --bound-absolute and --no-bound: use at most one.")
     if bounds or options["no_bound"]:
         settings |= {"bound": None, "bound_absolute": None, **bounds}
     return MiningConfig(**settings)

@@ -1,4 +1,4 @@
-"""What commands print, and the bars they show."""
+"""What commands print, and their progress bars."""
 
 import contextlib
 import json
@@ -23,13 +23,13 @@ def print_json(value: Any) -> None:
 
 
 def shows_progress(as_json: bool) -> bool:
-    """Return whether bars are shown: on a terminal, to a person."""
+    """Return whether to show progress bars: only on a terminal, and not with --json."""
     return sys.stderr.isatty() and not as_json
 
 
 @contextlib.contextmanager
 def byte_bars() -> Iterator[ByteProgress | None]:
-    """Give what shows a bar on stderr for each file that is fetched; None off a terminal."""
+    """Yield a callback that shows a bar on stderr for each file; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -28,17 +28,17 @@ class Confidence(click.FloatRange):
 @click.command()
 @click.argument("text")
 @workspace_option
-@click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="Answers.")
+@click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="Most answers.")
 @click.option(
     "--min-confidence", type=Confidence(), metavar="P",
-    help="Say that there is no good answer if the first is right with a lower probability than "
-    "this. auto is the collection's own threshold.",
+    help="Say that there is no good answer if the first one is less likely than this to be right. "
+    "auto: the collection's own threshold.",
 )  # fmt: skip
 @click.option(
     "--where", "wanted", multiple=True, metavar="FIELD=VALUE",
-    help="Search only answers with this metadata; a field named twice may have either value.",
+    help="Search only answers with this metadata; repeat a field to allow several values.",
 )  # fmt: skip
-@click.option("--explain", "explained", is_flag=True, help="Show what each score is made of.")
+@click.option("--explain", "explained", is_flag=True, help="Explain each score.")
 @json_option
 def query(
     text: str, workspace: str, k: int, min_confidence: "float | Literal['auto'] | None",
@@ -72,7 +72,7 @@ def query(
 
 
 def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
-    """Return the values asked for, by field; None where nothing is."""
+    """Return the wanted values by field; None if there are no conditions."""
     from dotbogi.indexes import UsageError
 
     where: dict[str, list[str]] = {}

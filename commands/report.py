@@ -13,10 +13,10 @@ from dotbogi.commands.output import print_json
 @workspace_option
 @json_option
 def report(run: str | None, workspace: str, as_json: bool) -> None:
-    """Write the report of a training RUN again, or of the last one, and print where it is.
+    """Write the report of a training RUN (default: the last one) again, and print its path.
 
-    report.html is one file for people, report.md one for a pull request. `train` writes both when
-    a run ends. The report of an interrupted run covers what it had done.
+    report.html is for people, report.md for a pull request. `train` writes both when a run ends.
+    The report of an interrupted run covers what was done until then.
 
     \b
     dotbogi report

@@ -19,22 +19,22 @@ _SHOWN = 10
 @workspace_option
 @click.option(
     "-n", "shown", type=click.IntRange(min=1),
-    help=f"Show at most so many; left out, {_SHOWN}, or with --out all.",
+    help=f"Show at most this many. [default: {_SHOWN}; with --out: all]",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file to write the list to.")
 @click.option(
     "--import", "filled", metavar="FILE", type=click.Path(path_type=Path),
-    help="A list with its column `decision` filled: yes, o, 맞음 or no, x, 틀림.",
+    help="Import a list with column `decision` filled in: yes, o, 맞음 or no, x, 틀림.",
 )  # fmt: skip
 @json_option
 def review(
     workspace: str, shown: int | None, out: Path | None, filled: Path | None, as_json: bool
 ) -> None:
-    """Show answers that may be right although nobody said so, and take decisions about them.
+    """List answers that may be right although not marked so, and import decisions on them.
 
-    The last run did not use these answers as negatives, because they score as near to the question
-    as its known answer does. Its list is rounds/RUN/review.csv. The next train takes accepted ones
-    as right answers and rejected ones as negatives.
+    The last run did not use these answers as negatives, because they are about as close to the
+    question as its known answer. The full list is rounds/RUN/review.csv. The next `train` uses
+    accepted ones as right answers and rejected ones as negatives.
 
     \b
     dotbogi review
@@ -46,7 +46,7 @@ def review(
 
     if filled:
         if shown or out:
-            raise UsageError("--import goes alone, without -n and --out.")
+            raise UsageError("--import cannot be combined with -n or --out.")
         _import(Workspace(workspace), filled, as_json)
         return
     run, suspects = last_review(Workspace(workspace))
@@ -56,9 +56,9 @@ def review(
     if as_json:
         print_json({"run": run, "count": len(suspects), "suspects": [asdict(s) for s in listed]})
         return
-    click.echo(f"{run}: {len(suspects)} answers may be right although nobody said so")
+    click.echo(f"{run}: {len(suspects)} answers may be right although not marked so")
     if out:
-        click.echo(f"the first {len(listed)} in {out}")
+        click.echo(f"wrote the first {len(listed)} to {out}")
         return
     for suspect in listed:
         click.echo(f"{suspect.question}")
@@ -78,6 +78,6 @@ def _import(workspace: "Workspace", filled: Path, as_json: bool) -> None:
         return
     click.echo(
         f"{decisions.right} right, {decisions.wrong} wrong, {decisions.undecided} undecided; "
-        f"{decisions.changed} decided otherwise before"
+        f"{decisions.changed} changed from an earlier decision"
     )
     print_lines(f"not in this workspace: {row}" for row in decisions.unknown)

@@ -22,7 +22,7 @@ _bounds = together(
     ),
     defaulted(
         "--max-body", type=click.IntRange(1_000, 100_000_000), setting=f"{_SETTINGS}.max_body",
-        help="Bytes of a request.",
+        help="Bytes per request.",
     ),
     defaulted(
         "--max-query", type=click.IntRange(1, 100_000), setting=f"{_SETTINGS}.max_query",
@@ -34,11 +34,11 @@ _bounds = together(
     ),
     defaulted(
         "--max-batch", type=click.IntRange(1, 10_000), setting=f"{_SETTINGS}.max_batch",
-        help="Queries, texts or documents of a request.",
+        help="Queries, texts or documents per request.",
     ),
     defaulted(
         "--max-k", type=click.IntRange(10, 1_000), setting=f"{_SETTINGS}.max_k",
-        help="Answers to a query.",
+        help="Answers per query.",
     ),
 )  # fmt: skip
 
@@ -47,7 +47,7 @@ _bounds = together(
 @workspace_option
 @click.option(
     "--host", default="127.0.0.1", show_default=True,
-    help="Address to listen at; any but this machine's own needs --keys.",
+    help="Address to listen on; any but this machine's own needs --keys.",
 )  # fmt: skip
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
@@ -62,9 +62,9 @@ _bounds = together(
 def serve(
     workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None
 ) -> None:
-    """Answer over HTTP from the published generation, until it is stopped.
+    """Serve the published generation over HTTP until stopped.
 
-    Its address shows a page to search and to vote; /rounds is the history of training. Routes,
+    Its address shows a page for searching and voting; /rounds shows the training history. Routes,
     keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
 
     \b
@@ -94,9 +94,9 @@ def serve(
 @click.command()
 @workspace_option
 def mcp(workspace: str) -> None:
-    """Give models the tool search_answers (Model Context Protocol, over stdin and stdout).
+    """Offer the tool search_answers over stdin and stdout (Model Context Protocol).
 
-    A client, such as an assistant on a desktop, starts and stops it. It answers from the published
+    A client, such as a desktop assistant, starts and stops it. It answers from the published
     generation; see docs/adapters.md. Needs: pip install "dotbogi[mcp]"
 
     \b
@@ -110,6 +110,6 @@ def mcp(workspace: str) -> None:
 
 
 def _share_cores() -> None:
-    """Let each request have one thread, also in batches; the libraries read this when imported."""
+    """Give each request one thread, even for batches; the libraries read this when imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, "1")

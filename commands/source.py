@@ -1,4 +1,4 @@
-"""Tables that commands take."""
+"""Reading of the tables that commands take."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read(table: Path | None, workspace: "Workspace", columns: "Columns") -> "Source":
-    """Return the collection of a table, and tell what the user should know of it."""
+    """Read the collection of a table, and print notes about it for the user."""
     from dotbogi.indexes.source import read_source
 
     with byte_bars() as progress:

@@ -47,7 +47,7 @@ _loop_options = together(
     defaulted("--rounds", type=click.IntRange(min=1), setting=f"{_LOOP}.rounds", help="At most."),
     defaulted(
         "--patience", type=click.IntRange(min=1), setting=f"{_LOOP}.patience",
-        help="Rounds dropped in a row that end the run.",
+        help="End the run after this many dropped rounds in a row.",
     ),
     mining_options,
     defaulted(
@@ -57,18 +57,18 @@ _loop_options = together(
     defaulted(
         "--folds", type=click.IntRange(1, 20),
         setting={"adapter": f"{_LOOP}.folds", "full": "training.config:FULL_FIT_FOLDS"},
-        help="Groups of questions, each measured by what was learned from the others; with 1, a "
-        "tenth of the questions is measured.",
+        help="Folds of the cross-validation over questions; with 1, a tenth of the questions is "
+        "measured.",
     ),
     defaulted(
         "--holdout", type=click.FloatRange(0, 0.5), setting=f"{_LOOP}.holdout",
-        help="Share of the questions that is kept away from training and measured at the end.",
+        help="Share of the questions held out of training and measured at the end.",
     ),
 )  # fmt: skip
 _fit_options = together(
     click.option(
         "--fit", "kind", type=click.Choice(["adapter", "full"]),
-        help="Learn maps on the model's vectors, in seconds, or train all its weights, for a GPU. "
+        help="adapter: learn maps of the model's vectors, in seconds; full: train all weights. "
         "[default: full on a GPU, else adapter]",
     ),
     defaulted("--epochs", type=click.IntRange(min=1), setting=_of_fits("epochs")),
@@ -81,28 +81,28 @@ _fit_options = together(
         help="The loss; see docs/objectives.md.",
     ),
     click.option(
-        "--symmetric", is_flag=True, default=None, help="Answers also have to find their questions."
+        "--symmetric", is_flag=True, default=None, help="Train answers to find their questions too."
     ),
     defaulted(
         "--mini-batch-size", type=click.IntRange(min=1), setting=f"{_FITS['full']}.mini_batch_size",
-        help="Texts in memory at a time, with a cached objective.",
+        help="With a cached objective: texts in memory at a time.",
     ),
     click.option(
         "--guide", metavar="MODEL",
-        help="The model that guides gist. [default: the one that training starts from]",
+        help="With gist: the guide model. [default: the one that training starts from]",
     ),
     defaulted(
         "--guide-margin", type=click.FloatRange(-1, 1), setting=f"{_FITS['full']}.guide_margin",
-        help="With gist: how far below the right answer's cosine a negative's has to be.",
+        help="With gist: a negative's cosine must be this far below the right answer's.",
     ),
     click.option("--score-column", metavar="NAME", help="With cosine: column of the scores."),
     click.option(
         "--test-table", type=click.Path(path_type=Path),
-        help="Table of questions (with cosine: pairs) that are never trained on, and are measured "
-        "once at the end.",
+        help="Table of test questions (with cosine: pairs), never trained on and measured once at "
+        "the end.",
     ),
     click.option(
-        "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Log full fits there."
+        "--report-to", type=click.Choice(["tensorboard", "trackio"]), help="Where to log full fits."
     ),
 )  # fmt: skip
 
@@ -116,26 +116,25 @@ _fit_options = together(
 @_fit_options
 @click.option(
     "--with-feedback", is_flag=True, default=None,
-    help="Learn from users' votes about answers; see docs/feedback.md.",
+    help="Learn from users' votes on answers; see docs/feedback.md.",
 )  # fmt: skip
 @defaulted(
     "--votes-per-client", type=click.IntRange(min=1), metavar="N",
     setting="training.judgements.feedback:VOTES_PER_CLIENT",
-    help="How many of a client's votes count, the last ones.",
+    help="Count only the last N votes of each client.",
 )  # fmt: skip
-@defaulted("--seed", type=int, setting=f"{_LOOP}.seed", help="Of folds, mining and fits.")
+@defaulted("--seed", type=int, setting=f"{_LOOP}.seed", help="Seed of folds, mining and fits.")
 @click.option("--cpu", "cpu_only", is_flag=True, help="Do not use a GPU.")
 @click.option("--resume", is_flag=True, help="Continue the last run after it was interrupted.")
 @json_option
 def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **options: Any) -> None:
     """Train on question-answer pairs, and publish the model if search is measurably better.
 
-    Without a TABLE it takes the published collection, or else the bundled Korean sample. The
-    questions are divided into folds. A round learns without each fold in turn and asks its
-    questions, so every question is measured by what has not seen it. A round is kept only if its
-    gain is real, and is then learned once more from all questions. Decisions taken with
-    `dotbogi review` are used, and users' votes with --with-feedback; these are published even if no
-    round is kept.
+    Without a TABLE, train on the published collection, or else on the bundled Korean sample. Each
+    round is cross-validated: it trains without each fold of questions in turn, and is measured on
+    that fold. A round is kept only if its gain is significant; it is then trained again on all
+    questions. Decisions from `dotbogi review` are always used, users' votes only with
+    --with-feedback; both are published even if no round is kept.
 
     \b
     dotbogi train
@@ -151,7 +150,7 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
     from dotbogi.training import resume_loop
 
     for package in ("torch", "sentence_transformers"):
-        if find_spec(package) is None:  # known before anything is read or fetched
+        if find_spec(package) is None:  # fail before anything is read or fetched
             raise ModuleNotFoundError(name=package)
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
@@ -160,7 +159,7 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
     if resume:
         if used := list(given({"TABLE": table, **options}, "TABLE", *options)):
             raise UsageError(
-                f"--resume takes the settings of the run it continues; leave out {used[0]}."
+                f"--resume continues with the run's own settings; leave out {used[0]}."
             )
         result = resume_loop(Workspace(workspace), progress=progress)
     else:
@@ -168,7 +167,7 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
         read_lines, result = start(table, Workspace(workspace), options, progress)
     if as_json:
         rounds = [asdict(replace(each, scores=(), dense_scores=())) for each in result.rounds]
-        print_json({**asdict(result), "rounds": rounds})  # a figure a query is in the ledger
+        print_json({**asdict(result), "rounds": rounds})  # the ledger has each query's scores
     else:
         _print_result(result, read_lines, table, Workspace(workspace))
 
@@ -176,10 +175,10 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
 def _train_on_pairs(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
-    """Return what was read, as lines, and the result of the loop."""
+    """Return lines on what was read, and the result of the loop."""
     from dotbogi.training import run_loop
 
-    refuse(options, "belongs to --objective cosine", "score_column")
+    refuse(options, "needs --objective cosine", "score_column")
     config, model = _loop_config(options), model_of(options)
     source = read(table, workspace, columns_of(options))
     origin, held_out = dict(source.origin), None
@@ -196,7 +195,7 @@ def _train_on_pairs(
 def _train_on_scores(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
-    """Return what was read, as lines, and the result of a run on scored pairs."""
+    """Return lines on what was read, and the result of a run on scored pairs."""
     from dotbogi.indexes import UsageError
     from dotbogi.indexes.source import public_set
     from dotbogi.training import run_similarity
@@ -236,7 +235,7 @@ def _train_on_scores(
 
 
 def _loop_config(options: Mapping[str, Any]) -> "LoopConfig":
-    """Return the loop's settings but for the table's origin."""
+    """Return the loop's settings, except for the table's origin."""
     from dotbogi.training.config import FULL_FIT_FOLDS, LoopConfig
     from dotbogi.training.fit.objectives import default_kind
     from dotbogi.training.judgements.feedback import VOTES_PER_CLIENT
@@ -247,7 +246,7 @@ def _loop_config(options: Mapping[str, Any]) -> "LoopConfig":
     if options["with_feedback"]:
         loop.setdefault("votes_per_client", VOTES_PER_CLIENT)
     else:
-        refuse(options, "belongs to --with-feedback", "votes_per_client")
+        refuse(options, "needs --with-feedback", "votes_per_client")
     fit = given(
         options, "epochs", "batch_size", "learning_rate", "temperature", "objective", "symmetric",
         "mini_batch_size", "guide", "guide_margin", "report_to", "seed",
@@ -268,8 +267,8 @@ def _print_result(
     print_lines(["", *read_lines, *run_lines(result)])
     if result.generation:
         if not any(each.kept for each in result.rounds[1:]):
-            what = "what users said" if result.started.feedback else "the new pairs"
-            click.echo(f"no round was better: the model stays, with {what}")
+            what = "users' votes" if result.started.feedback else "the new pairs"
+            click.echo(f"no round was better: the model stays the same, with {what}")
         click.echo(f"published generation {result.generation} in {workspace.folder}")
     elif result.model:
         click.echo("no collection is indexed here, so there is nothing to search yet. Run:")

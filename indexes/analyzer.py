@@ -94,7 +94,7 @@ def _kiwi() -> Any:
 
 @cache
 def _load_kiwi() -> Any:
-    from kiwipiepy import Kiwi  # takes 1.2 s: only when Korean is analysed
+    from kiwipiepy import Kiwi  # takes 1.2 s, so only if Korean is analysed
 
     with warnings.catch_warnings():
         # Kiwi warns that 0 now means no threads. That is intended: a forked process would wait for
@@ -126,7 +126,7 @@ def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
     """Return the lemmas of content morphemes; compounds typed as two words become one.
 
     배가 고프다 means 배고프다, and 화가 나다 means 화나다: if a noun and the predicate after it
-    form a predicate of the dictionary, that predicate replaces both.
+    form a predicate in the dictionary, that predicate replaces both.
     """
     tokens: list[str] = []
     noun = ""

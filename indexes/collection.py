@@ -34,11 +34,11 @@ class KnownQuestion:
     split: Split | None = None
     origin: Origin | None = None  # None: from the table or a review
     preferred: int = 0  # how many users chose this answer for the question
-    opposed: int = 0  # if any did: how many users call the answer wrong
+    opposed: int = 0  # how many users call it wrong; only if any chose it
 
 
 def pair_key(question: str, answer_id: str) -> tuple[str, str]:
-    """Return a key that is equal for all variants of a question with one answer."""
+    """Return a key that is equal for all variants of a question paired with one answer."""
     return same_text_key(question), answer_id
 
 
@@ -62,7 +62,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Answers, in the order of their ids, and known questions, in the order of the table."""
+    """Answers, in order of id, and known questions, in table order."""
 
     answers: list[Answer]
     questions: list[KnownQuestion]
@@ -92,8 +92,8 @@ class Collection:
 def build_collection(table: Table) -> tuple[Collection, Counts]:
     """Clean a table's rows: NFC, trimmed, exact duplicates merged, unusable rows counted.
 
-    Answers without an id get one from their text, so that the same text has the same id in every
-    later table.
+    An answer without an id gets one derived from its text, so that the same text has the same id
+    in every later table.
 
     Raises:
         DotbogiError: no row can be used.
@@ -183,7 +183,7 @@ def open_collection(folder: Path) -> Collection:
     """Read what `save_collection` wrote."""
     answers = _read_parquet(folder / "answers.parquet")
     questions = _read_parquet(folder / "questions.parquet")
-    count = len(questions["text"])  # older builds lack the columns about users
+    count = len(questions["text"])  # older generations lack the columns about users
     return Collection(
         [
             Answer(id_, text, json.loads(metadata))

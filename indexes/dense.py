@@ -23,7 +23,7 @@ _FEW_QUERIES = 16  # FAISS handles up to 19 queries one by one, and more by matr
 _ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
 _MOST_BYTES = 1 << 36  # the most that FAISS may allocate if a length field is damaged
 
-# OpenMP's threads do not survive a fork, and a child that uses them waits forever: a forked
+# OpenMP's threads do not survive a fork, and a child that uses them waits forever. So a forked
 # process searches on one thread.
 os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
@@ -32,9 +32,9 @@ os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 def _few_threads(queries: int) -> Iterator[None]:
     """Search for a few queries on the caller's thread only.
 
-    OpenMP's threads are worth starting for a batch. For one query they wait for each other and for
-    other work of the cores: on two busy cores a query took 60 ms instead of 24. The setting
-    applies to the calling thread only, and is restored.
+    OpenMP's threads pay off for a batch. For one query they wait for each other and for busy
+    cores: on two busy cores, a query took 60 ms instead of 24. The setting applies to the calling
+    thread only, and is restored.
     """
     if queries > _FEW_QUERIES:
         yield
@@ -116,7 +116,7 @@ class DenseIndex:
             selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
         if self.kind == "hnsw":
             width = max(2 * k, 64)
-            if among is not None:  # FAISS filters only rows it visits: it must visit more
+            if among is not None:  # FAISS filters the rows it visits, so it must visit more
                 width = math.ceil(width * len(self) / len(among))
             return faiss.SearchParametersHNSW(  # type: ignore[attr-defined]
                 efSearch=width, sel=selector
@@ -158,7 +158,7 @@ class DenseIndex:
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
-        """Read what `save` wrote; check its digest first: FAISS misses most single-byte errors.
+        """Read what `save` wrote. Check its digest first: FAISS misses most single-byte errors.
 
         Raises:
             DamagedError: FAISS cannot read the file.

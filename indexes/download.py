@@ -1,4 +1,4 @@
-"""Download one file: resumed if it was interrupted, checked before it gets its name."""
+"""Download one file: resume it if interrupted, and check it before it gets its name."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from dotbogi.indexes.store import digest, write_json
 from dotbogi.indexes.web import PassingError, RangeError, chunks, open_url
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes received, and the bytes in all (None: unknown)."""
+"""Called with the file's name, the bytes received, and the total bytes (None: unknown)."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """The file that a part file belongs to; saved beside it as JSON."""
+    """The download that a part file belongs to; saved beside it as JSON."""
 
     url: str
     validator: str | None  # strong ETag or date; if it changes, so did the file
@@ -58,8 +58,8 @@ def download(
 ) -> str:
     """Download a URL to `target`, check the bytes, and return their SHA-256.
 
-    An interrupted download is kept in TARGET.part. This call or a later one resumes it, as long as
-    the server says that the file is the same.
+    An interrupted download is kept in TARGET.part. This call or a later one resumes it, if the
+    server says that the file is unchanged.
 
     Raises:
         DotbogiError: the file cannot be downloaded.
@@ -118,7 +118,7 @@ def _transfer(
             raise PassingError("the file changed during the download")
         limit = now.total or expected.size or patience.max_bytes
         with part.open("ab" if offset else "wb") as file:
-            write_json(_state_path(part), asdict(now))  # not before the old bytes are gone
+            write_json(_state_path(part), asdict(now))  # only after the old bytes are gone
             for chunk in chunks(response, patience.timeout):
                 offset += len(chunk)
                 if offset > limit:
@@ -174,7 +174,7 @@ def _state_of(url: str, response: HTTPResponse) -> _State:
 
 
 def _refuse(now: _State, response: HTTPResponse, expected: Expected, patience: Patience) -> None:
-    """Raise an error if the headers alone show that this is not the file."""
+    """Raise an error if the headers alone show that this is the wrong file."""
     url, headers = now.url, response.headers
     most = expected.size or patience.max_bytes
     if headers.get_content_type() == "text/html":
@@ -182,7 +182,7 @@ def _refuse(now: _State, response: HTTPResponse, expected: Expected, patience: P
             f"{url}: the server sent a web page, not a table. Does this network ask for a login?"
         )
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise DotbogiError(f"{url}: the server sent it compressed; expected it uncompressed.")
+        raise DotbogiError(f"{url}: the server sent a compressed file; expected no compression.")
     if expected.size is not None and now.total not in (None, expected.size):
         raise DamagedError(
             f"{url}: the server offers {now.total} bytes, expected {expected.size} "

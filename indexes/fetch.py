@@ -33,7 +33,7 @@ class Fetched:
     url: str
     path: Path
     sha256: str
-    pinned: bool  # dotbogi knows the digest; else it is that of the first fetch
+    pinned: bool  # the digest is part of dotbogi, not from the first fetch
     scored: bool
     new: bool  # fetched just now, not found in the cache
     revision: str = ""  # on the hub
@@ -94,7 +94,7 @@ def _fetch_file(
     new = not _is_whole(path, sha256)
     if new:
         known_from = (
-            "pinned in dotbogi" if file.sha256 else f"of the first fetch, in {folder / _RECORD}"
+            "pinned in dotbogi" if file.sha256 else f"from the first fetch, in {folder / _RECORD}"
         )
         expected = Expected(sha256=sha256, size=file.size, known_from=known_from)
         sha256 = download(

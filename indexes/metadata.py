@@ -15,7 +15,7 @@ Allowed = NDArray[np.bool_]  # one flag per answer, by position
 
 
 class MetadataIndex:
-    """Answers by their metadata; a field is indexed when it is first used.
+    """Finds answers by metadata; a field is indexed when it is first used.
 
     Safe to use from many threads.
     """
@@ -41,7 +41,7 @@ class MetadataIndex:
         return allowed
 
     def _field(self, name: str) -> tuple[dict[str, int], NDArray[np.int32]]:
-        """Return a field's values by number, and the number of each answer's value (-1: none)."""
+        """Return the number of each of a field's values, and each answer's number (-1: none)."""
         if name not in self._names:  # not cached: callers may send any number of names
             return {}, np.zeros(len(self._answers), np.int32)
         if name not in self._numbered:

@@ -13,7 +13,7 @@ class SetFile:
 
     part: str  # "train" in korsts/train
     url: str
-    sha256: str | None = None  # None: unknown; that of the first fetch is trusted
+    sha256: str | None = None  # None: unknown, so the first fetch's is trusted
     size: int | None = None  # bytes
 
     @property

@@ -41,12 +41,12 @@ def read_source(
         table: a file, a BEIR folder, or the name of a public set, which is fetched if it is
             missing; a file of that name takes precedence. None: the published collection of the
             workspace, or the bundled sample if there is none.
-        workspace: only read if there is no table.
-        columns: of the table, if they do not have their usual names.
+        workspace: read only if there is no table.
+        columns: the table's columns, if they do not have their usual names.
         progress: called while a file is downloaded.
 
     Raises:
-        UsageError: there are columns without a table, or the public set is of scored pairs.
+        UsageError: columns are given without a table, or the public set has scored pairs.
         DotbogiError: the table cannot be read.
     """
     columns = columns or Columns()

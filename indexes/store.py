@@ -164,7 +164,7 @@ class Workspace:
                     self._remove_new(new)
 
     def _remove_new(self, new: list[Path]) -> None:
-        """Remove only what a first command created before it failed."""
+        """Remove what a failed first command created, and nothing else."""
         for folder in (self.generations_folder, self.cache_folder):
             shutil.rmtree(folder, ignore_errors=True)
         (self.folder / _LOCK).unlink()
@@ -195,8 +195,8 @@ class Workspace:
     def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
         """Make the staged folder the next generation and name it in CURRENT.
 
-        Everything is on the disk before the rename, and CURRENT changes last: whenever the process
-        is killed, either the old or the new generation is published, and complete.
+        Everything is on the disk before the rename, and CURRENT changes last. So whenever the
+        process is killed, a complete generation is published, either the old or the new one.
         """
         names = self.names()
         name = f"{int(names[-1]) + 1 if names else 1:06}"
@@ -227,7 +227,7 @@ class Workspace:
         return Generation(folder, read_manifest(folder))
 
     def roll_back(self, name: str | None = None) -> Generation:
-        """Publish an older generation again: the named one, or the last intact one before this.
+        """Publish an older generation again: the named one, or the last intact one.
 
         Raises:
             UsageError: there is no such generation.
@@ -246,7 +246,7 @@ class Workspace:
         with contextlib.suppress(DamagedError):
             parent = read_manifest(self.generations_folder / current)["parent"]
             if parent in older:
-                older.append(parent)  # tried first: after a rollback it is not the previous number
+                older.append(parent)  # tried first: after a rollback, it is not the number before
         for name in reversed(older):
             with contextlib.suppress(DamagedError):
                 return self.generation(name)
@@ -279,7 +279,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "Rebuild it: dotbogi index TABLE --model starter"
         )
     if stated != _digest_of(manifest):
-        raise DamagedError(f"{path}: differs from its own digest. {_REMEDY}")
+        raise DamagedError(f"{path}: does not match its own digest. {_REMEDY}")
     return dict(manifest)
 
 

@@ -66,8 +66,8 @@ def quoted(names: list[str]) -> str:
 def _decode(path: Path) -> str:
     """Decode a file by its byte-order mark, else as strict UTF-8, else as strict CP949.
 
-    On eight files saved by Korean spreadsheets this was always right; statistical detectors
-    were right 6 and 7 times.
+    This was right for all of eight files saved by Korean spreadsheets; statistical detectors
+    were right for 6 and 7.
     """
     raw = path.read_bytes()
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -171,7 +171,7 @@ def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[st
     except csv.Error as error:
         raise DamagedError(f"{path}, line {start}: {error}. Check the quotes there.") from error
     raise DamagedError(
-        f"{path}, line {start}: a quote is opened there but never closed. Close or double it."
+        f"{path}, line {start}: a quote is opened but never closed. Close or double it."
     )
 
 

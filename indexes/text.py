@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-# Punctuation that people leave out or repeat; points and commas between digits matter.
+# Punctuation that people leave out or repeat; dots and commas between digits matter.
 _PUNCTUATION = re.compile(r"""(?<!\d)[.,]|[.,](?!\d)|[\s!?~…·;:'"“”‘’()\[\]<>-]""")
 
 

@@ -20,14 +20,14 @@ BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
 
 # Rows fetched per query at most; FAISS on a GPU returns no more. Answers whose nearest question is
-# further away are left to the other signals.
+# further away are found by the other signals only.
 MOST_ROWS = 2048
 
-# If a filter leaves at most this many rows, each of them is scored. Otherwise FAISS searches among
-# them, which is faster, for at most MOST_ROWS as without a filter.
+# If a filter leaves at most this many rows, all of them are scored. Otherwise FAISS searches them,
+# which is faster, and returns at most MOST_ROWS.
 _SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
-_LOOKED_AT = 3  # texts looked at per answer wanted, at first
+_LOOKED_AT = 3  # texts examined at first, per answer wanted
 
 
 class Best(NamedTuple):
@@ -67,8 +67,8 @@ class View:
         Args:
             vectors: float32, unit rows; a zero row (no known token) finds nothing.
             n: answers per query.
-            allowed: one flag per answer, by position: whether it may be found; None for all. Up to
-                16,384 allowed texts are searched exactly, whatever the kind of the index.
+            allowed: one flag per answer, by position; None allows all. Up to 16,384 allowed texts
+                are searched exactly, whatever the kind of the index.
         """
         assert self.dense is not None
         results: list[Best] = [_NOTHING] * len(vectors)
@@ -122,7 +122,7 @@ class View:
         Args:
             tokens: the tokens of each query.
             n: answers per query.
-            allowed: one flag per answer, by position: whether it may be found; None for all.
+            allowed: one flag per answer, by position; None allows all.
         """
         assert self.bm25 is not None
         results: list[Best] = []

@@ -62,7 +62,7 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
         if error.code in _TEMPORARY:
             raise PassingError(answer) from error
         if 300 <= error.code < 400:
-            answer = "redirected in a circle, too often, or away from HTTPS"
+            answer = "redirected in a loop, too often, or away from HTTPS"
         raise DotbogiError(f"{url}: {answer}.") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError | ConnectionResetError):

@@ -58,11 +58,11 @@ def fit_calibration(
 ) -> Calibration:
     """Fit P(the first answer is right); return the defaults for fewer than 60 queries.
 
-    Queries without an answer are never labelled, so they are made: each query is ranked again
-    without its right answers, which makes its first answer certainly wrong. A logistic regression
+    No labelled query lacks an answer, so such queries are made: each query is ranked again
+    without its right answers, so that its first answer is certainly wrong. A logistic regression
     on both kinds separates right from wrong. A second one with one slope and one intercept (Platt
     1999) adjusts the scale to the original queries, which all have an answer. A Gaussian prior
-    holds both near their values on the development sets; its pull fades with more queries.
+    keeps both near their values on the development sets; with more queries, it weighs less.
 
     Args:
         queries: the cleaned texts.
@@ -97,7 +97,7 @@ def fit_calibration(
         prior=np.asarray([_SCALE, _INTERCEPT]),
         ridge=(_SCALE_RIDGE, _INTERCEPT_RIDGE),
     )
-    scale = max(float(scale), 0.0)  # an inverted fit says nothing
+    scale = max(float(scale), 0.0)  # a negative scale means nothing
     confidence = 1 / (1 + np.exp(-np.clip(scale * (rows @ slopes) + intercept, -50, 50)))
     threshold = threshold_for(KEPT, confidence[is_right > 0])
     return _calibration(slopes, scale, float(intercept), threshold, source)

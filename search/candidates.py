@@ -16,8 +16,8 @@ PARTS = (
     "dense_answer", "dense_question", "dense_best", "dense_whole",
 )  # fmt: skip
 
-# Queries are closer to questions than to answers that fit as well. So this is added to the cosine
-# with an answer before the better of both is taken; .1 was best or equal on three sets
+# Queries are closer to questions than to equally good answers. So this is added to the cosine with
+# an answer before the better of both is taken; .1 was best or tied on three sets
 # (benchmarks/LOG.md).
 _ANSWER_LIFT = 0.1
 
@@ -75,12 +75,12 @@ class Candidates:
         return self.scores[:, SIGNALS.index(name)]
 
     def parts(self) -> Floats:
-        """Return answers × PARTS, from 0 to 1: the scores whose weighted mean is the hybrid's.
+        """Return answers × PARTS, from 0 to 1: the scores whose weighted mean is the hybrid score.
 
         A part is a signal, or the better of a scorer's answer and question views, which share a
         scale. BM25 scores are divided by the best in their list; answers not in the list get 0.
-        Centred cosines need no scaling: those of unrelated texts are around 0. Answers not among
-        the nearest get the lowest cosine of these, which theirs cannot exceed.
+        Centred cosines need no scaling: those of unrelated texts are around 0. Answers not in
+        the list get its lowest cosine, which their own cannot exceed.
         """
         scores = {name.replace(".", "_"): self.signal(name) for name in SIGNALS}
         scores["bm25_best"] = np.fmax(scores["bm25_answer"], scores["bm25_question"])

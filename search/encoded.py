@@ -71,7 +71,7 @@ class EncodedCollection:
         )
 
     def with_questions(self, kept: Sequence[bool]) -> "EncodedCollection":
-        """Return it with all answers and only the known questions whose flag is True."""
+        """Return a copy with all answers but only the known questions whose flag is True."""
         rows = np.flatnonzero(np.asarray(kept, bool))
         questions = [self.collection.questions[row] for row in rows]
         return replace(

@@ -23,7 +23,7 @@ def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = N
     """Explain one hit of a query.
 
     Args:
-        searcher: the one that found the hit; a pinned one if it may move to another generation.
+        searcher: the one that found the hit; pinned if it may move to another generation.
         query: as typed.
         hit: one of its hits.
         where: the filter that it was found with.
@@ -51,7 +51,7 @@ def explanations(
     query_tokens, *text_tokens = index.analyzer.tokenize([query, *texts])
     return [
         Explanation(
-            _parts(shares.get(hit.answer_id, ())),  # none beyond the candidates, for a large k
+            _parts(shares.get(hit.answer_id, ())),  # for a large k, empty beyond the candidates
             _words(query_tokens, text_tokens[2 * i : 2 * i + 2]),
         )
         for i, hit in enumerate(hits)
@@ -69,7 +69,7 @@ def _words(query: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _word(token: str) -> str:
-    """Return the dictionary form of a lemma; nothing for other tokens.
+    """Return the dictionary form of a lemma; an empty string for other tokens.
 
     >>> [_word("배고프/V"), _word("배송/N"), _word("배송")]
     ['배고프다', '배송', '']

@@ -12,7 +12,7 @@ from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.search.encoders import Encoder, unit_rows
 
-# How many known questions the stand-ins count as in the mean of the queries (benchmarks/LOG.md):
+# The weight of the stand-ins in the mean of the queries, in known questions (benchmarks/LOG.md):
 # thirty questions give nearly the same mean as thousands.
 STAND_INS = 10
 
@@ -29,9 +29,9 @@ class Adapter:
 class Geometry:
     """The means of a collection's queries and answers, and the adapter that training learned.
 
-    Encoders put all queries near one direction, and all answers near another. With the means
-    subtracted, vectors spread out, cosines of unrelated texts lie around 0, and dense search ranks
-    better: by .01 to .05 MRR@10 on six development sets (benchmarks/LOG.md). See Mu and
+    Encoders put all queries near one direction, and all answers near another. Subtracting
+    the means spreads the vectors out: cosines of unrelated texts are near 0, and dense search ranks
+    better, by .01 to .05 MRR@10 on six development sets (benchmarks/LOG.md). See Mu and
     Viswanath, All-but-the-Top, ICLR 2018.
     """
 
@@ -46,20 +46,20 @@ class Geometry:
         Args:
             queries: vectors of the known questions, questions × dim; there may be none.
             answers: vectors of the answers, answers × dim.
-            stand_ins: vectors of some answers encoded as queries, rows × dim. They stand in for
-                queries if there are none, and steady the mean of a few.
+            stand_ins: vectors of some answers encoded as queries, rows × dim. They replace
+                queries if there are none, and stabilise the mean of a few.
         """
         total = queries.sum(axis=0) + STAND_INS * stand_ins.mean(axis=0)
         query_mean = total / (len(queries) + STAND_INS)
         return cls(query_mean.astype(np.float32), answers.mean(axis=0).astype(np.float32))
 
     def queries(self, base: Vectors) -> Vectors:
-        """Return base vectors of queries or known questions as search compares them."""
+        """Return base vectors of queries or known questions, centred and adapted for search."""
         centred = unit_rows(base - self.query_mean)
         return unit_rows(centred + centred @ self.adapter.query) if self.adapter else centred
 
     def answers(self, base: Vectors) -> Vectors:
-        """Return base vectors of answers as search compares them."""
+        """Return base vectors of answers, centred and adapted for search."""
         centred = unit_rows(base - self.answer_mean)
         return unit_rows(centred + centred @ self.adapter.answer) if self.adapter else centred
 

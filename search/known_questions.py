@@ -1,4 +1,4 @@
-"""Known questions as labelled queries, each asked of an index that does not have it."""
+"""Known questions as labelled queries, each searched in an index without it."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -21,7 +21,7 @@ from dotbogi.search.weights import fit_weights
 
 FOLDS = 10
 FEWEST_TO_FIT = 40  # known questions; with fewer, default weights are as good (benchmarks/LOG.md)
-_ENOUGH_TO_FIT = 1000  # more questions hardly move the weights
+_ENOUGH_TO_FIT = 1000  # more questions hardly change the weights
 _CUT_SHARE = 0.2  # shortened known questions per query that weights are fitted on
 
 
@@ -44,11 +44,11 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Queries, and the candidates for each from an index that does not have it."""
+    """Queries, and the candidates for each from an index without it."""
 
     queries: list[Query]
     found: list[Candidates]
-    # Shortened questions that the index does have.
+    # Shortened questions that the index contains.
     cut: list[Query]
     found_for_cut: list[Candidates]
 
@@ -76,8 +76,8 @@ def fold_of(text: str, count: int, seed: int) -> int:
 def balanced_folds(questions: Sequence[KnownQuestion], count: int, seed: int) -> list[int]:
     """Return the fold of each question: variants together, the questions of one answer apart.
 
-    A question asked without its fold then finds nearly as many known questions of its answer as a
-    new question would. With random folds a fifth of them are missing, and MRR@10 was .05 too low
+    So a question searched without its fold finds nearly as many known questions of its answer as a
+    new question would. With random folds, a fifth of them are missing, and MRR@10 was .05 too low
     on a development set (benchmarks/LOG.md).
 
     Args:
@@ -114,11 +114,11 @@ def folds_of(encoded: EncodedCollection, count: int, seed: int) -> Iterator[Fold
 
 
 def ask(index: SearchIndex, queries: Sequence[Query], *, seed: int) -> Asked:
-    """Search an index with queries that it does not have, and with shortened known questions.
+    """Search an index for queries that it does not contain, and for shortened known questions.
 
     Real queries often resemble a known question. If most answers have only one, the queries here
-    resemble none: weights fitted on them alone would ignore known questions, and one asked again
-    in other words would find another answer (benchmarks/LOG.md).
+    resemble none. Weights fitted on them alone would ignore known questions, and a reworded known
+    question would find another answer (benchmarks/LOG.md).
     """
     cut = _cut_short(index.collection.questions, round(_CUT_SHARE * len(queries)), seed)
     candidates = [
@@ -184,22 +184,22 @@ def fit_on_known_questions(
     trained_on: frozenset[str] = frozenset(),
     seed: int = 0,
 ) -> Fitted:
-    """Fit weights and confidence on the known questions, each asked of an index without it.
+    """Fit weights and confidence on the known questions, each searched in an index without it.
 
-    So the weights suit the collection: known questions weigh much if they lead to the answers of
-    other questions, and little if they mislead.
+    So the weights suit the collection: known questions weigh more if they lead to the answers of
+    other questions, and less if they mislead.
 
     Args:
         encoded: the collection.
         geometry: of its vectors; None for the means of each fold's `rest`.
-        trained_on: digests of questions to leave out: a model finds what it was trained on.
+        trained_on: digests of questions to leave out, since a model does too well on them.
         seed: of the folds and of the draw.
     """
     asked: list[Asked] = []
     rng = np.random.default_rng(seed)
     for fold in folds_of(encoded, FOLDS, seed):
         queries = [q for q in fold.queries if question_digest(q.text) not in trained_on]
-        # Drawn at random: tables are sorted by topic, and their first thousand are no fair sample.
+        # Drawn at random: tables are sorted by topic, so their first rows are no fair sample.
         drawn = sorted(rng.permutation(len(queries))[: _ENOUGH_TO_FIT // FOLDS].tolist())
         index = index_encoded(fold.rest, geometry=geometry)
         asked.append(ask(index, [queries[i] for i in drawn], seed=seed))

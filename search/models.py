@@ -1,4 +1,4 @@
-"""Any model a user names → a plain, safe sentence-transformers folder in the workspace.
+"""Save any model a user names as a plain, safe sentence-transformers folder in the workspace.
 
 Each generation, and each round of a run, has it as `model`, beside the `encoder` made from it.
 """
@@ -86,7 +86,7 @@ def _check_hub(name: str) -> None:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     names = [name] if "/" in name else [name, f"sentence-transformers/{name}"]
-    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # where the model is loaded from, if set
+    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")  # if set, the model is loaded from there
     for repo in names:
         try:
             cached = (try_to_load_from_cache(repo, file, cache_dir=cache) for file in _CONFIGS)
@@ -173,7 +173,7 @@ def _is_ready(source: Path, config: ModelConfig) -> bool:
 
 
 def _copy_safe_files(source: Path, folder: Path) -> None:
-    """Copy the files of safe types from a model's folder and its modules', and no others."""
+    """Copy only the files of safe types from the folders of a model and its modules."""
     origins = {source, *(source / module["path"] for module in read_modules(source))}
     for origin in sorted(origins):
         for pattern in _SAFE_FILES:
@@ -240,7 +240,7 @@ def _wordpiece(vocabulary: Path) -> Any:
     return BertTokenizerFast(
         vocab={piece: number for number, piece in enumerate(pieces)},
         do_lower_case=not cased,
-        # Stripping accents decomposes Hangul syllables, which a syllable vocabulary does not have.
+        # Stripping accents decomposes Hangul syllables, into letters, which a syllable vocabulary lacks.
         strip_accents=False if syllables else None,
     )
 

@@ -62,8 +62,8 @@ def index_collection(
         kept = None if model else current
         model = model or ModelConfig()
         trained = kept is not None and kept.manifest["training"] is not None
-        # What a run has fitted out of fold stays while the table grows: the model was trained on
-        # the run's questions, and a new fit on them would trust it too much.
+        # What a run fitted out of fold is kept while the table grows. The model was trained on the
+        # run's questions, so a new fit on them would trust the model too much.
         fits = kept is not None and trained and _still_fits(kept, collection, config)
 
         def write_model(folder: Path) -> None:
@@ -97,10 +97,10 @@ def _facts(
 
 
 def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
-    """Return whether what was fitted for a generation also fits an update of its collection.
+    """Return whether a generation's fitted weights still suit an update of its collection.
 
-    It does while at least half of the answers stay: other answers, or another engine, have other
-    scores.
+    They do if the engines and at least half of the answers are the same; otherwise the scores are
+    different.
     """
     if asdict(config) != kept.manifest["index"]:
         return False

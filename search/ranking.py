@@ -94,8 +94,8 @@ def confidence_of(index: SearchIndex, query: str, candidates: Candidates, ranked
     """Return P(the first answer is right).
 
     If n users chose the first answer for exactly this question and m called it wrong, it is at
-    least (n + 1) / (n + m + 2), by Laplace's rule of succession: users, who correct the signals,
-    know better.
+    least (n + 1) / (n + m + 2), by Laplace's rule of succession: users overrule the
+    signals.
     """
     confidence = index.fitted.calibration.confidence(clean(query), candidates, ranked)
     preference = preferred_by_users(index, query).get(ranked[0].answer_id) if ranked else None
@@ -155,7 +155,7 @@ def _ranked(index: SearchIndex, query: str, candidates: Candidates) -> Ranking:
 
 
 def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preference]:
-    """Return, by answer id, which answers users chose for this very question."""
+    """Return the answers that users chose for this very question, by answer id."""
     return index.preferred.get(same_text_key(query), {})
 
 

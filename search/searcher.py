@@ -43,8 +43,8 @@ class _State:
 class Searcher:
     """Finds the answers to queries in the open generation; safe to use from many threads.
 
-    It may be opened before a fork: the processes share the memory of the open generation, each
-    moves to new generations by itself, and each watches for them if its parent did.
+    It may be opened before a fork. The processes share the memory of the open generation. Each
+    moves to new generations by itself, and watches for them if its parent did.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class Searcher:
             workspace: path of the workspace folder.
             encoder: a loaded copy of the generation's model, to use instead of loading it.
             watch: check once a second, in a thread, whether another generation is published, and
-                move to it by `reload`. If it cannot be opened, this is logged once and tried
-                again; the previous one keeps answering.
+                move to it by `reload`. If it cannot be opened, that is logged once, the
+                previous one keeps answering, and opening is tried again later.
             allow_empty: also open a workspace in which nothing is indexed yet. Searches raise
                 NothingIndexedError until `reload` finds the first generation.
 
@@ -137,8 +137,8 @@ class Searcher:
         Args:
             queries: as typed.
             k: answers per query.
-            where: metadata that an answer must have: for each field one value, or several of which
-                any matches. `{"category": ["배송", "환불"], "lang": "ko"}`. A field or value that
+            where: metadata that an answer must have: for each field one value, or several, any of
+                which matches: `{"category": ["배송", "환불"], "lang": "ko"}`. A field or value that
                 no answer has matches nothing.
             min_confidence: from 0 to 1. A query has no hits if its first answer is less likely
                 than this to be right. "auto" is the generation's threshold, which 93 of 100 right
@@ -159,7 +159,7 @@ class Searcher:
         min_confidence: MinConfidence = None,
     ) -> list[Hit]:
         """Search as `search` does, in asyncio's thread pool: the event loop is not blocked."""
-        import asyncio  # here, so that a single query does not wait for it
+        import asyncio  # here, so that `search` does not wait for it
 
         return await asyncio.to_thread(
             self.search, query, k, where=where, min_confidence=min_confidence
@@ -188,9 +188,9 @@ class Searcher:
     def encode(
         self, texts: Sequence[str], kind: Literal["query", "answer"] = "query"
     ) -> NDArray[np.float32]:
-        """Return texts × dim unit rows as dense search compares them; zeros for an empty text.
+        """Return texts × dim unit rows, as used in dense search; zeros for an empty text.
 
-        They are centred and adapted: their inner products rank texts as dense search does.
+        They are centred and adapted, so their inner products rank texts as dense search does.
 
         Args:
             texts: as typed; they are cleaned like the texts of the collection.
@@ -206,10 +206,10 @@ class Searcher:
         return (vectors.encode_queries if kind == "query" else vectors.encode_answers)(cleaned)
 
     def reload(self) -> bool:
-        """Move to the published generation if it is another one; return whether it was.
+        """Move to the published generation; return whether it is a different one.
 
-        It is opened beside the old one, which keeps answering meanwhile. Searches in progress end
-        on the old one; its memory is freed after the last of them.
+        The old one keeps answering while it is opened. Searches in progress finish on the old one;
+        its memory is freed after the last of them.
 
         Raises:
             UsageError: this searcher was not made by `open`.

@@ -217,7 +217,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "columns without a table": (["train", "--question-column", "x"], 2, "need a TABLE"),
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),
-        "two bounds": (["train", "--bound", "0.9", "--no-bound"], 2, "one of them at most"),
+        "two bounds": (["train", "--bound", "0.9", "--no-bound"], 2, "at most one"),
         "an objective that an adapter cannot run": (
             ["train", "--fit", "adapter", "--objective", "cached-mnr"],
             2,

@@ -318,7 +318,7 @@ def test_without_a_better_round_feedback_is_published_with_the_model_as_it_was(
     marked = found(workspace, query)[4]
     say(workspace, ("c", query, marked, "right"))
     result = train(workspace, "--with-feedback", "--learning-rate", 1e-9, "--model", "starter")
-    assert "no round was better: the model stays, with what users said" in result.stdout
+    assert re.search("no round was better: .*users' votes", result.stdout)
     place = Workspace(workspace)
     now = place.current()
     assert now.name > before.name
@@ -476,7 +476,7 @@ def test_a_run_without_any_feedback_says_so_and_goes_on(workspace: Path) -> None
     assert "feedback: none is stored" in train(workspace, "--with-feedback").stdout
     refused = run("train", "-w", workspace, "--votes-per-client", 3)
     assert refused.exit_code == 2
-    assert "--votes-per-client belongs to --with-feedback" in refused.stderr
+    assert re.search("--votes-per-client .*--with-feedback", refused.stderr)
 
 
 def test_a_review_decision_and_feedback_are_used_together(workspace: Path) -> None:

@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     "500, every time": ("pinned", [status(500)], 1, "500 Internal Server Error, in 3 attempts"),
     "a login page": ("unpinned", [says(4, b"<ht>", Content_Type="text/html")], 1, "a web page"),
     "compressed": ("pinned", [says(None, b"x", Content_Encoding="gzip")], 1, "compressed"),
-    "redirects in a circle": ("pinned", [redirects("/table.csv")], 1, "in a circle"),
+    "redirects in a circle": ("pinned", [redirects("/table.csv")], 1, "in a loop"),
     "a redirect to the disk": ("pinned", [redirects("file:///etc/passwd")], 1, "away from HTTPS"),
     "a redirect to plain HTTP": ("pinned", [redirects("http://example.org/")], 1, "not HTTPS"),
     "a stream without end": ("unpinned", [endless], 1, "more than 20000 bytes"),

@@ -242,7 +242,7 @@ def test_a_port_that_is_taken_is_told_in_one_line(service: Service, tmp_path: Pa
     arguments = ["serve", "-w", str(tmp_path / "w"), "--port", str(service.port)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
-    assert f"127.0.0.1:{service.port} cannot be listened on" in result.output
+    assert re.search(rf"listen.* 127\.0\.0\.1:{service.port}", result.output)
     assert len(result.output.splitlines()) == 1
 
 

@@ -33,8 +33,8 @@ class DotbogiRetriever:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "DotbogiRetriever":
-        """Return a component of these settings, for `Pipeline.loads`."""
-        # default_from_dict would take a `where` on a field named "type" for a serialised object.
+        """Return a component with these settings, for `Pipeline.loads`."""
+        # default_from_dict would mistake a `where` on a field named "type" for an object.
         return cls(**data["init_parameters"])
 
     def warm_up(self) -> None:
@@ -48,7 +48,7 @@ class DotbogiRetriever:
         """Find answers; `top_k` and `where`, if given, replace the settings for this run."""
         self.warm_up()
         assert self._searcher
-        pinned = self._searcher.pinned()  # hits and name are from one generation
+        pinned = self._searcher.pinned()  # so that the hits are from the generation named
         where = self.where if where is None else where
         k = self.top_k if top_k is None else top_k
         hits = pinned.search(query, k, where=where, min_confidence=self.min_confidence)

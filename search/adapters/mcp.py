@@ -22,7 +22,7 @@ class _Server(MCPServer[Any]):
             raise ToolError(f"expected only the arguments {', '.join(_ARGUMENTS)}")
         try:
             return await super().call_tool(name, arguments, context)
-        except ToolError as error:  # the SDK reports these in several lines or not at all
+        except ToolError as error:  # the SDK reports its cause in several lines or not at all
             if isinstance(error.__cause__, ValidationError):
                 raise ToolError("{loc[0]}: {msg}".format(**error.__cause__.errors()[0])) from None
             if isinstance(error.__cause__, DotbogiError):
@@ -37,7 +37,7 @@ def serve(workspace: str) -> None:
         DotbogiError: nothing is indexed there.
     """
     with Searcher.open(workspace, watch=True) as searcher:
-        searcher.search("ready")  # loads what the first call would wait for
+        searcher.search("ready")  # load everything before the first call
         server = _Server("dotbogi", version=version("dotbogi"))
 
         @server.tool(annotations=ToolAnnotations(read_only_hint=True))

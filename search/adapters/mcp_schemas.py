@@ -16,14 +16,14 @@ K = Annotated[int, Field(ge=1, le=50, description="The maximum number of answers
 Filter = Annotated[
     dict[str, str | list[str]] | None,
     Field(
-        description="Only answers with this metadata: for each field one value, or several of "
-        'which any matches, such as {"category": ["배송", "환불"]}.'
+        description="Only answers with this metadata: for each field one value, or several, any "
+        'of which matches, such as {"category": ["배송", "환불"]}.'
     ),
 ]
 MinConfidence = Annotated[
     Annotated[float, Field(ge=0, le=1)] | Literal["auto"],
     Field(
-        description="No hits if the first answer is less likely than this to be right: then say "
+        description="No hits if the first answer is less likely than this to be right; then say "
         "that no answer is known. auto: the threshold of the collection; 0: no threshold.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""A model of a workspace → the encoder that searches with it, checked on the collection."""
+"""Make the encoder of a workspace's model, and check it on the collection."""
 
 import logging
 import shutil
@@ -24,7 +24,7 @@ from dotbogi.search.encoders.model_folder import (
 from dotbogi.search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
 from dotbogi.search.encoders.torch_encoder import TorchEncoder, load_sentence_transformer
 
-LEAST_OVERLAP = 0.85  # of the ten nearest; with less, int8 is not used
+LEAST_OVERLAP = 0.85  # of the ten nearest texts; with less, int8 is not used
 _CHECKED_TEXTS = 128
 _CHECKED_LETTERS = 100  # characters of each
 _NEAREST = 10
@@ -36,7 +36,7 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
     """Write the encoder of a sentence-transformers folder: graph, tokenizer and facts.
 
     The graph is int8 if that agrees with float32 on texts of the collection, else float32. A model
-    without a graph has only facts, and sentence-transformers encodes with it.
+    that has no graph gets only facts; sentence-transformers encodes with it.
 
     Args:
         model: a sentence-transformers folder.
@@ -141,7 +141,7 @@ def _facts_by_torch(model: Path, why: str) -> EncoderFacts:
 def _checked(
     facts: EncoderFacts, int8: OnnxEncoder, float32: OnnxEncoder, texts: Sequence[str]
 ) -> EncoderFacts:
-    """Return the facts with int8's agreement, and with float32 if it agrees too little."""
+    """Add int8's agreement to the facts; if it is too low, change the precision to float32."""
     rng = np.random.default_rng(0)
     chosen = [texts[i] for i in sorted(rng.permutation(len(texts))[:_CHECKED_TEXTS])]
     short = [text[:_CHECKED_LETTERS] for text in chosen]
@@ -157,7 +157,7 @@ def _checked(
 
 
 def _overlap_of_nearest(ours: Vectors, exact: Vectors) -> float:
-    """Return the mean share of a text's ten nearest others, by centred vectors, that both have."""
+    """Return the mean share of a text's ten nearest neighbours that both precisions share."""
     count = min(_NEAREST, len(exact) // 4)
     if not count:
         return 1.0

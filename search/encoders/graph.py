@@ -1,4 +1,4 @@
-"""A transformer's folder → an ONNX graph from token ids to unit vectors, without torch.
+"""Build a transformer's ONNX graph, from token ids to unit vectors, without torch.
 
 The graph is a BERT encoder (Devlin et al. 2019) that also pools and normalises. BERT, MiniLM,
 RoBERTa, CamemBERT and XLM-R have this architecture; they differ in where positions start.
@@ -57,9 +57,9 @@ def build_graph(folder: Path, precision: Precision) -> ModelProto:
     """Return the graph of a sentence-transformers folder.
 
     Inputs `input_ids` and `attention_mask`, both texts × tokens (int64); output `vectors`,
-    texts × dim unit rows. In int8, each column of a weight matrix has its own scale, and so do each
-    token's activations: a text's vector does not depend on the rest of its batch, and a large
-    activation makes no other token coarser.
+    texts × dim unit rows. In int8, each column of a weight matrix and each token's activations
+    have their own scale. So a text's vector does not depend on the rest of its batch, and a large
+    activation makes no other token less precise.
 
     Raises:
         NotExportableError: the model has another architecture.

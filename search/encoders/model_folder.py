@@ -21,7 +21,7 @@ _ANSWER_PROMPTS = ("document", "passage", "corpus")
 
 
 def read_modules(folder: Path) -> list[Mapping[str, Any]]:
-    """Return modules.json of a model after checking that all its types are the library's.
+    """Return modules.json of a model after checking that its modules are the library's own.
 
     Raises:
         DamagedError: there is no readable modules.json.
@@ -58,7 +58,7 @@ def prompts_of(folder: Path) -> tuple[str, str]:
 
 
 def first_position(config: Mapping[str, Any]) -> int:
-    """Return the row of the position table for a text's first token."""
+    """Return the row of a text's first token in the position table."""
     behind = config.get("model_type") in POSITIONS_BEHIND_PADDING
     return int(config["pad_token_id"]) + 1 if behind else 0
 
@@ -76,7 +76,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def fingerprint_of_folder(folder: Path, precision: str) -> str:
-    """Return a digest of what determines a model's vectors, but not its name, path or date.
+    """Return a digest of all that determines a model's vectors; its name does not count.
 
     Args:
         folder: a sentence-transformers folder.
@@ -145,7 +145,7 @@ def _from_bfloat16(data: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _from_float8(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """E4M3 without infinities: sign, four bits of exponent with bias 7, three of mantissa."""
+    """Convert E4M3 without infinities: sign, four bits of exponent with bias 7, three of mantissa."""
     code = np.arange(256)
     sign, exponent, mantissa = np.where(code & 128, -1.0, 1.0), (code >> 3) & 15, code & 7
     normal = (1 + mantissa / 8) * 2.0 ** (exponent - 7.0)

@@ -99,7 +99,11 @@ class OnnxEncoder:
 
     @classmethod
     def open(cls, folder: Path, *, progress: bool = False) -> "OnnxEncoder":
-        """Open an encoder folder that `export_encoder` wrote."""
+        """Open an encoder folder that `export_encoder` wrote.
+
+        Raises:
+            DamagedError: a file cannot be read.
+        """
         facts = EncoderFacts.open(folder)
         return cls(folder / "model.onnx", folder / "tokenizer.json", facts, progress=progress)
 
@@ -166,7 +170,7 @@ class OnnxEncoder:
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield batches of positions of texts of similar length, so that there is little padding."""
+    """Yield batches of the positions of similarly long texts, to need little padding."""
     batch: list[int] = []
     for position in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
         if batch and (len(batch) + 1) * len(tokens[position]) > _TOKENS_AT_ONCE:

@@ -38,8 +38,8 @@ class TorchEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return how many tokens of the texts the model reads, without prompts."""
-        # With the fast tokenizer as it is: the library's own call would change its settings, which
-        # must not happen while another thread encodes.
+        # This uses the fast tokenizer directly: the library's own call would change its settings
+        # while another thread encodes.
         tokenizer = self.model.tokenizer
         backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
         return sum(sum(encoding.attention_mask) for encoding in backend.encode_batch(list(texts)))
@@ -54,7 +54,7 @@ class TorchEncoder:
 
 
 def load_sentence_transformer(source: str | Path) -> Any:
-    """Load a model with sentence-transformers: a folder or a hub id, no code of the model's own."""
+    """Load a folder or a hub id with sentence-transformers, without the model's own code."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(source), trust_remote_code=False)

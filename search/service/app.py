@@ -34,8 +34,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     409: {"description": "Not possible in the current state of the workspace"},
     413: {"description": "The body is too large"},
     415: {"description": "The body is not application/json"},
-    421: {"description": "Without keys, only localhost is answered"},
-    422: {"description": "The request is not as described here, or over a limit"},
+    421: {"description": "Without keys, only requests to localhost are answered"},
+    422: {"description": "The request does not match this schema, or is over a limit"},
     429: {"description": "Too many requests at once; Retry-After says when to try again"},
     500: {"description": "The service failed"},
     503: {"description": "Temporarily unavailable"},
@@ -50,7 +50,7 @@ def create_app(
 ) -> FastAPI:
     """Return the service for an open searcher and feedback store, which it does not close.
 
-    `rounds` renders the pages under /rounds; without it there are none.
+    `rounds` renders the pages under /rounds; without it, they do not exist.
     """
     metrics, sessions = Metrics(), Sessions(settings.keys)
     work = Work("search", settings.threads, settings.max_waiting, metrics)
@@ -90,7 +90,7 @@ def create_app(
 
 
 def _document(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """Return the OpenAPI document, with the limits of these settings and what needs a key."""
+    """Return the OpenAPI document, with the limits of these settings and the need for a key."""
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )

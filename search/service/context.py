@@ -14,7 +14,7 @@ from dotbogi.search.service.work import Work
 
 
 class RoundsPages(Protocol):
-    """Renders what training leaves behind as HTML; implemented outside of search."""
+    """Renders the results of training as HTML; implemented outside of search."""
 
     def history(self, language: Literal["ko", "en"]) -> str:
         """Return the page of all generations and rounds."""
@@ -32,7 +32,7 @@ class Context:
     settings: Settings
     metrics: Metrics
     work: Work  # searches
-    writing: Work  # feedback, apart so that a slow disk delays no search
+    writing: Work  # feedback, separate so that a slow disk delays no search
     sessions: Sessions
     rounds: RoundsPages | None  # None: there are no such pages
 

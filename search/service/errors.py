@@ -38,19 +38,19 @@ def error_response(error: ServiceError, request_id: str) -> JSONResponse:
 
 
 def internal_error() -> ServiceError:
-    """Return what a caller is told if the service itself fails."""
+    """Return the error for a failure of the service itself."""
     return ServiceError(500, "internal", "The service failed; see its log.")
 
 
 def nothing_indexed() -> ServiceError:
-    """Return what a caller is told before the first generation is published."""
+    """Return the error for a service without a published generation."""
     return ServiceError(
         503, "nothing_indexed", "Nothing is indexed here yet.", {"Retry-After": "5"}
     )
 
 
 def add_handlers(app: FastAPI, refusal: Callable[[ServiceError, Request], Response]) -> None:
-    """Answer every error that a route raises by `refusal`."""
+    """Answer every error that a route raises with `refusal`."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return refusal(_as_service_error(error), request)
@@ -70,7 +70,7 @@ def _as_service_error(error: Exception) -> ServiceError:
     if isinstance(error, NothingIndexedError):
         return nothing_indexed()
     if isinstance(error, UsageError):  # its message may quote the request
-        logger.warning("refused by the search: %s", type(error).__name__)
+        logger.warning("search refused a request: %s", type(error).__name__)
         return ServiceError(422, "invalid", "The search cannot use this request.")
     logger.error("%s", error)
     return ServiceError(

@@ -29,7 +29,7 @@ _FORM = "application/x-www-form-urlencoded"  # another site's page can send this
 _FORMS = frozenset({paths.ENTER, paths.LEAVE})
 _DRAIN_SECONDS = 5.0  # a refused body is read this long, so that its sender sees the reply
 _DRAIN_BYTES = 100_000_000
-_STRANGERS = 16  # forms, which need no key, read at a time; the same for refused bodies
+_STRANGERS = 16  # keyless forms read at a time; the same limit for refused bodies
 _MAX_FORM = 32_000  # bytes: a key, and the address of the page to return to, encoded twice
 _FORM_SECONDS = 2.0
 
@@ -61,8 +61,8 @@ class _Slots:
 class Guard:
     """ASGI middleware around all routes.
 
-    It runs before the body is parsed: without a key, no body is read but the small form for
-    entering one, and no body may be longer than allowed, whether or not it states its length.
+    It runs before the body is parsed. Without a key, it reads only the small form for entering
+    one. It limits the length of every body, whether or not the length is stated.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Guard:
     ) -> None:  # fmt: skip
         self._app, self._settings, self._sessions = app, settings, sessions
         self._metrics, self._routes, self._generation = metrics, routes, generation
-        self._requests = _Slots(settings.max_requests)  # of callers who may make them
+        self._requests = _Slots(settings.max_requests)  # of authorised callers
         self._forms, self._refused = _Slots(_STRANGERS), _Slots(_STRANGERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ class Guard:
 
         try:
             await self._answer(scope, receive, sending)
-        except Exception:  # of any kind: the caller gets an answer, and the log a traceback
+        except Exception:  # any: the caller gets an answer, and the log a traceback
             logger.exception("request %s failed", scope["state"]["request_id"])
             if not status:
                 answer = refusal(internal_error(), Request(scope))
@@ -109,7 +109,7 @@ class Guard:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
-        request.state.role = Role.ADMIN  # if there are no keys
+        request.state.role = Role.ADMIN  # unless there are keys; see _check_key
         try:
             self._check_caller(request)
         except ServiceError as error:
@@ -143,9 +143,11 @@ class Guard:
         if self._settings.keys:
             self._check_key(request, role_of(path))
         elif not _is_loopback(request.headers.get("host", "")):
-            # The name of another site may have been made to point here (DNS rebinding).
+            # Another site's name may point here (DNS rebinding).
             raise ServiceError(
-                421, "wrong_host", "Without keys, only localhost is answered. Set keys."
+                421,
+                "wrong_host",
+                "Without keys, only requests to localhost are answered. Set keys.",
             )
 
     def _check_key(self, request: Request, needed: Role) -> None:
@@ -164,7 +166,7 @@ class Guard:
         if scheme.lower() == "bearer":
             return self._settings.keys.find(given.strip())
         path = request.scope["path"]
-        # A session is only for what the page itself calls.
+        # A session is valid only for what the page itself calls.
         if paths.is_page(path) or path in ("/v1/feedback", "/openapi.json"):
             return self._sessions.find(request.cookies.get(COOKIE, ""))
         return None
@@ -200,7 +202,7 @@ class Guard:
     async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         """Send an error response, and read the rest of the request, up to a limit.
 
-        If a connection is closed with bytes unread, it is reset, and the caller never sees the
+        If a connection is closed with unread bytes, it is reset, and the caller never sees the
         response.
         """
         await send(

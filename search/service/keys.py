@@ -46,10 +46,10 @@ class Keys:
         return bool(self.keys)
 
     def find(self, given: str) -> Key | None:
-        """Return the entry of a key, or None, in a time that does not depend on the key given."""
+        """Return the entry of a key, or None, in constant time."""
         digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).digest()
         match = None
-        for key in self.keys:  # always all of them
+        for key in self.keys:  # always all of them, for constant time
             if hmac.compare_digest(key.digest, digest):
                 match = key
         return match
@@ -81,7 +81,7 @@ def _parse(text: str, source: str) -> Keys:
     except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, dict) or not entries:
-        raise UsageError(f"{source}: no keys in it; {_EXPECTED}.")
+        raise UsageError(f"{source}: no keys found; {_EXPECTED}.")
     keys = tuple(
         _key(name, entry, f"{source}: entry {number}")
         for number, (name, entry) in enumerate(entries.items(), 1)

@@ -51,7 +51,7 @@ class Metrics:
         self._waiting = Gauge(
             "dotbogi_queue_waiting", "Jobs waiting for a thread.", ["queue"], registry=registry
         )
-        self._generation = Info("dotbogi_generation", "The current one.", registry=registry)
+        self._generation = Info("dotbogi_generation", "The current generation.", registry=registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request by the route that answered it."""
@@ -59,7 +59,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def stage(self, name: str) -> AbstractContextManager[object]:
-        """Measure the time spent in this context as that of a stage."""
+        """Measure the time spent in this context as a stage."""
         return self._stages.labels(name).time()
 
     def waited(self, seconds: float) -> None:
@@ -80,6 +80,6 @@ class Metrics:
                 self._confidence.observe(hits[0].confidence)
 
     def text(self, generation: str) -> bytes:
-        """Return all metrics, for a scrape."""
+        """Return all metrics in text format."""
         self._generation.info({"name": generation})
         return generate_latest(self._registry)

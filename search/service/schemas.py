@@ -49,7 +49,7 @@ class _Search(_Body):
         dict[_Value, _Value | Annotated[list[_Value], Field(max_length=100)]] | None,
         Field(
             max_length=20,
-            description="Only answers with this metadata: one value, or any of several.",
+            description="Only answers with this metadata: per field one value, or any of several.",
         ),
     ] = None
     min_confidence: Annotated[
@@ -94,7 +94,8 @@ class EmbeddingsBody(_ForeignBody):
         _Positive | None, Field(description="If given, must be the length of the vectors.")
     ] = None
     kind: Annotated[
-        Literal["query", "answer"], Field(description="Which prompt of the model to put before it.")
+        Literal["query", "answer"],
+        Field(description="Which of the model's prompts to put before it."),
     ] = "query"
 
 
@@ -110,7 +111,7 @@ class RerankBody(_ForeignBody):
 class FeedbackBody(_Body):
     """A user's verdict on an answer that was shown."""
 
-    id: Annotated[_Name, Field(description="Chosen by the client; sent again, it is stored once.")]
+    id: Annotated[_Name, Field(description="Chosen by the client; if sent twice, stored once.")]
     client: Annotated[_Name, Field(description="Who votes: a random id of the user or session.")]
     query: Query
     shown: Annotated[Shown, Field(description="Ids of the answers shown, best first.")]
@@ -119,7 +120,8 @@ class FeedbackBody(_Body):
         Verdict, Field(description="best: right, and should come before other right answers.")
     ]
     generation: Annotated[
-        str, Field(pattern=r"^[0-9]{6,12}$", description="The one that the search reply named.")
+        str,
+        Field(pattern=r"^[0-9]{6,12}$", description="The generation named in the search reply."),
     ]
 
 
@@ -148,7 +150,9 @@ class SearchHit(BaseModel):
     answer_id: str
     text: str
     score: float
-    confidence: Annotated[float | None, Field(description="P(this answer is right); first hit.")]
+    confidence: Annotated[
+        float | None, Field(description="P(this answer is right); first hit only.")
+    ]
     question: Annotated[str | None, Field(description="The known question that matched.")]
     metadata: dict[str, str]
     signals: dict[str, Signal]

@@ -53,9 +53,9 @@ def serve(
         _listening(address, port) as listener,
     ):
         if searcher.generation:
-            searcher.search("ready")  # loads what the first search would wait for
+            searcher.search("ready")  # load everything before the first search
         server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds)))
-        # Signals may come before uvicorn handles them, and uvicorn raises them again at its end.
+        # Signals may come before uvicorn handles them, and uvicorn raises them again when it ends.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{address}]" if ":" in address else address
@@ -87,12 +87,12 @@ def _listening(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         listener = socket.create_server((address, port), family=family, backlog=512)
-        # Connections inherit this. asyncio sets it only for sockets that it creates; without it, a
-        # reply in two packets waits 40 ms for the first one's acknowledgement.
+        # Connections inherit this. asyncio sets it only for its own sockets. Without it, a reply
+        # in two packets waits 40 ms for the first one's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
         raise DotbogiError(
-            f"{address}:{port} cannot be listened on ({error.strerror}). "
-            "Choose another with --port; 0 takes a free one."
+            f"cannot listen on {address}:{port} ({error.strerror}). "
+            "Choose another port with --port; 0 takes a free one."
         ) from error

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Work:
-    """A bounded thread pool with a bounded queue; further jobs are told when to try again."""
+    """A bounded thread pool with a bounded queue; jobs beyond it are told when to try again."""
 
     def __init__(self, name: str, threads: int, waiting: int, metrics: Metrics) -> None:
         self._threads, self._most = threads, threads + waiting
@@ -34,7 +34,7 @@ class Work:
         """Return what the job returns.
 
         Raises:
-            ServiceError: 429, with Retry-After, because the queue is full.
+            ServiceError: the queue is full (429, with Retry-After).
         """
         with self._lock:
             if self.full:

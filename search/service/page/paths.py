@@ -18,7 +18,7 @@ SWAGGER = {  # of the package fastapi-offline
 }
 OPEN = frozenset({ENTER, LEAVE, *STATIC, *SWAGGER})  # need no key
 
-# A run's report shows questions of users: it is only for the owner of the collection.
+# A run's report shows users' questions, so only the owner of the collection may see it.
 ROLES = {ROUNDS: Role.ADMIN}
 ROUTES = (HOME, ROUNDS, f"{ROUNDS}/{{run}}", ANSWERS, DOCS, ENTER, LEAVE, *STATIC, *SWAGGER)
 
@@ -29,7 +29,7 @@ def is_page(path: str) -> bool:
 
 
 def shown_after_entering(address: str) -> str:
-    """Return the address that was wanted if it is one of the page's, else the front page.
+    """Return the wanted address if it is one of the page's, else the front page.
 
     >>> shown_after_entering("/rounds?lang=en"), shown_after_entering("//example.org/")
     ('/rounds?lang=en', '/')

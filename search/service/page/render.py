@@ -1,4 +1,4 @@
-"""The page's templates → HTML replies that load nothing from elsewhere."""
+"""Render the page's templates as HTML replies that load nothing from other sites."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ _POLICY = (
     "default-src 'self'; style-src 'self'{styles}; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-_KEPT = {"q": "query", "more": "more"}  # in the link to the other language
+_KEPT = {"q": "query", "more": "more"}  # kept in the link to the other language
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 _templates = Environment(
@@ -48,7 +48,7 @@ def html_page(request: Request, template: str, status: int = 200, **names: Any) 
 
 
 def html_reply(page: str, status: int = 200) -> Response:
-    """Return HTML with a policy that allows only this service, and the page's own styles."""
+    """Return HTML with a security policy that allows only this service and the page's styles."""
     digests = (hashlib.sha256(style.encode()).digest() for style in _STYLE.findall(page))
     styles = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     headers = {
@@ -59,7 +59,7 @@ def html_reply(page: str, status: int = 200) -> Response:
 
 
 def refusal(error: ServiceError, request: Request) -> Response:
-    """Return an error as JSON, or to people as a page, which asks for a key if one is needed."""
+    """Return an error as JSON, or for people as a page, which asks for a key if needed."""
     accepts = request.headers.get("accept", "")
     path = request.scope["path"]
     for_people = path in (paths.ENTER, paths.LEAVE) or (
@@ -77,7 +77,7 @@ def refusal(error: ServiceError, request: Request) -> Response:
 
 
 def key_page(request: Request, wanted: str, status: int, problem: str | None) -> Response:
-    """Return the page that asks for a key; `problem` names the words for what was wrong."""
+    """Return the page that asks for a key; `problem` names the text that says what was wrong."""
     words = WORDS[language_of(request)]
     text = words[problem] if problem else None
     response = html_page(request, "key.html.jinja", status, wanted=wanted, problem=text)
@@ -93,7 +93,7 @@ def may(request: Request, role: Role) -> bool:
 
 
 def percent(share: float) -> int:
-    """Return a share in whole percent; only exactly 0 and 1 are 0 and 100.
+    """Return a share in whole percent; only exactly 0 and 1 give 0 and 100.
 
     >>> percent(0.834), percent(0.999), percent(1.0)
     (83, 99, 100)

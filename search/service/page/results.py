@@ -16,7 +16,7 @@ _EXAMPLES, _LONGEST_EXAMPLE = 4, 40
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why an answer was found: how much by its words and by its meaning, and by which words."""
+    """Why an answer was found: the shares of words and of meaning, and the words in common."""
 
     shares: Mapping[str, float]
     words: list[str]
@@ -83,7 +83,7 @@ def _why(reason: Explanation) -> Why:
 
 
 def _examples(index: SearchIndex) -> list[str]:
-    """Return a few known questions from all over the collection."""
+    """Return a few known questions, spread over the collection."""
     known = index.collection.questions
     # Only the owner's questions: those of users are private.
     texts = [q.text for q in known if q.origin is None and len(q.text) <= _LONGEST_EXAMPLE]

@@ -80,7 +80,7 @@ async def report(run: str, context: InContext) -> Response:
 
 @router.get(paths.DOCS)
 async def docs(request: Request) -> Response:
-    """Return Swagger UI for the OpenAPI document, from files that are served here too."""
+    """Return Swagger UI for the OpenAPI document, with its files served here too."""
     return html_page(request, "docs.html.jinja")
 
 
@@ -106,7 +106,7 @@ async def enter(request: Request, context: InContext) -> Response:
 
 @router.get(paths.ENTER)
 async def entrance(request: Request) -> Response:
-    """Redirect to the page, which asks for a key: its link to the other language leads here."""
+    """Redirect to the page, which asks for a key; the key form's language link leads here."""
     return _redirect(f"{paths.HOME}?lang={language_of(request)}")
 
 

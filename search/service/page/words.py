@@ -126,7 +126,7 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
 
 
 def language_of(request: Request) -> Language:
-    """Return the language given by `?lang=`, else the browser's first of these two, else Korean."""
+    """Return the language of `?lang=`, else the browser's preferred of the two, else Korean."""
     preferred = request.headers.get("accept-language", "")[:200].split(",")
     for name in (request.query_params.get("lang", ""), *preferred):
         for language in WORDS:
