@@ -60,6 +60,4 @@ def _list_sets(as_json: bool) -> None:
         click.echo(f"  {known.title}; {known.source}")
         if len(known.files) > 1:
             click.echo(f"  {', '.join(f'{known.name}/{file.part}' for file in known.files)}")
-    click.echo(
-        f"hf:OWNER/NAME is a data set on the Hugging Face hub. The cache is {cache_folder()}."
-    )
+    click.echo(f"hf:OWNER/NAME is a set on the Hugging Face hub. The cache is {cache_folder()}.")

@@ -44,8 +44,8 @@ model_options = together(
         help="The bundled starter, a folder, or a hub id.",
     ),
     click.option("--max-seq-length", type=int, metavar="N", help="Tokens read per text."),
-    click.option("--query-prompt", metavar="TEXT", help='Put before every query, e.g. "query: ".'),
-    click.option("--answer-prompt", metavar="TEXT", help='Put before every answer, e.g. "passage: ".'),
+    click.option("--query-prompt", metavar="TEXT", help='Put before queries, e.g. "query: ".'),
+    click.option("--answer-prompt", metavar="TEXT", help='Put before answers, e.g. "passage: ".'),
 )  # fmt: skip
 mining_options = together(
     defaulted(
@@ -55,7 +55,7 @@ mining_options = together(
     ),
     defaulted(
         "--window", type=click.IntRange(min=1), setting=f"{_MINING}.window",
-        help="Number of best answers of bm25 and the model to choose from; doubled while too few pass.",
+        help="How many top answers of bm25 and model to choose from; doubled while too few pass.",
     ),
     defaulted(
         "--bound", type=click.FloatRange(0, 1), setting=f"{_MINING}.bound",

@@ -28,7 +28,9 @@ class Confidence(click.FloatRange):
 @click.command()
 @click.argument("text")
 @workspace_option
-@click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="Most answers.")
+@click.option(
+    "-k", default=5, show_default=True, type=click.IntRange(min=1), help="Number of answers."
+)
 @click.option(
     "--min-confidence", type=Confidence(), metavar="P",
     help="Say that there is no good answer if the first one is less likely than this to be right. "

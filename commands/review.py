@@ -19,7 +19,7 @@ _SHOWN = 10
 @workspace_option
 @click.option(
     "-n", "shown", type=click.IntRange(min=1),
-    help=f"Show at most this many. [default: {_SHOWN}; with --out: all]",
+    help=f"Show at most this many; without it {_SHOWN}, or with --out all.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file to write the list to.")
 @click.option(

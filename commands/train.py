@@ -44,7 +44,10 @@ def _of_fits(field: str) -> dict[str, str]:
 
 
 _loop_options = together(
-    defaulted("--rounds", type=click.IntRange(min=1), setting=f"{_LOOP}.rounds", help="At most."),
+    defaulted(
+        "--rounds", type=click.IntRange(min=1), setting=f"{_LOOP}.rounds",
+        help="Maximum number of rounds.",
+    ),
     defaulted(
         "--patience", type=click.IntRange(min=1), setting=f"{_LOOP}.patience",
         help="End the run after this many dropped rounds in a row.",

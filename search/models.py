@@ -240,7 +240,7 @@ def _wordpiece(vocabulary: Path) -> Any:
     return BertTokenizerFast(
         vocab={piece: number for number, piece in enumerate(pieces)},
         do_lower_case=not cased,
-        # Stripping accents decomposes Hangul syllables, into letters, which a syllable vocabulary lacks.
+        # Stripping accents splits Hangul syllables into letters, which a syllable vocabulary lacks.
         strip_accents=False if syllables else None,
     )
 

@@ -213,7 +213,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], int, str]]:
         "no weights": (["index", folder / "one.csv", "--model", folder / "model"], 3, "no weights"),
         "training on one row": (["train", folder / "one.csv"], 1, "too few to train"),
         "resuming nothing": (["train", "--resume"], 2, "no run to resume"),
-        "a model option without a model": (["index", "--query-prompt", "q"], 2, "with --model"),
+        "a model option without a model": (["index", "--query-prompt", "q"], 2, "needs --model"),
         "columns without a table": (["train", "--question-column", "x"], 2, "need a TABLE"),
         "a bad quota": (["train", folder / "one.csv", "--negatives", "web:3"], 2, "SOURCE:COUNT"),
         "a temperature of zero": (["train", "--temperature", "0"], 2, "temperature"),

@@ -145,7 +145,7 @@ def _from_bfloat16(data: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _from_float8(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Convert E4M3 without infinities: sign, four bits of exponent with bias 7, three of mantissa."""
+    """Convert E4M3 without infinities: sign, 4 bits of exponent (bias 7), 3 bits of mantissa."""
     code = np.arange(256)
     sign, exponent, mantissa = np.where(code & 128, -1.0, 1.0), (code >> 3) & 15, code & 7
     normal = (1 + mantissa / 8) * 2.0 ** (exponent - 7.0)

@@ -95,7 +95,7 @@ class EmbeddingsBody(_ForeignBody):
     ] = None
     kind: Annotated[
         Literal["query", "answer"],
-        Field(description="Which of the model's prompts to put before it."),
+        Field(description="Which of the model's prompts is used."),
     ] = "query"
 
 
@@ -121,7 +121,7 @@ class FeedbackBody(_Body):
     ]
     generation: Annotated[
         str,
-        Field(pattern=r"^[0-9]{6,12}$", description="The generation named in the search reply."),
+        Field(pattern=r"^[0-9]{6,12}$", description="The generation of the search reply."),
     ]
 
 
@@ -150,9 +150,7 @@ class SearchHit(BaseModel):
     answer_id: str
     text: str
     score: float
-    confidence: Annotated[
-        float | None, Field(description="P(this answer is right); first hit only.")
-    ]
+    confidence: Annotated[float | None, Field(description="P(it is right); first hit only.")]
     question: Annotated[str | None, Field(description="The known question that matched.")]
     metadata: dict[str, str]
     signals: dict[str, Signal]
