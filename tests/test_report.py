@@ -225,7 +225,7 @@ def test_the_gate_s_table_is_the_ledger_s(kept: Path) -> None:
         f"| 1 | round 0 | {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) | over 99.9% "
         "| kept |" in markdown
     )
-    assert "with a probability of at least 98%" in page_of(kept).text
+    assert f"with a probability of at least {LEVEL:.0%}" in page_of(kept).text
 
 
 def test_intervals_of_columns_are_those_of_the_paired_bootstrap() -> None:
@@ -305,7 +305,7 @@ def test_a_dropped_round_says_why(kept: Path) -> None:
         return summary(replace(report, rounds=[first, dropped]))
 
     gained = said(Interval(0.01, -0.01, 0.03), 0.91)
-    assert re.search(r"over round 0 .* probability of only 91\.0%.* 98%", gained)
+    assert re.search(rf"over round 0 .* probability of only 91\.0%.* {LEVEL:.0%}", gained)
     assert "(MRR@10 +0.010, 95% interval −0.010 to +0.030)" in gained
     assert "it was worse than round 0" in said(Interval(-0.1, -0.2, -0.01), 0.001)
     assert "it was no better than round 0" in said(Interval(-0.01, -0.1, 0.1), 0.4)
@@ -592,7 +592,7 @@ def test_the_history_shows_runs_of_both_kinds(
         assert (held_out in text) == (number == 1)
         assert f"{measured.metrics['hybrid']['MRR@10']:.3f}" in text
     assert f"{words['damaged_runs']}: run-0005" in text
-    assert words["gains_note"].format(level="98%") in text
+    assert words["gains_note"].format(level=f"{LEVEL:.0%}") in text
 
 
 @pytest.mark.parametrize(
