@@ -88,11 +88,8 @@ class Searcher:
             ModelMismatchError: the encoder is not the index's model.
         """
         searcher = cls(None, workspace=Workspace(workspace), encoder=encoder)
-        try:
-            searcher.reload()
-        except NothingIndexedError:
-            if not allow_empty:
-                raise
+        if not searcher.reload() and not allow_empty:
+            searcher._now()  # raises
         if watch:
             searcher._watcher = Watcher(searcher.reload, Path(workspace))
             searcher._watcher.start()
@@ -218,7 +215,7 @@ class Searcher:
         if self._workspace is None:
             raise UsageError("this searcher has no workspace to reload from; use Searcher.open.")
         with self._reloading:
-            if self._state and self._workspace.current_name() == self._state.generation:
+            if self._workspace.current_name() == self.generation:
                 return False
             generation = self._workspace.current()
             encoder, state = self._encoder, self._state
@@ -255,9 +252,10 @@ class Searcher:
         if self._watcher is not None:
             self._watcher.start()  # again after a fork, which does not copy threads
         if self._state is None:
+            folder = self._workspace.folder if self._workspace else ""
             raise NothingIndexedError(
-                f"{self._workspace and self._workspace.folder}: nothing is indexed here yet. "
-                "Run: dotbogi index TABLE"
+                f"{folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
+                f"--workspace {folder}"
             )
         return self._state
 

@@ -68,9 +68,6 @@ def _watch(
         reload = method()
         if reload is None:
             return
-        if not current:  # nothing is published yet
-            del reload
-            continue
         try:
             reload()
             failed = None

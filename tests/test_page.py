@@ -562,7 +562,7 @@ def test_a_lost_reply_is_not_taken_for_a_later_vote(browser: "Browser", service:
     assert len({vote["id"] for vote in sent}) == 3  # or the first would count as the last
     page.route("**/v1/feedback", lambda route: route.fulfill(status=404, body="{}"))
     page.click("li:nth-child(4) [data-vote=bad]")
-    page.wait_for_selector("#status:has-text('takes no votes')")
+    page.wait_for_selector("#status:has-text('no longer vote')")
     page.close()
 
 
