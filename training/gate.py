@@ -7,7 +7,7 @@ import numpy as np
 
 from dotbogi.training.measure.bootstrap import Floats, Interval, mean_draws
 
-# The probability of a gain that a round needs. A round changes few questions, so about 4% of
+# A round has to reach this probability of a gain. A round changes few questions, so about 4% of
 # the rounds without effect reach it; docs/design.md has the error rates (benchmarks/gate.py).
 LEVEL = 0.97
 
@@ -25,7 +25,7 @@ def judge(gains: Floats, gain: float, evidence: Floats | None = None) -> Verdict
     """Keep a round that gained, if the probability of a gain is at least LEVEL.
 
     Keeping a round that is no better costs little: the model changes for nothing. Dropping a
-    better one costs its gain. So the level only has to be one that chance rarely reaches.
+    better one costs its gain. So it is enough that chance rarely reaches LEVEL.
 
     Args:
         gains: mean gain in each bootstrap draw of the queries.
@@ -53,7 +53,7 @@ def judge_searches(
     Args:
         hybrid: (new, old) scores of hybrid search, one per query.
         dense: the same for dense search.
-        seed: of the bootstrap draws.
+        seed: for the bootstrap draws.
     """
     (new, old), (new_dense, old_dense) = np.asarray(hybrid), np.asarray(dense)
     gains = np.stack([new - old, (new - old + new_dense - old_dense) / 2], axis=1)

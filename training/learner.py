@@ -56,10 +56,10 @@ class Learner:
 
         Args:
             workspace: its cache is used.
-            folder: of the run.
+            folder: the run's folder.
             collection: its questions have splits.
             config: settings of the run.
-            ledger: of the run.
+            ledger: the run's ledger.
             rejected: (question, answer id) pairs that a review rejected.
             voted: (question, answer id) pairs that users' votes call wrong.
             progress: show progress bars.
@@ -230,7 +230,7 @@ class Learner:
         """Merge a round's tuned weights with the base's, and train an adapter on the result.
 
         Args:
-            number: of the round, a full fit.
+            number: number of the round, a full fit.
             fold: the fold that was left out of training; None for a fit on all questions.
             share: weight of the tuned weights, 0 to 1.
         """

@@ -217,7 +217,7 @@ def _value(hint: Any, value: Any) -> Any:
 def published_by(workspace: Workspace, run: str, started_from: str | None) -> str | None:
     """Return the name of the published generation if this run has published it.
 
-    A run that was interrupted after publishing has no event of it. Only a generation newer than
+    A run that was interrupted after publishing did not record it. Only a generation newer than
     `started_from` counts: run names are reused once their folders are deleted, and an older
     generation may have been published again.
     """

@@ -69,7 +69,7 @@ def run_loop(
         progress: show progress bars.
 
     Raises:
-        UsageError: the model or the fit cannot be used, or answers that are indexed are missing.
+        UsageError: the model or the fit cannot be used, or indexed answers are missing.
         DotbogiError: there are too few questions, or none of `held_out` has a known answer.
         LockedError: another process is writing to the workspace.
     """
@@ -205,7 +205,7 @@ def run_similarity(
     Args:
         workspace: created if missing; its collection, if it has one, is indexed again.
         split: the pairs with their splits.
-        config: settings of the run; used are `kind`, `fit`, `seed` and `source`.
+        config: settings of the run; only `kind`, `fit`, `seed` and `source` are used.
         model: as in `run_loop`.
         progress: show progress bars.
 

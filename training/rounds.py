@@ -66,7 +66,7 @@ class Rounds(ABC):
         return RunResult(self.folder.name, started, rounds, test, generation, ended_early, model)
 
     def _measured(self, number: int, best: Measured | None) -> Measured:
-        """Return a round's measurement; with a best round to compare with, also the verdict."""
+        """Return a round's measurement, and the verdict if there is a best round."""
         stored = self.ledger.find(Measured, round=number)
         if stored:
             return stored

@@ -40,9 +40,9 @@ logger = logging.getLogger(__name__)
 class Run(Rounds):
     """The rounds on a collection of questions and answers.
 
-    A fold is one of K groups of questions. Negatives, adapter or model, weights of the hybrid and
+    A fold is one of K groups of questions. Negatives, adapter or model, hybrid weights and
     confidence are learned without a fold, and measured on it. So every question is measured, and
-    none with anything that was learned from it.
+    never with anything that was learned from it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Run(Rounds):
         self._queries = self._queries_by_fold()
 
     def _held_out(self) -> list[Query]:
-        """Return the held-out questions: of the table, and of a separate test table."""
+        """Return the held-out questions, from the table and from a separate test table."""
         questions = [*self.collection.only(["test"]).questions]
         if (self.folder / "held-out").is_dir():
             questions += open_collection(self.folder / "held-out").questions
@@ -215,7 +215,7 @@ class Run(Rounds):
         return evaluate(Searcher(index), self.held_out)
 
     def publish(self, best: Measured) -> tuple[str | None, None]:
-        """Publish the kept round over the whole collection, or what the run adds without one."""
+        """Publish the kept round over the whole collection; without one, what the run adds."""
         publication = Publication(
             workspace=self.workspace,
             folder=self.folder,

@@ -11,7 +11,7 @@ def round_folder(run: Path, number: int, fold: int | None) -> Path:
 
     Args:
         run: folder of the run.
-        number: of the round; 0 is the base.
+        number: number of the round; 0 is the base.
         fold: the fold that was left out of training; None for a fit on all questions.
     """
     if not number:

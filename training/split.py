@@ -19,7 +19,7 @@ def hold_out(collection: Collection, share: float, *, seed: int) -> Collection:
     limit = round(share * _BUCKETS)
 
     def split(text: str) -> Split:
-        # Not the seed of the folds: with that, all held-out questions would be of one fold.
+        # Not the seed of the folds: with that, all held-out questions would be in one fold.
         return "test" if fold_of(text, _BUCKETS, seed + 1) < limit else "train"
 
     return replace(
@@ -33,7 +33,7 @@ def division(folds: int) -> int:
 
 
 def held_back(collection: Collection, train: Collection, kept: Sequence[bool]) -> Collection:
-    """Return the collection with the train questions that are not marked moved to dev.
+    """Return the collection with its unmarked train questions moved to dev.
 
     Args:
         collection: its questions have splits.

@@ -54,10 +54,10 @@ def learn_adapter(
     """Train the maps that bring known questions near their answers.
 
     The loss is the sum of three MultipleNegativesRanking losses (Henderson et al. 2017). In a
-    batch, a question has to find its answer; the sum of its answer and that answer's other known
-    questions; and another question of its answer. Pairs with the same answer are not negatives
-    of each other. The maps start at zero, which is the base itself. A penalty draws them back to
-    it, less with more pairs.
+    batch, each question has three targets: its answer; the sum of that answer and its other known
+    questions; and another question of the same answer. Pairs with the same answer are not negatives
+    of each other. The maps start at zero, which is the base itself. A penalty pulls them back to
+    zero, more weakly with more pairs.
 
     Args:
         questions: float32 pairs × dim, centred. Fewer than 60 leave the maps at zero.

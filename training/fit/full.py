@@ -44,7 +44,7 @@ def finetune(
 ) -> list[dict[str, float]]:
     """Train a model from `base` on the rows and write it to `folder`/model.
 
-    The weights are those after the last epoch; choosing an epoch would need questions of its own.
+    The weights are those after the last epoch; choosing an epoch would need separate questions.
     After an interruption, the same call continues from the last complete checkpoint.
 
     Args:
@@ -54,7 +54,7 @@ def finetune(
         config: settings of the fit.
         folder: also holds checkpoints during training.
         events: folder for TensorBoard's files; outside of `folder`, which is deleted after the run.
-        guide: folder of the guide's model and encoder; None lets `base` guide.
+        guide: folder of the guide's model and encoder; None uses `base`.
         progress: show a progress bar.
 
     Returns:

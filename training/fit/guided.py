@@ -1,10 +1,10 @@
-"""MultipleNegativesRankingLoss without the negatives that a guide model takes for right answers.
+"""MultipleNegativesRankingLoss without negatives that a guide model considers right.
 
-GISTEmbed (Solatorio 2024): if the guide's cosine of a candidate is above that of the anchor's own
-positive, minus a margin, the candidate is probably right, or a near-duplicate of a right answer,
-and is left out. The same loss in sentence-transformers needs a transformers tokenizer. Here the
-guide encodes all texts once, and vectors are looked up by row number. So any model can be trained
-or guide, and the guide costs no time in a step.
+GISTEmbed (Solatorio 2024): a candidate is left out if the guide's cosine for it is above that of
+the anchor's own positive, minus a margin. It is then probably right, or a near-duplicate of a right
+answer. The same loss in sentence-transformers needs a transformers tokenizer. Here the guide
+encodes all texts once, and vectors are looked up by row number. So any model can be trained or
+guide, and the guide costs no time in a step.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ class GuidedLoss(nn.Module):
         return self._share_of_loss(embeddings, labels, whole)
 
     def _share_of_loss(self, embeddings: Sequence[Tensor], rows: Tensor, part: Tensor) -> Tensor:
-        """Return what the anchors at the positions `part` of a batch add to its mean loss."""
+        """Return the share of a batch's mean loss from the anchors at positions `part`."""
         anchors, *answers = (functional.normalize(column.float()) for column in embeddings)
         guide_anchors, guide_answers = (v.to(anchors.device) for v in self.guide.of(rows))
         positives, guide_positives = answers[0], guide_answers[: len(rows)]

@@ -16,11 +16,10 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
     """Batches of rows (anchor, positive, negatives…) safe for in-batch negatives.
 
     MNR takes every other row's positive and negatives as wrong for an anchor. So no two rows of a
-    batch share a text in any column, and no row has, as its positive or negative, a text that is
-    a positive of another row's anchor anywhere in the data. Texts are compared normalised
-    (`same_text_key`). Rows that fit into no full batch form smaller ones. Batches below an eighth
-    of the largest are left out of that epoch: with few negatives, a few rows would move the
-    weights as far as a full batch does.
+    batch share a text in any column, and no row's positive or negative is, anywhere in the data, a
+    positive of another row's anchor. Texts are compared normalised (`same_text_key`). Rows that fit
+    into no full batch form smaller ones. Batches below an eighth of the largest are left out of
+    that epoch: with few negatives, a few rows would move the weights as far as a full batch does.
     """
 
     def __init__(self, dataset: Any, batch_size: int, drop_last: bool, **kwargs: Any) -> None:

@@ -42,7 +42,7 @@ class Applied:
     collection: Collection
     accepted: list[Pair]
     rejected: list[Pair]
-    withdrawn: int  # known questions removed: accepted before, or from feedback, rejected now
+    withdrawn: int  # known questions removed: rejected now, but accepted before or from feedback
     overruled: int  # rejected pairs that stay, because the table itself has them
     unmatched: int  # decisions whose question or answer the collection lacks
 
@@ -68,7 +68,7 @@ def read_decisions(workspace: Path) -> list[Decision]:
 
 
 def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
-    """Append decisions to a workspace's, all or none; the caller holds the writer's lock."""
+    """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
     temporary = workspace / f".{_DECISIONS}"
     with temporary.open("w", encoding="utf-8") as file:
         for decision in [*read_decisions(workspace), *new]:

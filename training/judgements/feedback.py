@@ -54,7 +54,7 @@ class AppliedFeedback:
     right: list[Pair]  # known questions by majority
     wrong: list[Pair]  # confirmed negatives by majority
     conflicts: list[Poll]  # as many votes right as wrong: listed, not used
-    added: int  # of the right ones, those that were not known before
+    added: int  # right pairs that were not known before
     withdrawn: int  # known from feedback before, now called wrong, or their votes were deleted
     overruled: int  # wrong, but in the table; or right, but rejected in a review
 
@@ -64,12 +64,12 @@ def count_votes(
 ) -> Votes:
     """Count the votes about every (query, answer); queries are compared normalised.
 
-    Of a client's votes about a pair the last counts, and of these its last `per_client`: no client
-    alone decides more pairs than that.
+    Only a client's last vote about a pair counts, and of these only the last `per_client`. So no
+    client alone decides more pairs than that.
 
     Args:
         feedback: oldest first.
-        answer_ids: of the collection's answers.
+        answer_ids: ids of the collection's answers.
         per_client: the number of votes of a client that count.
     """
     last: dict[tuple[str, Key], Feedback] = {}  # (client, pair) → its last vote
@@ -124,7 +124,7 @@ def _polls(votes: Mapping[tuple[str, Key], Feedback]) -> dict[Key, Poll]:
 
 
 def _preferred(votes: Mapping[tuple[str, Key], Feedback]) -> Counter[Key]:
-    """Count clients by the pair they prefer for a query: their last best, or else last right."""
+    """Count clients by the pair they prefer for a query: the last voted best, or else right."""
     favourites: dict[tuple[str, str], tuple[Verdict, Key]] = {}  # (client, query)
     for (client, pair), vote in votes.items():
         before, _ = favourites.get((client, pair[0]), ("right", pair))

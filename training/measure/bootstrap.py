@@ -40,7 +40,7 @@ def paired_draws(new: Sequence[float], old: Sequence[float], *, seed: int) -> tu
     Args:
         new: one system's score for each query.
         old: the other's, for the same queries in the same order.
-        seed: of the draws.
+        seed: for the draws.
 
     Raises:
         ValueError: there are no scores, or the numbers differ.
@@ -63,7 +63,7 @@ def mean_draws(scores: Floats, *, seed: int) -> Floats:
 
     Args:
         scores: queries × columns.
-        seed: of the draws.
+        seed: for the draws.
     """
     count, columns = scores.shape
     rng = np.random.default_rng(seed)

@@ -24,7 +24,7 @@ from dotbogi.search.ranking import find_candidates
 from dotbogi.search.searcher import Searcher
 from dotbogi.training.measure.metrics import METRICS
 
-DEPTH = 20  # answers that are kept of each ranking; metrics see no more
+DEPTH = 20  # answers kept per ranking; metrics see no more
 FOLDS = 10  # of the queries that are known questions
 
 Encode = Callable[[Sequence[str]], Vectors]

@@ -1,7 +1,7 @@
 """Ranking metrics of one query, and the table of those that are reported.
 
-A ranking is the ids of answers, best first. Grades map the ids of right answers to a number above
-0.
+A ranking is the ids of answers, best first. Grades map the ids of right answers to positive
+numbers.
 """
 
 import math
@@ -54,8 +54,8 @@ def _dcg(gains: Sequence[int]) -> float:
     return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))
 
 
-# Every metric that is measured, stored and reported, in the order of the tables. A new one is added
-# here alone; runs from before it are reported without it.
+# Every metric that is measured, stored and reported, in the order of the tables. Add a new one only
+# here; older runs are reported without it.
 METRICS: Mapping[str, Metric] = {
     "recall@1": partial(recall_at, 1),
     "recall@5": partial(recall_at, 5),

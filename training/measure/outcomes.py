@@ -9,7 +9,7 @@ from dotbogi.search.fusion import METHODS
 from dotbogi.training.measure.evaluation import Evaluation
 from dotbogi.training.measure.metrics import GATE_METRIC, METRICS
 
-TOP = 5  # answers that are stored of each ranking
+TOP = 5  # answers stored per ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def save_outcomes(evaluation: Evaluation, path: Path) -> None:
 
 
 def open_outcomes(path: Path) -> Outcomes:
-    """Read what `save_outcomes` wrote; the metrics are those of METRICS that are in the file.
+    """Read what `save_outcomes` wrote; the metrics are those METRICS found in the file.
 
     Raises:
         DamagedError: the file is missing, or is not a table of outcomes.

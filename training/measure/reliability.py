@@ -51,7 +51,7 @@ def at_thresholds(
     without confidences.
 
     Args:
-        confidence: of each query in its first answer; may be empty.
+        confidence: confidence in each query's first answer; may be empty.
         right: for each query, whether its first answer is right.
         only: marks the queries to count; None counts all.
 

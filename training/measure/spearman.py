@@ -32,13 +32,13 @@ def spearman_draws(
     """Return Spearman of `new` − Spearman of `old` in 10,000 bootstrap draws, and on all pairs.
 
     Pairs are drawn with replacement; the cosines of both models stay together. A draw is a count
-    per pair. Ranks follow from cumulative counts, so that values are sorted only once.
+    per pair. Ranks follow from cumulative counts, so values are sorted only once.
 
     Args:
         new: one model's cosine for each pair.
         old: the other's, for the same pairs in the same order.
         expected: the scores that people gave.
-        seed: of the draws.
+        seed: for the draws.
     """
     rng = np.random.default_rng(seed)
     rankers = [_Ranker(values) for values in (new, old, expected)]
@@ -53,7 +53,7 @@ def spearman_draws(
 
 
 class _Ranker:
-    """Ranks values, of which each may occur any number of times."""
+    """Ranks values that may each occur any number of times."""
 
     def __init__(self, values: Sequence[float]) -> None:
         array = np.asarray(values, np.float64)

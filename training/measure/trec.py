@@ -20,7 +20,7 @@ def write_trec(evaluation: Evaluation, method: str, path: Path) -> None:
     Args:
         evaluation: the queries and their rankings.
         method: the ranking to write: bm25, dense or hybrid.
-        path: of the run file.
+        path: path of the run file.
     """
     lines = []
     for query, ranking in zip(evaluation.queries, evaluation.rankings[method], strict=True):

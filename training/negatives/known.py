@@ -21,7 +21,7 @@ class KnownTexts:
 
         Args:
             encoded: the collection.
-            geometry: of the mining model.
+            geometry: geometry of the mining model.
             query_tokens: the tokens of each known question as a query.
         """
         answers = [answer.text for answer in encoded.collection.answers]

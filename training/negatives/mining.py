@@ -56,10 +56,10 @@ def mine(
 ) -> Mined:
     """Mine negatives for every train pair.
 
-    Never taken are answers of the same normalised question, answers with the same normalised text
-    as one of these, answers known only from dev or test, and for bm25 and model, answers above the
-    bound. If a source gives too few even from the whole collection, random answers fill up, so
-    that every pair has the same number.
+    Some answers are never taken: those of the same normalised question, those with the same
+    normalised text as one of these, those known only from dev or test, and, for bm25 and model,
+    those above the bound. If a source gives too few even from the whole collection, random answers
+    fill the gap, so every pair has the same number.
 
     Args:
         collection: its questions have splits; only its train side is used.

@@ -27,7 +27,7 @@ class MiningConfig:
     window: int = 50  # best answers of bm25 and of the model that are considered at first
     bound: float | None = 0.95  # a mined negative has at most this share of the positive's cosine
     bound_absolute: float | None = None  # and is at least this far below the positive's cosine
-    sampling: Sampling = "top"  # which of the window's answers that pass the bounds are taken
+    sampling: Sampling = "top"  # how to choose among answers within the bounds
     seed: int = 42
 
 

@@ -29,7 +29,7 @@ from dotbogi.training.negatives.known import KnownTexts
 from dotbogi.training.run_folders import open_geometry
 from dotbogi.training.split import hold_out
 
-_RECORD = "mining.json"  # settings, yields and digests of the files; marks such a folder
+_RECORD = "mining.json"  # settings, yields and file digests; marks a result folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def mine_to_folder(
         collection: known questions and answers.
         folder: created, or replaced if it has nothing but an earlier result.
         config: quotas, window, bound and sampling.
-        seed: of mining; None takes that of the published model, or else 42.
-        model: mines in place of the published model.
+        seed: for mining; None takes that of the published model, or else 42.
+        model: used instead of the published model.
         progress: show a progress bar while a large model encodes.
 
     Raises:

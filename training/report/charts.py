@@ -1,7 +1,7 @@
 """Charts as inline SVG: no script, no network, colours from the page's CSS.
 
-The number of a series gives its class (`s0`, `s1`, …) and its marker, so that series differ without
-colours too. Charts are 340 pixels wide, which a phone shows without scaling.
+The number of a series gives its class (`s0`, `s1`, …) and its marker, so that series differ even
+without colours. Charts are 340 pixels wide, which a phone shows without scaling.
 """
 
 import math
@@ -134,9 +134,9 @@ def gain_chart(
     """Draw gains with intervals as rows around a line at zero; y of the points is not used.
 
     Args:
-        title: of the chart.
+        title: title of the chart.
         rows: labels, and gains (x) with their intervals (low, high).
-        x_label: of the x axis.
+        x_label: label of the x axis.
     """
     height = TOP + BOTTOM + 26 * len(rows)
     values = [value for _, p in rows for value in (p.x, p.low, p.high) if value is not None]

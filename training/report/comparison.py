@@ -79,8 +79,8 @@ def compare(
     Args:
         before: round 0, and its outcomes.
         after: the other round, and its outcomes for the same queries in the same order.
-        texts: of the answers, by id.
-        seed: of the bootstrap.
+        texts: the answers' texts by id.
+        seed: for the bootstrap.
     """
     (first, outcomes), (last, later) = before, after
     old, new = _reciprocal_ranks(outcomes), _reciprocal_ranks(later)

@@ -102,7 +102,7 @@ class RunReport:
 
 
 def read_run(folder: Path) -> RunReport:
-    """Read the folder of a run; an interrupted run is read as far as it came.
+    """Read the folder of a run; an interrupted run is read as far as it got.
 
     Raises:
         UsageError: the run has measured nothing yet.

@@ -54,9 +54,9 @@ def read_feedback_report(
     """Return what a run made of feedback; None for a run without feedback.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
         collection: its questions have splits.
-        yields: of the first round's mining, by source.
+        yields: yields of the first round's mining, by source.
         outcomes: before and after, by the kind of questions.
     """
     stored = read_feedback(folder)

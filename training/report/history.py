@@ -56,7 +56,7 @@ class PastRound:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """One run, as far as it came."""
+    """One run, as far as it got."""
 
     name: str
     began: str

@@ -40,9 +40,9 @@ def read_mining(folder: Path, event: Mined, texts: Mapping[str, str]) -> Mining:
     """Read the results of mining for all questions in one round.
 
     Args:
-        folder: of the run.
-        event: of the mining.
-        texts: of the answers, by id.
+        folder: the run's folder.
+        event: the mining's event.
+        texts: the answers' texts by id.
     """
     number = event.round
     count, suspects = _suspects(open_negatives(folder / f"suspects-{number}.parquet"), texts)

@@ -1,4 +1,4 @@
-"""Kinds of queries: by length, and by politeness as far as letters show it."""
+"""Kinds of queries: by length, and by politeness as far as spelling shows it."""
 
 import re
 from typing import Literal

@@ -47,7 +47,7 @@ def summary(report: RunReport) -> str:
 
 
 def of_hundred(part: int, whole: int) -> int:
-    """Return a part of a whole as a number of a hundred."""
+    """Return a part of a whole as a number out of a hundred."""
     return round(100 * part / whole)
 
 

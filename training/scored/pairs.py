@@ -1,4 +1,4 @@
-"""Pairs of texts with a score of similarity by people: read, check and split them."""
+"""Pairs of texts with similarity scores by people: read, check and split them."""
 
 import math
 from collections import Counter, defaultdict
@@ -165,13 +165,13 @@ def split_scored(
 ) -> ScoredSplit:
     """Give every pair its split: about 80% train, 10% dev, 10% test.
 
-    Pairs that share a text, directly or through other pairs, form a group with one split. It
+    Pairs that share a text, directly or through other pairs, form a group with one split. The split
     depends on the hash of (seed, alphabetically first text). A group of more than 1% of all pairs
     is in train.
 
     Args:
-        pairs: of the table to train on.
-        seed: of the split.
+        pairs: pairs of the table to train on.
+        seed: for the split.
         test: the pairs to test on, in place of a tenth of `pairs`; those of `pairs` that share a
             text with them are left out.
 

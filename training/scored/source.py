@@ -36,8 +36,8 @@ def read_scored_source(
         table: file of the pairs.
         columns: the columns that are not recognised by name.
         test_table: file of the pairs for the final test; None takes a tenth of `table`.
-        seed: of the split.
-        name: of the table, as given by the user.
+        seed: for the split.
+        name: name of the table, as given by the user.
 
     Raises:
         DotbogiError: a table cannot be read, or has too few pairs.

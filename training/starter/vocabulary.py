@@ -24,7 +24,7 @@ _TEXTS_AT_ONCE = 20_000
 def read_texts(corpora: Path, data: Path) -> set[str]:
     """Return the texts whose pieces are kept: the Korean pair files and two English sets.
 
-    Of the English sets only the train parts are read: the others measure the model.
+    Only the train parts of the English sets are read: the others measure the model.
 
     Args:
         corpora: folder of Parquet files with the columns a and b.
@@ -75,7 +75,7 @@ def pieces_to_keep(
 ) -> list[int]:
     """Return the ids of the pieces to keep, in rising order.
 
-    Kept are the special pieces, all with Hangul, those used at least `least` times, and all single
+    These are the special pieces, all with Hangul, those used at least `least` times, and all single
     letters and signs, so that hardly any text has an unknown piece.
     """
     return [
