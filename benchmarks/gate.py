@@ -4,9 +4,9 @@
 
 Simulated rounds draw n questions, with replacement, from those whose scores in round 0 and round 1
 gain.py has written to benchmarks/results/training-SET.json, the sets in turn. What a question
-changed by stays as it was, most of them by nothing; whether it gained or lost is drawn, so that the
-mean gain to expect is 0, .01 or .02. A set in which questions change by less than that in
-the mean takes no part.
+changed by, in the hybrid and in dense search, stays as it was, most of them by nothing. Whether it
+gained or lost is drawn, so that the hybrid's mean gain to expect is 0, .01 or .02. A set in which
+questions change by less than that in the mean takes no part.
 
 With DATA, runs of the product on poisoned tables: 400 questions drawn from a set, the answers of
 60% of them shuffled among themselves, are known; 200 others with their true answers are asked at

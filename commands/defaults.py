@@ -79,9 +79,14 @@ def defaulted(
     return click.option(*names, cls=DefaultedOption, setting=setting, **options)
 
 
+def if_new(setting: str) -> dict[str, str]:
+    """Return a setting that an existing workspace keeps, for `defaulted`."""
+    return {"in a new workspace": setting}
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ",".join(f"{key}:{each}" for key, each in value.items())
+        return ",".join(f"{key}:{item}" for key, item in value.items())
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -89,9 +89,9 @@ def rollback(name: str | None, workspace: str, as_json: bool) -> None:
     """
     from dotbogi.indexes import Workspace
 
-    place = Workspace(workspace)
-    with place.writing():
-        generation = place.roll_back(name)
+    store = Workspace(workspace)
+    with store.writing():
+        generation = store.roll_back(name)
     if as_json:
         print_json({"current": generation.name})
     else:

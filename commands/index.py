@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dotbogi.commands.defaults import defaulted
+from dotbogi.commands.defaults import defaulted, if_new
 from dotbogi.commands.options import (
     column_options,
     columns_of,
@@ -37,14 +37,14 @@ _SETTINGS = "search.encoded:IndexConfig"
 @model_options
 @defaulted(
     "--analyzer", type=click.Choice(["kiwi", "bigram", "whitespace"]),
-    setting=f"{_SETTINGS}.analyzer", help="How texts become tokens.",
+    setting=if_new(f"{_SETTINGS}.analyzer"), help="How texts become tokens.",
 )  # fmt: skip
 @defaulted(
-    "--bm25", type=click.Choice(["bm25s", "rank-bm25"]), setting=f"{_SETTINGS}.bm25",
+    "--bm25", type=click.Choice(["bm25s", "rank-bm25"]), setting=if_new(f"{_SETTINGS}.bm25"),
     help="BM25 engine.",
 )  # fmt: skip
 @defaulted(
-    "--dense", type=click.Choice(["exact", "hnsw"]), setting=f"{_SETTINGS}.dense",
+    "--dense", type=click.Choice(["exact", "hnsw"]), setting=if_new(f"{_SETTINGS}.dense"),
     help="Type of FAISS index.",
 )  # fmt: skip
 @json_option
@@ -76,8 +76,9 @@ def index(table: Path | None, workspace: str, as_json: bool, **options: Any) -> 
     )
     if as_json:
         rows = asdict(source.counts) if source.counts else None
-        found = {"generation": generation.name, "rows": rows, **without_files(generation.manifest)}
-        print_json(found)
+        print_json(
+            {"generation": generation.name, "rows": rows, **without_files(generation.manifest)}
+        )
         return
     print_lines([*source.lines(), *_lines(generation.manifest)])
     click.echo(f"published generation {generation.name} in {workspace}")

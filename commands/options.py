@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dotbogi.commands.defaults import defaulted
+from dotbogi.commands.defaults import defaulted, if_new
 
 if TYPE_CHECKING:
     from dotbogi.indexes import Columns
@@ -40,7 +40,7 @@ column_options = together(
 )
 model_options = together(
     defaulted(
-        "--model", metavar="MODEL", setting="search.models:STARTER",
+        "--model", metavar="MODEL", setting=if_new("search.models:STARTER"),
         help="The bundled starter, a folder, or a hub id.",
     ),
     click.option("--max-seq-length", type=int, metavar="N", help="Tokens read per text."),

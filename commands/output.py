@@ -17,6 +17,12 @@ def print_lines(lines: Iterable[str]) -> None:
         click.echo(line)
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Print notes for the user, on stderr."""
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object on a line."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))

@@ -86,7 +86,8 @@ def serve(
         if as_json:
             print_json({"url": url, "generation": generation, "pid": os.getpid()})
         else:
-            click.echo(f"generation {generation} at {url}")
+            what = f"generation {generation}" if generation else "nothing indexed yet"
+            click.echo(f"{what} at {url}")
 
     run(workspace, host, port, settings, started, HistoryPages(Workspace(workspace)))
 

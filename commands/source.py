@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from dotbogi.commands.output import byte_bars
+from dotbogi.commands.output import byte_bars, print_notes
 
 if TYPE_CHECKING:
     from dotbogi.indexes import Columns, Workspace
@@ -18,6 +16,5 @@ def read(table: Path | None, workspace: "Workspace", columns: "Columns") -> "Sou
 
     with byte_bars() as progress:
         source = read_source(table, workspace, columns, progress=progress)
-    for note in source.notes:
-        click.echo(f"note: {note}", err=True)
+    print_notes(source.notes)
     return source

@@ -24,7 +24,13 @@ from dotbogi.commands.options import (
     together,
     workspace_option,
 )
-from dotbogi.commands.output import byte_bars, print_json, print_lines, shows_progress
+from dotbogi.commands.output import (
+    byte_bars,
+    print_json,
+    print_lines,
+    print_notes,
+    shows_progress,
+)
 from dotbogi.commands.source import read
 
 if TYPE_CHECKING:
@@ -200,7 +206,6 @@ def _train_on_scores(
 ) -> tuple[list[str], "RunResult"]:
     """Return lines on what was read, and the result of a run on scored pairs."""
     from dotbogi.indexes import UsageError
-    from dotbogi.indexes.source import public_set
     from dotbogi.training import run_similarity
     from dotbogi.training.scored.pairs import ScoredColumns
     from dotbogi.training.scored.source import read_scored_source
@@ -213,23 +218,16 @@ def _train_on_scores(
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")
     config, model = _loop_config(options), model_of(options)
-    with byte_bars() as bars:
-        files = [
-            public.path if (public := public_set(name, progress=bars)) else name
-            for name in (table, options["test_table"])
-        ]
-    assert files[0]
-    source = read_scored_source(
-        files[0],
-        ScoredColumns(
-            first=options["question_column"],
-            second=options["answer_column"],
-            score=options["score_column"],
-        ),
-        test_table=files[1],
-        seed=config.seed,
-        name=str(table),
+    columns = ScoredColumns(
+        first=options["question_column"],
+        second=options["answer_column"],
+        score=options["score_column"],
     )
+    with byte_bars() as bars:
+        source = read_scored_source(
+            table, columns, test_table=options["test_table"], seed=config.seed, progress=bars
+        )
+    print_notes(source.notes)
     result = run_similarity(
         workspace, source.split, replace(config, source=source.origin), model=model,
         progress=progress,

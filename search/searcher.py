@@ -55,7 +55,7 @@ class Searcher:
         workspace: Workspace | None = None,
         encoder: Encoder | None = None,
     ) -> None:
-        self._state = _State(index, generation) if index else None
+        self._state = _State(index, generation) if index is not None else None
         self._workspace = workspace
         self._encoder = encoder
         self._watcher: Watcher | None = None

@@ -36,6 +36,8 @@ from dotbogi.indexes.hub import HubName, HubSet, parse_hub_name, write_table
 from dotbogi.indexes.public_sets import CATALOGUE, PublicSet, SetFile, find_set
 from dotbogi.indexes.tables import read_table
 from dotbogi.indexes.web import check_address
+from dotbogi.training.scored.pairs import ScoredColumns
+from dotbogi.training.scored.source import ScoredSource, read_scored_source
 
 ROOT = Path(__file__).parent.parent
 TABLE = "".join(
@@ -419,6 +421,33 @@ def test_scored_pairs_are_not_indexed_by_mistake(
     assert not (tmp_path / "w").exists()
     columns = ("--question-column", "sentence1", "--answer-column", "sentence2")
     assert run("index", "korsts", *columns, "-w", tmp_path / "w").exit_code == 0
+
+
+def test_scored_sets_are_remembered_by_their_names_and_told_when_fetched(
+    server: LyingServer, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by where the cache has them, which is a path of one machine."""
+    parts = {}
+    for part, start in (("train", 0), ("test", 1000)):
+        rows = [f"{n % 5}\tfirst {start + n}\tsecond {start + n}" for n in range(300)]
+        parts[part] = "\n".join(["score\tsentence1\tsentence2", *rows, ""]).encode()
+    files = tuple(SetFile(part=part, url=f"{server.address}/{part}.tsv") for part in parts)
+    known = PublicSet(
+        name="korsts", title="t", licence="l", source="s", rows=300, files=files, scored=True
+    )
+    monkeypatch.setattr(public_sets, "CATALOGUE", {"korsts": known})
+
+    def read() -> ScoredSource:
+        server.answers = [good(content) for content in parts.values()]
+        names = Path("korsts/train"), Path("korsts/test")
+        return read_scored_source(names[0], ScoredColumns(), test_table=names[1], seed=42)
+
+    first = read()
+    assert (first.origin["table"], first.origin["test_table"]) == ("korsts/train", "korsts/test")
+    assert len(first.split.only("test")) == 300
+    assert len(first.notes) == 2
+    assert "fetched korsts/train" in first.notes[0]
+    assert read().notes == []
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The wheel in a clean environment, as a backend's developer and the container have it."""
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 MOST_MEBIBYTES = 900
 ENVIRONMENTS_OWN = {"pip", "setuptools", "pkg_resources", "_distutils_hack"}  # of every venv
 NOBODY = 65534
+KEY = "k" * 40
 # Not root: it may write nothing of others', and yet read an interpreter below /root.
 AS_NOBODY = (
     "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
@@ -146,20 +148,60 @@ def test_the_image_is_slim_runs_as_nobody_and_has_what_this_environment_has() ->
     assert {".git", ".venv", "tests"} <= set(ignored)
 
 
-def get(url: str) -> tuple[int, bytes]:
+class Container:
+    """The Dockerfile's CMD in its ENV, as a user without rights, on a free port."""
+
+    def __init__(self, installed: Installed, workspace: Path) -> None:
+        found = instructions()
+        self.workspace = workspace
+        self.environment = dict(pair.split("=") for pair in shlex.split(found["ENV"][0]))
+        self.environment |= {
+            "DOTBOGI_WORKSPACE": str(workspace),
+            "DOTBOGI_KEYS": json.dumps({"shop": {"role": "read", "key": KEY}}),
+            "PATH": f"{installed.python.parent}:/usr/bin:/bin",
+            "HOME": str(workspace),
+        }
+        command = ["0" if part == "8000" else part for part in json.loads(found["CMD"][0])]
+        self.command = [installed.command, *command[1:], "--json"]
+        self.check = json.loads(found["HEALTHCHECK"][0].partition("CMD ")[2])
+        self.check[0] = str(installed.python)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """Give its address; it has to end well."""
+        process = subprocess.Popen(
+            [*AS_NOBODY, *self.command], cwd=self.workspace, env=self.environment,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            assert process.stdout
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            process.stdout.close()
+
+    def is_healthy(self, url: str) -> bool:
+        check = [part.replace("http://127.0.0.1:8000", url) for part in self.check]
+        return subprocess.run(check, env=self.environment, capture_output=True).returncode == 0
+
+    def run(self, *command: str) -> None:
+        subprocess.run(
+            [*AS_NOBODY, *command], cwd=self.workspace, env=self.environment, check=True,
+            capture_output=True,
+        )  # fmt: skip
+
+
+def answer(url: str, body: object = None) -> tuple[int, bytes]:
+    """Return the status and the body of a GET, or of a POST with a key."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     try:
-        with urllib.request.urlopen(url, timeout=10) as answered:
+        request = urllib.request.Request(url, data, headers if data else {})
+        with urllib.request.urlopen(request, timeout=30) as answered:
             return answered.status, answered.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
-
-
-def ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120
-    while get(f"{url}/readyz")[0] != 200:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.2)
 
 
 @pytest.mark.skipif(
@@ -168,67 +210,25 @@ def ready(url: str, process: subprocess.Popen[bytes]) -> None:
 def test_what_the_container_runs_starts_empty_becomes_ready_answers_and_restarts(
     installed: Installed,
 ) -> None:
-    found = instructions()
     workspace = installed.folder.parent / "volume"
     workspace.mkdir()
     os.chown(workspace, NOBODY, NOBODY)
-    environment = dict(each.split("=") for each in shlex.split(found["ENV"][0]))
-    environment |= {
-        "DOTBOGI_WORKSPACE": str(workspace),
-        "DOTBOGI_KEYS": json.dumps({"shop": {"role": "read", "key": "k" * 40}}),
-        "PATH": f"{installed.python.parent}:/usr/bin:/bin",
-        "HOME": str(workspace),
-    }
-    arguments = ["0" if a == "8000" else a for a in json.loads(found["CMD"][0])]
-    arguments[0] = installed.command
-
-    def start() -> tuple[subprocess.Popen[bytes], str]:
-        process = subprocess.Popen(
-            [*AS_NOBODY, *arguments, "--json"], cwd=workspace, env=environment,
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-        assert process.stdout
-        port = json.loads(process.stdout.readline())["url"].rpartition(":")[2]
-        return process, f"http://127.0.0.1:{port}"
-
-    def stop(process: subprocess.Popen[bytes]) -> None:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-        assert process.stdout
-        process.stdout.close()
-
-    def search(url: str) -> tuple[int, bytes]:
-        request = urllib.request.Request(
-            f"{url}/v1/search",
-            json.dumps({"query": "배가 고파요", "k": 1}).encode(),
-            {"Content-Type": "application/json", "Authorization": f"Bearer {'k' * 40}"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answered:
-                return answered.status, answered.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-
-    process, url = start()
-    health = json.loads(found["HEALTHCHECK"][0].partition("CMD ")[2])
-    check = [part.replace(":8000/", f":{url.rpartition(':')[2]}/") for part in health]
-    check[0] = str(installed.python)
-    assert subprocess.run(check, env=environment, check=False).returncode == 0
-    assert get(f"{url}/healthz")[0] == 200
-    status, body = get(f"{url}/readyz")
-    assert (status, json.loads(body)["error"]["code"]) == (503, "nothing_indexed")
-    assert search(url)[0] == 503
-    subprocess.run(
-        [*AS_NOBODY, installed.command, "index"], cwd=workspace, env=environment, check=True,
-        capture_output=True,
-    )  # fmt: skip
-    ready(url, process)
-    first = search(url)
-    assert first[0] == 200
-    stop(process)
-    process, url = start()
-    assert get(f"{url}/readyz")[0] == 200
-    assert search(url) == first
-    stop(process)
-    checked = subprocess.run(check, env=environment, capture_output=True)
-    assert checked.returncode != 0  # a stopped service is not healthy
+    container = Container(installed, workspace)
+    query = {"query": "배가 고파요", "k": 1}
+    with container.running() as url:
+        assert container.is_healthy(url)
+        assert answer(f"{url}/healthz")[0] == 200
+        status, body = answer(f"{url}/readyz")
+        assert (status, json.loads(body)["error"]["code"]) == (503, "nothing_indexed")
+        assert answer(f"{url}/v1/search", query)[0] == 503
+        container.run(installed.command, "index")
+        until = time.monotonic() + 120
+        while answer(f"{url}/readyz")[0] != 200:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        first = answer(f"{url}/v1/search", query)
+        assert first[0] == 200
+    assert not container.is_healthy(url)
+    with container.running() as url:
+        assert answer(f"{url}/readyz")[0] == 200
+        assert answer(f"{url}/v1/search", query) == first

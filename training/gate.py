@@ -18,7 +18,7 @@ class Verdict:
 
     kept: bool
     gain: Interval  # the mean over the queries
-    probability: float  # that the gain is above 0
+    probability: float  # of a gain; see `judge_searches` for the evidence
 
 
 def judge(gains: Floats, gain: float, evidence: Floats | None = None) -> Verdict:
