@@ -1,7 +1,6 @@
 """`dotbogi evaluate`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ def evaluate(
         print_json(
             {
                 "generation": searcher.generation,
-                "rows": asdict(source.counts) if source.counts else None,
+                "rows": source.counts.to_json() if source.counts else None,
                 "queries": len(evaluation.queries),
                 "metrics": evaluation.means(),
                 "not_trained_on": {

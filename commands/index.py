@@ -1,7 +1,6 @@
 """`dotbogi index`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,7 @@ def index(table: Path | None, workspace: str, as_json: bool, **options: Any) -> 
         progress=shows_progress(as_json),
     )
     if as_json:
-        rows = asdict(source.counts) if source.counts else None
+        rows = source.counts.to_json() if source.counts else None
         print_json(
             {"generation": generation.name, "rows": rows, **without_files(generation.manifest)}
         )

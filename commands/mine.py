@@ -59,7 +59,7 @@ def mine(
     )  # fmt: skip
     counts = source.counts
     if as_json:
-        print_json({"out": str(out), "rows": asdict(counts) if counts else None, **asdict(pool)})
+        print_json({"out": str(out), "rows": counts.to_json() if counts else None, **asdict(pool)})
         return
     print_lines([*(counts.lines() if counts else []), *review_lines(pool.review)])
     print_lines(yield_lines(pool.yields))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotbogi.indexes.errors import DotbogiError
-from dotbogi.indexes.tables import Row, Table
+from dotbogi.indexes.tables.table import Row, Skip, Table
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
 Origin = Literal["feedback"]
+_SHOWN = 5  # row numbers for each reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +45,33 @@ def pair_key(question: str, answer_id: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the rows of a table: read = kept + merged + sum of skipped."""
+    """What became of the rows of a table: read = kept + merged + skipped."""
 
     read: int
     kept: int
     merged: int
-    skipped: Mapping[str, int]
+    skips: Sequence[Skip] = ()
+
+    def skipped(self) -> dict[str, int]:
+        """Return the number of skipped rows by reason."""
+        return dict(Counter(skip.reason for skip in self.skips))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as a JSON object."""
+        kept = {"read": self.read, "kept": self.kept, "merged": self.merged}
+        return {**kept, "skipped": self.skipped()}
 
     def lines(self) -> list[str]:
-        """Return the counts as lines of text."""
-        total = sum(self.skipped.values())
+        """Return the counts as lines of text, each reason with the first rows that it concerns."""
         lines = [
-            f"rows: {self.read} read = {self.kept} kept + {self.merged} merged + {total} skipped"
+            f"rows: {self.read} read = {self.kept} kept + {self.merged} merged "
+            f"+ {len(self.skips)} skipped"
         ]
-        return lines + [f"  skipped {count}: {reason}" for reason, count in self.skipped.items()]
+        for reason, count in self.skipped().items():
+            numbers = [str(skip.number) for skip in self.skips if skip.reason == reason]
+            shown = ", ".join(numbers[:_SHOWN]) + (", …" if count > _SHOWN else "")
+            lines.append(f"  skipped {count}: {reason} (row{'s' * (count > 1)} {shown})")
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +114,13 @@ def build_collection(table: Table) -> tuple[Collection, Counts]:
     """
     answers: dict[str, Answer] = {}
     questions: dict[tuple[str, str], KnownQuestion] = {}
-    skipped = Counter(table.skipped)
+    skips = list(table.skips)
     kept = merged = 0
     for row in table.rows:
         question, answer_text, answer_id = clean(row.question), clean(row.answer), row.answer_id
         reason = _unusable(question, answer_text, answer_id, answers)
         if reason:
-            skipped[reason] += 1
+            skips.append(Skip(row.number, reason))
             continue
         answer_id = answer_id or _id_of(answer_text)
         new_answer = answer_id not in answers
@@ -119,9 +133,9 @@ def build_collection(table: Table) -> tuple[Collection, Counts]:
             kept += 1
         else:
             merged += 1
-    counts = Counts(len(table.rows) + sum(table.skipped.values()), kept, merged, dict(skipped))
+    counts = Counts(len(table.rows) + len(table.skips), kept, merged, skips)
     if not answers:
-        why = "; ".join(f"{count} × {reason}" for reason, count in skipped.items())
+        why = "; ".join(f"{count} × {reason}" for reason, count in counts.skipped().items())
         raise DotbogiError(
             f"{table.path}: none of the {counts.read} rows can be used ({why}). "
             f"Answers were read from column {table.columns.answer!r}; "

@@ -12,7 +12,7 @@ from pathlib import Path
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError, UsageError
 from dotbogi.indexes.store import Workspace
-from dotbogi.indexes.table_formats import quoted, read_records
+from dotbogi.indexes.tables.records import quoted, read_records
 from dotbogi.indexes.text import same_text_key
 from dotbogi.training.judgements.decisions import (
     Decision,
@@ -162,8 +162,8 @@ def import_review(workspace: Workspace, path: Path) -> Imported:
             f"{path}: no column {missing[0]!r} among {quoted(records.names)}. Expected a list "
             "that train, mine or review --out wrote."
         )
-    if records.skipped:
-        raise DamagedError(f"{path}: {next(iter(records.skipped))}.")
+    if records.skips:
+        raise DamagedError(f"{path}, line {records.skips[0].number}: {records.skips[0].reason}.")
     decisions, undecided, unknown = _decisions(path, records.rows, _Known(workspace))
     with workspace.writing():
         before = in_force(read_decisions(workspace.folder))

@@ -1,14 +1,15 @@
 """Pairs of texts with similarity scores by people: read, check and split them."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dotbogi.indexes.collection import Counts, Split
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.table_formats import quoted, read_records
+from dotbogi.indexes.tables.records import quoted, read_records
+from dotbogi.indexes.tables.table import Skip
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 from dotbogi.training.split import split_of
 
@@ -70,17 +71,17 @@ def read_scored_table(path: Path, columns: ScoredColumns | None = None) -> Score
     records = read_records(path)
     used = _find_columns(path, records.names, columns or ScoredColumns())
     pairs: list[ScoredPair] = []
-    bad: dict[str, list[int]] = defaultdict(list)
-    for number, row in enumerate(records.rows, 1):
+    skips = list(records.skips)
+    for number, row in zip(records.numbers, records.rows, strict=True):
         first, second = (clean(row.get(name or "", "")) for name in (used.first, used.second))
         score = _number(row.get(used.score or "", ""))
         reason = _unusable(first, second, score)
         if reason:
-            bad[reason].append(number)
+            skips.append(Skip(number, reason))
         else:
             pairs.append(ScoredPair(first, second, score))
-    read = len(records.rows) + sum(records.skipped.values())
-    counts = Counts(read, len(pairs), 0, {**records.skipped, **_named(bad)})
+    read = len(records.rows) + len(records.skips)
+    counts = Counts(read, len(pairs), 0, skips)
     scores = [pair.score for pair in pairs]
     if len(set(scores)) < 2:
         what = f"all scores are {scores[0]:g}" if scores else "none has two texts and a score"
@@ -130,14 +131,6 @@ def _unusable(first: str, second: str, score: float) -> str:
     if not is_valid_unicode(first + second):
         return "not valid Unicode"
     return "" if math.isfinite(score) else "the score is not a number"
-
-
-def _named(bad: Mapping[str, Sequence[int]]) -> dict[str, int]:
-    """Return the number of bad rows by reason; the reason names the first rows."""
-    return {
-        f"{reason}: row {', '.join(map(str, rows[:5]))}{', …' if len(rows) > 5 else ''}": len(rows)
-        for reason, rows in bad.items()
-    }
 
 
 @dataclass(frozen=True, slots=True)

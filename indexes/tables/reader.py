@@ -1,48 +1,18 @@
 """Read tables of questions and answers: CSV, TSV, JSON Lines, Parquet, BEIR."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.table_formats import quoted, read_delimited, read_json_lines, read_records
+from dotbogi.indexes.tables.records import quoted, read_delimited, read_json_lines, read_records
+from dotbogi.indexes.tables.table import Columns, Row, Skip, Table
 
 QUESTION_NAMES = ("question", "q", "query", "질문", "문의", "질문내용", "문의내용", "발화")
 ANSWER_NAMES = ("answer", "a", "response", "reply", "답변", "답", "응답", "답변내용", "대답")
 ID_NAMES = ("answer_id", "answerid", "답변id", "답변번호")
 
-SAMPLE_FOLDER = Path(__file__).parent / "sample"
+SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLE_PATH = SAMPLE_FOLDER / "pairs.csv"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The names of a table's columns; None: the column is found by its usual names."""
-
-    question: str | None = None
-    answer: str | None = None
-    answer_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table; an empty question means that only the answer is known."""
-
-    question: str
-    answer: str
-    answer_id: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """The rows of one table before cleaning, and where they came from."""
-
-    path: Path
-    rows: list[Row]
-    columns: Columns
-    notes: tuple[str, ...] = ()  # for the user: how the table was read
-    skipped: Mapping[str, int] = field(default_factory=dict)  # rows that could not be read
 
 
 def read_table(path: Path, columns: Columns | None = None) -> Table:
@@ -65,14 +35,17 @@ def read_table(path: Path, columns: Columns | None = None) -> Table:
     resolved, notes = _find_columns(path, records.names, wanted)
     return Table(
         path=path,
-        rows=[_row(record, resolved) for record in records.rows],
+        rows=[
+            _row(record, resolved, number)
+            for record, number in zip(records.rows, records.numbers, strict=True)
+        ],
         columns=resolved,
         notes=notes,
-        skipped=records.skipped,
+        skips=tuple(records.skips),
     )
 
 
-def _row(record: Mapping[str, str], columns: Columns) -> Row:
+def _row(record: Mapping[str, str], columns: Columns, number: int) -> Row:
     used = {columns.question, columns.answer, columns.answer_id, ""}  # "": row numbers
 
     def cell(name: str | None) -> str:
@@ -83,6 +56,7 @@ def _row(record: Mapping[str, str], columns: Columns) -> Row:
         answer=cell(columns.answer),
         answer_id=cell(columns.answer_id).strip(),
         metadata={name: value for name, value in record.items() if name not in used and value},
+        number=number,
     )
 
 
@@ -134,21 +108,21 @@ def _read_beir(folder: Path, wanted: Columns) -> Table:
     }
     rows: list[Row] = []
     paired: set[str] = set()
-    skipped: dict[str, int] = {}
+    skips: list[Skip] = []
     for path in sorted((folder / "qrels").glob("*.tsv")):
-        for record in read_delimited(path).rows:
+        judgements = read_delimited(path)
+        for number, record in zip(judgements.numbers, judgements.rows, strict=True):
             query_id, answer_id = record.get("query-id", ""), record.get("corpus-id", "")
             if query_id not in queries or answer_id not in answers:
-                reason = "a judgement for an unknown query or answer"
-                skipped[reason] = skipped.get(reason, 0) + 1
+                skips.append(Skip(number, "a judgement for an unknown query or answer"))
             elif _grade(path, record) > 0:
-                rows.append(Row(queries[query_id], answers[answer_id], answer_id))
+                rows.append(Row(queries[query_id], answers[answer_id], answer_id, number=number))
                 paired.add(answer_id)
     rows += [Row("", text, key) for key, text in answers.items() if key not in paired]
     if not rows:
         raise DotbogiError(f"{folder}: the corpus is empty. Expected one answer or more.")
     columns = Columns(question="queries.jsonl", answer="corpus.jsonl", answer_id="_id")
-    return Table(path=folder, rows=rows, columns=columns, skipped=skipped)
+    return Table(path=folder, rows=rows, columns=columns, skips=tuple(skips))
 
 
 def _grade(path: Path, record: Mapping[str, str]) -> float:

@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.tables.table import Skip
 
 _MAX_CELL = 1 << 20  # characters; some answers exceed the csv module's default of 131,072
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A file's column names, its rows as strings, and the number of unreadable rows by reason."""
+    """A file's column names, its rows as strings with their numbers, and the unreadable rows."""
 
     names: list[str]
     rows: list[dict[str, str]]
-    skipped: dict[str, int] = field(default_factory=dict)
+    numbers: list[int]  # the line of each row
+    skips: list[Skip] = field(default_factory=list)
 
 
 def read_records(path: Path) -> Records:
@@ -97,10 +99,11 @@ def read_delimited(path: Path) -> Records:
     """
     text = _decode(path)
     if not text.strip():
-        return Records([], [])
+        return Records([], [], [])
     delimiter = _delimiter(path, text[: text.find("\n")] if "\n" in text else text)
     records: list[dict[str, str]] = []
-    too_long: list[int] = []
+    numbers: list[int] = []
+    skips: list[Skip] = []
     names: list[str] = []
     is_regular = delimiter == "\t" and _is_regular(text)
     for line, cells in _tab_cells(text) if is_regular else _cells(path, text, delimiter):
@@ -112,14 +115,11 @@ def read_delimited(path: Path) -> Records:
             if repeated:
                 raise UsageError(f"{path}: the column {repeated[0]!r} appears twice in the header.")
         elif len(cells) > len(names):
-            too_long.append(line)
+            skips.append(Skip(line, "more cells than the header (an unquoted comma?)"))
         else:
             records.append(dict(zip(names, cells, strict=False)))
-    if not too_long:
-        return Records(names, records)
-    lines = ", ".join(map(str, too_long[:5])) + (", …" if len(too_long) > 5 else "")
-    reason = f"more cells than the header (an unquoted comma?): line {lines}"
-    return Records(names, records, {reason: len(too_long)})
+            numbers.append(line)
+    return Records(names, records, numbers, skips)
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -182,6 +182,7 @@ def read_json_lines(path: Path) -> Records:
         DamagedError: the bytes cannot be decoded, or a line is not a JSON object.
     """
     records: list[dict[str, str]] = []
+    numbers: list[int] = []
     names: dict[str, None] = {}
     for number, line in enumerate(_decode(path).split("\n"), 1):
         if not line.strip():
@@ -194,7 +195,8 @@ def read_json_lines(path: Path) -> Records:
             raise DamagedError(f"{path}, line {number}: expected a JSON object per line.")
         names.update(dict.fromkeys(record))
         records.append({name: _as_text(value) for name, value in record.items()})
-    return Records(list(names), records)
+        numbers.append(number)
+    return Records(list(names), records, numbers)
 
 
 def _as_text(value: Any) -> str:
@@ -222,5 +224,5 @@ def _read_parquet(path: Path) -> Records:
         for name in frame.columns
     }
     names = list(columns)
-    rows = zip(*columns.values(), strict=True)
-    return Records(names, [dict(zip(names, row, strict=True)) for row in rows])
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return Records(names, rows, list(range(1, len(rows) + 1)))
