@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dotbogi.commands.options import (
-    column_options,
-    columns_of,
     json_option,
+    reading_of,
+    strict_option,
     table_argument,
+    table_options,
     workspace_option,
 )
 from dotbogi.commands.output import print_json, print_lines
-from dotbogi.commands.source import read
+from dotbogi.commands.source import read, read_test
 
 if TYPE_CHECKING:
     from dotbogi.training import Evaluation
@@ -23,11 +24,17 @@ if TYPE_CHECKING:
 @click.command()
 @table_argument
 @workspace_option
-@column_options
+@table_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for TREC run and qrels files.")
+@strict_option
 @json_option
 def evaluate(
-    table: Path | None, workspace: str, out: Path | None, as_json: bool, **options: Any
+    table: Path | None,
+    workspace: str,
+    out: Path | None,
+    strict: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure BM25, dense and hybrid search on a TABLE's questions.
 
@@ -47,7 +54,10 @@ def evaluate(
 
     if out and out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; expected a folder.")
-    source = read(table, Workspace(workspace), columns_of(options))
+    if table:
+        source = read_test(table, Workspace(workspace), reading_of(options), strict=strict)
+    else:
+        source = read(table, Workspace(workspace), reading_of(options))
     searcher = Searcher.open(workspace)
     evaluation, unseen = evaluate_table(searcher, source.collection)
     if out:

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dotbogi.commands.defaults import defaulted, if_new
 from dotbogi.commands.options import (
-    column_options,
-    columns_of,
     given,
     json_option,
     model_of,
     model_options,
+    reading_of,
+    strict_option,
     table_argument,
+    table_options,
     workspace_option,
 )
 from dotbogi.commands.output import (
@@ -26,13 +27,17 @@ from dotbogi.commands.output import (
 )
 from dotbogi.commands.source import read
 
+if TYPE_CHECKING:
+    from dotbogi.indexes import Workspace
+    from dotbogi.indexes.source import Source
+
 _SETTINGS = "search.encoded:IndexConfig"
 
 
 @click.command()
 @table_argument
 @workspace_option
-@column_options
+@table_options
 @model_options
 @defaulted(
     "--analyzer", type=click.Choice(["kiwi", "bigram", "whitespace"]),
@@ -46,25 +51,36 @@ _SETTINGS = "search.encoded:IndexConfig"
     "--dense", type=click.Choice(["exact", "hnsw"]), setting=if_new(f"{_SETTINGS}.dense"),
     help="Type of FAISS index.",
 )  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Show what would change, and publish nothing.")
+@strict_option
 @json_option
-def index(table: Path | None, workspace: str, as_json: bool, **options: Any) -> None:
+def index(
+    table: Path | None, workspace: str, as_json: bool, dry_run: bool, strict: bool, **options: Any
+) -> None:
     """Index a TABLE of questions and answers and publish it as a new generation.
 
-    TABLE is CSV, TSV, JSON Lines, Parquet or a BEIR folder. Without one, the published collection
-    is indexed again, or in a new workspace the bundled Korean sample. A workspace keeps its
-    settings and its trained model unless options change them.
+    TABLE is an Excel workbook, CSV, TSV, JSON Lines, Parquet, a BEIR folder, or an export of Azure,
+    Dialogflow or Rasa. Without one, the published collection is indexed again, or in a new
+    workspace the bundled Korean sample. A workspace keeps its settings and its trained model
+    unless options change them. Answers keep their ids when they are edited, and what users taught
+    stays.
 
     \b
     dotbogi index
-    dotbogi index faq.csv
+    dotbogi index faq.xlsx --only 노출여부=Y
+    dotbogi index faq.xlsx --dry-run
     dotbogi index faq.csv --question-column 문의사항 --answer-column 안내문
     dotbogi index faq.parquet --model intfloat/multilingual-e5-small \\
         --query-prompt "query: " --answer-prompt "passage: "
     """
     from dotbogi.indexes import Workspace
+    from dotbogi.indexes.update import change_lines
     from dotbogi.search import index_collection
 
-    source = read(table, Workspace(workspace), columns_of(options))
+    source = read(table, Workspace(workspace), reading_of(options), strict=strict)
+    if dry_run:
+        _print_plan(source, Workspace(workspace), as_json)
+        return
     generation = index_collection(
         Workspace(workspace),
         source.collection,
@@ -79,8 +95,24 @@ def index(table: Path | None, workspace: str, as_json: bool, **options: Any) -> 
             {"generation": generation.name, "rows": rows, **without_files(generation.manifest)}
         )
         return
-    print_lines([*source.lines(), *_lines(generation.manifest)])
+    changes = generation.manifest["changes"] if table else None
+    print_lines([*source.lines(), *(change_lines(changes) if changes else [])])
+    print_lines(_lines(generation.manifest))
     click.echo(f"published generation {generation.name} in {workspace}")
+
+
+def _print_plan(source: "Source", workspace: "Workspace", as_json: bool) -> None:
+    from dotbogi.indexes.update import change_lines
+    from dotbogi.search.continued import plan
+
+    changes = plan(workspace, source.collection) if workspace.current_name() else None
+    if as_json:
+        rows = source.counts.to_json() if source.counts else None
+        print_json({"generation": None, "rows": rows, "changes": changes})
+        return
+    size = f"{len(source.collection.answers)} answers, {len(source.collection.questions)} questions"
+    print_lines([*source.lines(), *(change_lines(changes) if changes else [f"collection: {size}"])])
+    click.echo("nothing was published (--dry-run)")
 
 
 def _lines(manifest: Mapping[str, Any]) -> list[str]:

@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from dotbogi.commands.options import (
-    column_options,
-    columns_of,
     json_option,
     mining_of,
     mining_options,
     model_of,
     model_options,
+    reading_of,
     table_argument,
+    table_options,
     workspace_option,
 )
 from dotbogi.commands.output import print_json, print_lines, shows_progress
@@ -24,7 +24,7 @@ from dotbogi.commands.source import read
 @click.command()
 @table_argument
 @workspace_option
-@column_options
+@table_options
 @model_options
 @mining_options
 @click.option("--seed", type=int, help="Seed of split and mining. [default: the published model's]")
@@ -52,7 +52,7 @@ def mine(
     from dotbogi.training.report.lines import review_lines, yield_lines
 
     config, model = mining_of(options), model_of(options)
-    source = read(table, Workspace(workspace), columns_of(options))
+    source = read(table, Workspace(workspace), reading_of(options))
     pool = mine_to_folder(
         Workspace(workspace), source.collection, out, config, seed=seed, model=model,
         progress=shows_progress(as_json),

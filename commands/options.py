@@ -9,7 +9,7 @@ import click
 from dotbogi.commands.defaults import defaulted, if_new
 
 if TYPE_CHECKING:
-    from dotbogi.indexes import Columns
+    from dotbogi.indexes import Reading
     from dotbogi.search import ModelConfig
     from dotbogi.training import MiningConfig
 
@@ -33,10 +33,41 @@ workspace_option = click.option(
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 table_argument = click.argument("table", required=False, type=click.Path(path_type=Path))
-column_options = together(
+_columns = together(
     click.option("--question-column", metavar="NAME", help="Column of the questions."),
     click.option("--answer-column", metavar="NAME", help="Column of the answers."),
-    click.option("--id-column", metavar="NAME", help="Column of the answers' ids."),
+    click.option(
+        "--id-column", metavar="NAME", help="Column of the answers' ids; none: by their texts."
+    ),
+)
+# How to read a table; what is left out is found by looking at it, and printed.
+table_options = together(
+    _columns,
+    click.option(
+        "--further-columns", metavar="NAMES",
+        help="Columns with further phrasings of the question, between commas; none.",
+    ),
+    click.option("--sheet", metavar="NAME", help="Sheet of a workbook."),
+    click.option(
+        "--header", type=click.IntRange(min=0), metavar="ROW",
+        help="Row that names the columns; 0: none does.",
+    ),
+    click.option(
+        "--split", metavar="WHAT",
+        help="What separates phrasings in a question's cell: newline, |, another text, or none.",
+    ),
+    click.option(
+        "--only", multiple=True, metavar="COLUMN=VALUE", help="Leave out rows with another value."
+    ),
+    click.option("--encoding", metavar="NAME", help="Of CSV, TSV and JSON Lines, e.g. cp949."),
+    click.option("--delimiter", metavar="CHAR", help="What separates cells, e.g. ';' or tab."),
+    click.option(
+        "--keep-markup/--no-markup", "markup", default=None,
+        help="Keep HTML as it is, or turn it into text.",
+    ),
+)  # fmt: skip
+strict_option = click.option(
+    "--strict", is_flag=True, help="Refuse a table with rows that cannot be used."
 )
 model_options = together(
     defaulted(
@@ -90,15 +121,27 @@ def refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
         raise UsageError(f"--{name.replace('_', '-')} {why}.")
 
 
-def columns_of(options: Mapping[str, Any]) -> "Columns":
-    """Return the columns that the user has named."""
-    from dotbogi.indexes import Columns
+def reading_of(options: Mapping[str, Any]) -> "Reading":
+    """Return what the user says about the table."""
+    from dotbogi.indexes import Reading
 
-    return Columns(
+    further = options.get("further_columns")
+    return Reading(
         question=options["question_column"],
         answer=options["answer_column"],
         answer_id=options["id_column"],
+        further=_names(further) if further is not None else None,
+        only=tuple(options.get("only") or ()),
+        **{
+            name: options.get(name)
+            for name in ("sheet", "header", "split", "encoding", "delimiter", "markup")
+        },
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return () if names == ("none",) else names
 
 
 def model_of(options: Mapping[str, Any]) -> "ModelConfig | None":

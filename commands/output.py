@@ -11,10 +11,10 @@ import click
 ByteProgress = Callable[[str, int, int | None], None]
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print lines."""
+def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
+    """Print lines, on stdout or on stderr."""
     for line in lines:
-        click.echo(line)
+        click.echo(line, err=err)
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -11,16 +11,16 @@ import click
 
 from dotbogi.commands.defaults import defaulted
 from dotbogi.commands.options import (
-    column_options,
-    columns_of,
     given,
     json_option,
     mining_of,
     mining_options,
     model_of,
     model_options,
+    reading_of,
     refuse,
     table_argument,
+    table_options,
     together,
     workspace_option,
 )
@@ -31,10 +31,11 @@ from dotbogi.commands.output import (
     print_notes,
     shows_progress,
 )
-from dotbogi.commands.source import read
+from dotbogi.commands.source import read, read_test
 
 if TYPE_CHECKING:
     from dotbogi.indexes import Workspace
+    from dotbogi.indexes.source import Source
     from dotbogi.training import LoopConfig, RunResult
 
 _LOOP = "training.config:LoopConfig"
@@ -119,7 +120,7 @@ _fit_options = together(
 @click.command()
 @table_argument
 @workspace_option
-@column_options
+@table_options
 @model_options
 @_loop_options
 @_fit_options
@@ -189,16 +190,37 @@ def _train_on_pairs(
 
     refuse(options, "needs --objective cosine", "score_column")
     config, model = _loop_config(options), model_of(options)
-    source = read(table, workspace, columns_of(options))
+    source = read(table, workspace, reading_of(options))
+    if table and workspace.current_name() is not None:
+        source = _indexed(source, workspace, progress)
     origin, held_out = dict(source.origin), None
     if options["test_table"]:
-        test = read(options["test_table"], workspace, columns_of(options))
+        test = read_test(options["test_table"], workspace, reading_of(options))
         origin["test_table"], held_out = test.origin["table"], test.collection
     result = run_loop(
         workspace, source.collection, replace(config, source=origin), model=model,
         held_out=held_out, progress=progress,
     )  # fmt: skip
     return source.lines(), result
+
+
+def _indexed(source: "Source", workspace: "Workspace", progress: bool) -> "Source":
+    """Index a table that differs from what is published, and return it as it is published then."""
+    from dotbogi.indexes import open_collection
+    from dotbogi.indexes.update import change_lines
+    from dotbogi.search import index_collection
+    from dotbogi.search.continued import plan
+
+    changes = plan(workspace, source.collection)
+    if any(changes["answers"][kind] for kind in ("added", "edited", "removed", "returned")) or any(
+        changes["questions"][kind] for kind in ("added", "removed")
+    ):
+        print_lines(change_lines(changes), err=True)
+        generation = index_collection(
+            workspace, source.collection, source.origin, progress=progress
+        )
+        click.echo(f"published generation {generation.name} with the table as it is now", err=True)
+    return replace(source, collection=open_collection(workspace.current().folder))
 
 
 def _train_on_scores(

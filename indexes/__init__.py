@@ -20,7 +20,7 @@ from dotbogi.indexes.errors import (
 )
 from dotbogi.indexes.hits import Candidate, Evidence, Hit
 from dotbogi.indexes.store import Generation, Workspace
-from dotbogi.indexes.tables import SAMPLE_PATH, Columns, Table, read_table
+from dotbogi.indexes.tables import SAMPLE_PATH, Reading, Table, read_table
 
 __all__ = [
     "SAMPLE_PATH",
@@ -28,7 +28,6 @@ __all__ = [
     "Answer",
     "Candidate",
     "Collection",
-    "Columns",
     "Counts",
     "DamagedError",
     "DotbogiError",
@@ -40,6 +39,7 @@ __all__ = [
     "ModelMismatchError",
     "NoSpaceError",
     "NothingIndexedError",
+    "Reading",
     "Table",
     "UsageError",
     "Workspace",

@@ -1,6 +1,7 @@
 """The collection: cleaned answers and their known questions."""
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from dotbogi.indexes.tables.table import Row, Skip, Table
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
-Origin = Literal["feedback"]
+Origin = Literal["feedback", "review"]
 _SHOWN = 5  # row numbers for each reason
 
 
@@ -24,6 +25,7 @@ class Answer:
     id: str
     text: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()  # other ids: of rows with the same text, or earlier ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class KnownQuestion:
     text: str
     answer_id: str
     split: Split | None = None
-    origin: Origin | None = None  # None: from the table or a review
+    origin: Origin | None = None  # None: from the table
     preferred: int = 0  # how many users chose this answer for the question
     opposed: int = 0  # how many users call it wrong; only if any chose it
 
@@ -51,6 +53,7 @@ class Counts:
     kept: int
     merged: int
     skips: Sequence[Skip] = ()
+    aliases: int = 0  # ids of rows whose text has another id already
 
     def skipped(self) -> dict[str, int]:
         """Return the number of skipped rows by reason."""
@@ -71,6 +74,8 @@ class Counts:
             numbers = [str(skip.number) for skip in self.skips if skip.reason == reason]
             shown = ", ".join(numbers[:_SHOWN]) + (", …" if count > _SHOWN else "")
             lines.append(f"  skipped {count}: {reason} (row{'s' * (count > 1)} {shown})")
+        if self.aliases:
+            lines.append(f"  {self.aliases} ids belong to a text that has another id: one answer")
         return lines
 
 
@@ -80,10 +85,17 @@ class Collection:
 
     answers: list[Answer]
     questions: list[KnownQuestion]
+    # Answers that are no longer searched, with what users taught about them.
+    removed: "Collection | None" = None
 
     def only(self, splits: Sequence[Split]) -> "Collection":
         """Return the collection with all answers and the known questions of these splits."""
         return replace(self, questions=[q for q in self.questions if q.split in splits])
+
+    def ids(self) -> dict[str, str]:
+        """Return the id of an answer by each id that it has or had."""
+        by_alias = {alias: answer.id for answer in self.answers for alias in answer.aliases}
+        return by_alias | {answer.id: answer.id for answer in self.answers}
 
     def holds(self, other: "Collection") -> bool:
         """Return whether this collection has all answers and pairs of another one.
@@ -112,28 +124,21 @@ def build_collection(table: Table) -> tuple[Collection, Counts]:
     Raises:
         DotbogiError: no row can be used.
     """
-    answers: dict[str, Answer] = {}
-    questions: dict[tuple[str, str], KnownQuestion] = {}
+    building = _Building()
     skips = list(table.skips)
-    kept = merged = 0
-    for row in table.rows:
-        question, answer_text, answer_id = clean(row.question), clean(row.answer), row.answer_id
-        reason = _unusable(question, answer_text, answer_id, answers)
+    kept = merged = read = 0
+    for number, rows in itertools.groupby(enumerate(table.rows), _row_of_file):
+        read += 1
+        group = [row for _, row in rows]
+        reason = building.refuses(group[0])
         if reason:
-            skips.append(Skip(row.number, reason))
-            continue
-        answer_id = answer_id or _id_of(answer_text)
-        new_answer = answer_id not in answers
-        new_question = bool(question) and (question, answer_id) not in questions
-        if new_answer:
-            answers[answer_id] = Answer(answer_id, answer_text, _clean_metadata(row))
-        if new_question:
-            questions[question, answer_id] = KnownQuestion(question, answer_id)
-        if new_answer or new_question:
+            skips.append(Skip(number[1], reason))
+        elif any([building.add(row) for row in group]):
             kept += 1
         else:
             merged += 1
-    counts = Counts(len(table.rows) + len(table.skips), kept, merged, skips)
+    answers = building.answers
+    counts = Counts(read + len(table.skips), kept, merged, skips, len(building.aliases))
     if not answers:
         why = "; ".join(f"{count} × {reason}" for reason, count in counts.skipped().items())
         raise DotbogiError(
@@ -141,21 +146,68 @@ def build_collection(table: Table) -> tuple[Collection, Counts]:
             f"Answers were read from column {table.columns.answer!r}; "
             "name another with --answer-column."
         )
-    ordered = sorted(answers.values(), key=lambda answer: answer.id)
-    return Collection(ordered, list(questions.values())), counts
+    return building.collection(), counts
 
 
-def _unusable(question: str, answer: str, answer_id: str, answers: Mapping[str, Answer]) -> str:
-    if not answer:
-        return "the answer is blank"
-    if not all(map(is_valid_unicode, (question, answer, answer_id))):
-        return "not valid Unicode"
-    if answer_id in answers and answers[answer_id].text != answer:
-        return "its answer id belongs to another text"
-    return ""
+def _row_of_file(numbered: tuple[int, Row]) -> tuple[int, int]:
+    """Return a key that is equal for the phrasings of one row of the file."""
+    position, row = numbered
+    return (0, row.number) if row.number else (position + 1, 0)
 
 
-def _id_of(text: str) -> str:
+class _Building:
+    """The collection that grows row by row."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.questions: dict[tuple[str, str], KnownQuestion] = {}
+        self.aliases: dict[str, str] = {}  # id → the id that the same text has already
+        self._ids: dict[str, str] = {}  # text → id
+
+    def refuses(self, row: Row) -> str:
+        """Return why a row cannot be used; "" if it can."""
+        answer = clean(row.answer)
+        if not answer:
+            return "the answer is blank"
+        if not all(map(is_valid_unicode, (row.question, answer, row.answer_id))):
+            return "not valid Unicode"
+        if row.answer_id in self.answers and self.answers[row.answer_id].text != answer:
+            return "its answer id belongs to another text"
+        if row.answer_id in self.aliases and self.aliases[row.answer_id] != self._ids.get(answer):
+            return "its answer id belongs to another text"
+        return ""
+
+    def add(self, row: Row) -> bool:
+        """Add a row; return whether it brings an answer or a question."""
+        question, text = clean(row.question), clean(row.answer)
+        if not is_valid_unicode(question):
+            return False
+        known = self._ids.get(text)
+        answer_id = known or row.answer_id or id_of(text)
+        if known and row.answer_id not in ("", known):
+            self.aliases[row.answer_id] = known
+        if not known:
+            self._ids[text] = answer_id
+            self.answers[answer_id] = Answer(answer_id, text, _clean_metadata(row))
+        is_new = bool(question) and (question, answer_id) not in self.questions
+        if is_new:
+            self.questions[question, answer_id] = KnownQuestion(question, answer_id)
+        return is_new or not known
+
+    def collection(self) -> Collection:
+        """Return the answers in order of id, and the questions in order of the table."""
+        aliases: dict[str, list[str]] = {}
+        for alias, answer_id in self.aliases.items():
+            aliases.setdefault(answer_id, []).append(alias)
+        answers = [
+            replace(answer, aliases=tuple(aliases.get(answer.id, ())))
+            for answer in sorted(self.answers.values(), key=lambda answer: answer.id)
+        ]
+        return Collection(answers, list(self.questions.values()))
+
+
+def id_of(text: str) -> str:
+    """Return the id of an answer whose table states none."""
     return "a" + hashlib.sha256(text.encode()).hexdigest()[:15]
 
 
@@ -169,19 +221,29 @@ def _clean_metadata(row: Row) -> dict[str, str]:
 
 
 def save_collection(collection: Collection, folder: Path) -> None:
-    """Write answers.parquet (id, text, metadata as JSON) and questions.parquet."""
+    """Write answers.parquet (id, text, metadata and aliases as JSON) and questions.parquet.
+
+    Removed answers are in removed_answers.parquet and removed_questions.parquet.
+    """
+    _save(collection, folder, "")
+    if collection.removed:
+        _save(collection.removed, folder, "removed_")
+
+
+def _save(collection: Collection, folder: Path, prefix: str) -> None:
     answers = collection.answers
     _write_parquet(
-        folder / "answers.parquet",
+        folder / f"{prefix}answers.parquet",
         {
             "id": [answer.id for answer in answers],
             "text": [answer.text for answer in answers],
             "metadata": [_canonical(answer.metadata) for answer in answers],
+            "aliases": [_canonical(answer.aliases) for answer in answers],
         },
     )
     questions = collection.questions
     _write_parquet(
-        folder / "questions.parquet",
+        folder / f"{prefix}questions.parquet",
         {
             "text": [question.text for question in questions],
             "answer_id": [question.answer_id for question in questions],
@@ -195,14 +257,25 @@ def save_collection(collection: Collection, folder: Path) -> None:
 
 def open_collection(folder: Path) -> Collection:
     """Read what `save_collection` wrote."""
-    answers = _read_parquet(folder / "answers.parquet")
-    questions = _read_parquet(folder / "questions.parquet")
+    collection = _open(folder, "")
+    if (folder / "removed_answers.parquet").exists():
+        return replace(collection, removed=_open(folder, "removed_"))
+    return collection
+
+
+def _open(folder: Path, prefix: str) -> Collection:
+    answers = _read_parquet(folder / f"{prefix}answers.parquet")
+    questions = _read_parquet(folder / f"{prefix}questions.parquet")
     count = len(questions["text"])  # older generations lack the columns about users
     return Collection(
         [
-            Answer(id_, text, json.loads(metadata))
-            for id_, text, metadata in zip(
-                answers["id"], answers["text"], answers["metadata"], strict=True
+            Answer(id_, text, json.loads(metadata), tuple(json.loads(aliases)))
+            for id_, text, metadata, aliases in zip(
+                answers["id"],
+                answers["text"],
+                answers["metadata"],
+                answers.get("aliases", ["[]"] * len(answers["id"])),
+                strict=True,
             )
         ],
         [

@@ -1,17 +1,20 @@
 """Where a collection comes from: a table, a public set, the published generation or the sample."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.collection import Collection, Counts, build_collection, open_collection
 from dotbogi.indexes.download import Progress
-from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.indexes.fetch import Fetched, fetch
 from dotbogi.indexes.public_sets import is_set_name
+from dotbogi.indexes.settings import kept, kept_settings, said
 from dotbogi.indexes.store import Workspace
-from dotbogi.indexes.tables import SAMPLE_PATH, Columns, read_table
+from dotbogi.indexes.tables import SAMPLE_PATH, Reading, read_table
+
+COLUMNS = ("question", "further", "answer", "answer_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,42 +34,89 @@ class Source:
 def read_source(
     table: Path | None,
     workspace: Workspace,
-    columns: Columns | None = None,
+    reading: Reading | None = None,
     *,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Source:
     """Return the collection of a table or a public set.
 
+    What the user says about a table is kept in the workspace, and holds for the next one until
+    the user says otherwise ("auto": as if nothing had been said).
+
     Args:
-        table: a file, a BEIR folder, or the name of a public set, which is fetched if it is
-            missing; a file of that name takes precedence. None: the published collection of the
-            workspace, or the bundled sample if there is none.
-        workspace: read only if there is no table.
-        columns: the table's columns, if they do not have their usual names.
+        table: a file, a folder, or the name of a public set, which is fetched if it is missing; a
+            file of that name takes precedence. None: the published collection of the workspace,
+            or the bundled sample if there is none.
+        workspace: its settings for tables are used, and its collection if there is no table.
+        reading: what the user says about the table now.
+        strict: refuse a table with rows that cannot be used.
         progress: called while a file is downloaded.
 
     Raises:
-        UsageError: columns are given without a table, or the public set has scored pairs.
+        UsageError: settings are given without a table, or the public set has scored pairs.
         DotbogiError: the table cannot be read.
     """
-    columns = columns or Columns()
-    if table is None and columns != Columns():
-        raise UsageError("--question-column, --answer-column and --id-column need a TABLE.")
+    given = reading or Reading()
+    if table is None and given != Reading():
+        raise UsageError("Options on how to read a table need a TABLE.")
     if table is None and workspace.current_name() is not None:
         generation = workspace.current()
         return Source(open_collection(generation.folder), generation.manifest["source"])
     public = public_set(table, progress=progress)
-    if public and public.scored and columns.answer is None:
+    if public and public.scored and given.answer is None:
         raise UsageError(
             f"{public.name}: sentence pairs with a score, not questions with answers. Name a set "
             "of questions and answers (dotbogi fetch lists them), or --answer-column."
         )
-    read = read_table(public.path if public else table or SAMPLE_PATH, columns)
+    path = public.path if public else table or SAMPLE_PATH
+    settings, notes = (given, ()) if public else kept_settings(workspace, given)
+    read = read_table(path, settings)
     collection, counts = build_collection(read)
-    notes = [fetched_note(public)] if public and public.new else []
-    notes += [f"{read.path}: {note}" for note in read.notes]
-    origin = _origin(table, public)
-    return Source(collection, {**origin, **asdict(read.columns)}, counts, tuple(notes))
+    _refuse_skips(path, counts, strict=strict)
+    fetched = (fetched_note(public),) if public and public.new else ()
+    notes = tuple(f"{read.path}: {note}" for note in (*notes, *(read.notes if table else ())))
+    columns = {name: getattr(read.columns, name) for name in COLUMNS}
+    origin = {**_origin(table, public), **columns, "reading": said(settings)}
+    return Source(collection, origin, counts, (*fetched, *notes))
+
+
+def read_questions(
+    table: Path, workspace: Workspace, reading: Reading | None = None, *, strict: bool = False
+) -> Source:
+    """Return the collection of a test table, which may name its answers by their ids alone.
+
+    The names of columns that the workspace keeps are used where the table has them.
+
+    Raises:
+        DotbogiError: the table cannot be read.
+    """
+    public = public_set(table)
+    path = public.path if public else table
+    answers = published_texts(workspace)
+    read = read_table(path, reading, hints=kept(workspace), answers=answers)
+    collection, counts = build_collection(read)
+    _refuse_skips(path, counts, strict=strict)
+    notes = tuple(f"{path}: {note}" for note in read.notes)
+    return Source(collection, _origin(table, public), counts, notes)
+
+
+def published_texts(workspace: Workspace) -> dict[str, str]:
+    """Return the texts of the published answers by id and alias; none before the first index."""
+    if workspace.current_name() is None:
+        return {}
+    answers = open_collection(workspace.current().folder).answers
+    by_alias = {alias: answer.text for answer in answers for alias in answer.aliases}
+    return by_alias | {answer.id: answer.text for answer in answers}
+
+
+def _refuse_skips(path: Path, counts: Counts, *, strict: bool) -> None:
+    if strict and counts.skips:
+        first, *_ = counts.skips
+        raise DotbogiError(
+            f"{path}: {len(counts.skips)} rows cannot be used, first row {first.number}: "
+            f"{first.reason}. Mend them, or leave out --strict."
+        )
 
 
 def public_set(table: Path | None, *, progress: Progress | None = None) -> Fetched | None:

@@ -11,6 +11,7 @@ from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.store import Generation, Workspace
+from dotbogi.search.continued import continued
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import EncoderFacts, open_encoder
 from dotbogi.search.fitted import Fitted
@@ -34,7 +35,9 @@ def index_collection(
     changes: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> Generation:
-    """Index a collection and publish it.
+    """Index a collection and publish it as the continuation of what is published.
+
+    Answers keep their ids through edits, and what users taught stays; see `indexes.update`.
 
     Args:
         workspace: created if it does not exist.
@@ -56,15 +59,11 @@ def index_collection(
         check_model(model)
     with workspace.writing():
         current = _current(workspace, required=model is None)
-        config = IndexConfig(
-            **{**(current.manifest["index"] if current else {}), **(changes or {})}
-        )
+        before = current.manifest["index"] if current else {}
+        config = IndexConfig(**{**before, **(changes or {})})
+        collection, changed = continued(workspace, collection, current)
         kept = None if model else current
         model = model or ModelConfig()
-        trained = kept is not None and kept.manifest["training"] is not None
-        # What a run fitted out of fold is kept while the table grows. The model was trained on the
-        # run's questions, so a new fit on them would trust the model too much.
-        fits = kept is not None and trained and _still_fits(kept, collection, config)
 
         def write_model(folder: Path) -> None:
             if kept:
@@ -77,12 +76,26 @@ def index_collection(
             collection,
             write_model,
             config,
-            _facts(kept, model, source),
-            geometry=Geometry.open(kept.folder) if kept and trained else None,
-            trained_on=read_trained_on(kept.folder) if kept else frozenset(),
-            fitted=Fitted.open(kept.folder) if kept and fits else None,
+            {**_facts(kept, model, source), "changes": changed},
+            **_learned(kept, collection, config),
             progress=progress,
         )
+
+
+def _learned(
+    kept: Generation | None, collection: Collection, config: IndexConfig
+) -> dict[str, Any]:
+    """Return what stays of a generation's training."""
+    if kept is None:
+        return {}
+    learned: dict[str, Any] = {"trained_on": read_trained_on(kept.folder)}
+    if kept.manifest["training"] is not None:
+        learned["geometry"] = Geometry.open(kept.folder)
+        # What a run fitted out of fold is kept while the table grows. The model was trained on the
+        # run's questions, so a new fit on them would trust the model too much.
+        if _still_fits(kept, collection, config):
+            learned["fitted"] = Fitted.open(kept.folder)
+    return learned
 
 
 def _facts(

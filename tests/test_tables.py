@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dotbogi.indexes.collection import build_collection, open_collection, save_collection
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables import SAMPLE_FOLDER, SAMPLE_PATH, Columns, Row, Table, read_table
+from dotbogi.indexes.tables import SAMPLE_FOLDER, SAMPLE_PATH, Reading, Row, Table, read_table
 
 CSV = "질문,답변\n배고프다,밥 드세요\n졸려,주무세요\n"
 
@@ -56,7 +56,7 @@ def test_usual_column_names_are_found(tmp_path: Path, header: str) -> None:
 def test_named_columns_win_over_usual_ones(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("question,answer,말,id\nq,a,배고프다,7\n")
-    row = read_table(path, Columns(question="말", answer_id="id")).rows[0]
+    row = read_table(path, Reading(question="말", answer_id="id")).rows[0]
     assert (row.question, row.answer_id) == ("배고프다", "7")
     assert row.metadata == {"question": "q"}
 
@@ -67,7 +67,7 @@ def test_unknown_header_names_the_columns_and_the_option(tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"'이름', '나이'.*--answer-column"):
         read_table(path)
     with pytest.raises(UsageError, match=r"no column 'x'.*--answer-column"):
-        read_table(path, Columns(answer="x"))
+        read_table(path, Reading(answer="x"))
 
 
 def test_row_numbers_that_pandas_writes_are_no_ids(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_quotes_in_an_even_tab_separated_table_are_text(tmp_path: Path) -> None:
         Row("라", '마"'),
         Row('바 "사"', '아""자'),
     ]
-    path.write_text('Q\tA\r\n"가\r\n나"\t다\r\n')  # a cell of two lines: quoted as CSV is
-    assert read_table(path).rows == [Row("가\r\n나", "다")]
+    path.write_text('Q\tA\r\n가\t"나\r\n다"\r\n')  # a cell of two lines: quoted as CSV is
+    assert read_table(path).rows == [Row("가", "나\n다")]
 
 
 def test_a_row_with_too_many_cells_is_skipped_and_counted(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_beir_folder_gives_pairs_and_unpaired_answers(tmp_path: Path) -> None:
 
 
 def _collected(rows: list[Row]):  # type: ignore[no-untyped-def]
-    return build_collection(Table(path=Path("t.csv"), rows=rows, columns=Columns(answer="A")))
+    return build_collection(Table(path=Path("t.csv"), rows=rows, columns=Reading(answer="A")))
 
 
 def test_duplicates_are_merged_after_nfc_and_trimming() -> None:

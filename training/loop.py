@@ -10,10 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dotbogi.indexes.collection import Collection, open_collection, pair_key, save_collection
+from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.indexes.store import Generation, Workspace, write_json
 from dotbogi.indexes.text import same_text_key
+from dotbogi.indexes.update import update
 from dotbogi.search.encoded import IndexConfig
 from dotbogi.search.models import ModelConfig, check_model, copy_model, enter_model
 from dotbogi.search.publish import all_texts
@@ -78,7 +79,7 @@ def run_loop(
         current = workspace.current() if workspace.current_name() else None
         indexed = open_collection(current.folder) if current else None
         if indexed:
-            collection = _with_feedback(collection, indexed)
+            collection = update(collection, indexed).collection
         applied = apply_decisions(collection, read_decisions(workspace.folder))
         voted = _apply_votes(workspace, applied, config)
         split = hold_out(
@@ -162,25 +163,6 @@ def _set_apart(collection: Collection, held_out: Collection) -> tuple[Collection
     return replace(collection, questions=marked), replace(
         held_out, answers=collection.answers, questions=asked
     )
-
-
-def _with_feedback(collection: Collection, indexed: Collection) -> Collection:
-    """Add the questions and votes that earlier feedback brought into the published index."""
-    answer_ids = {answer.id for answer in collection.answers}
-    by_key = {pair_key(q.text, q.answer_id): q for q in indexed.questions}
-    questions = []
-    for question in collection.questions:
-        published = by_key.get(pair_key(question.text, question.answer_id))
-        if published:
-            question = replace(question, preferred=published.preferred, opposed=published.opposed)
-        questions.append(question)
-    known = {pair_key(q.text, q.answer_id) for q in questions}
-    added = [
-        question
-        for key, question in by_key.items()
-        if question.origin == "feedback" and question.answer_id in answer_ids and key not in known
-    ]
-    return replace(collection, questions=[*questions, *added])
 
 
 def _apply_votes(

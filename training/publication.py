@@ -144,4 +144,5 @@ class Publication:
 
 def _from_feedback(collection: Collection) -> set[KnownQuestion]:
     """Return the known questions that feedback added or weighted, without their splits."""
-    return {replace(q, split=None) for q in collection.questions if q.origin or q.preferred}
+    voted = (q for q in collection.questions if q.origin == "feedback" or q.preferred)
+    return {replace(question, split=None) for question in voted}

@@ -1,132 +1,151 @@
-"""Read tables of questions and answers: CSV, TSV, JSON Lines, Parquet, BEIR."""
+"""Read a table of questions and answers, whatever it looks like."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables.records import quoted, read_delimited, read_json_lines, read_records
-from dotbogi.indexes.tables.table import Columns, Row, Skip, Table
-
-QUESTION_NAMES = ("question", "q", "query", "질문", "문의", "질문내용", "문의내용", "발화")
-ANSWER_NAMES = ("answer", "a", "response", "reply", "답변", "답", "응답", "답변내용", "대답")
-ID_NAMES = ("answer_id", "answerid", "답변id", "답변번호")
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.tables import names
+from dotbogi.indexes.tables.beir import read_beir
+from dotbogi.indexes.tables.bots import from_azure, is_azure, is_rasa, read_rasa
+from dotbogi.indexes.tables.cells import clean_cell, is_error
+from dotbogi.indexes.tables.columns import OPTIONS, column_notes, find_columns
+from dotbogi.indexes.tables.phrasings import find_separator, split_cell
+from dotbogi.indexes.tables.records import EXPECTED, quoted, read_records
+from dotbogi.indexes.tables.table import Reading, Records, Row, Skip, Table
 
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLE_PATH = SAMPLE_FOLDER / "pairs.csv"
 
 
-def read_table(path: Path, columns: Columns | None = None) -> Table:
+def read_table(
+    path: Path,
+    reading: Reading | None = None,
+    *,
+    hints: Reading | None = None,
+    answers: Mapping[str, str] | None = None,
+) -> Table:
     """Read a table of questions and answers.
 
     Args:
-        path: a .csv, .tsv, .jsonl/.ndjson or .parquet file, or a BEIR folder (corpus.jsonl,
-            queries.jsonl, qrels/*.tsv).
-        columns: names given by the user; None finds a column by its usual names.
+        path: a .csv, .tsv, .xlsx, .jsonl/.ndjson, .parquet or Rasa .yml file, a BEIR folder
+            (corpus.jsonl, queries.jsonl, qrels/*.tsv) or a folder of Rasa files.
+        reading: what the user says about it; the rest is found by looking at the table.
+        hints: names of columns to prefer to the usual ones, if the table has them.
+        answers: texts by id. A table may then name answers by their ids alone.
 
     Raises:
         UsageError: the file does not exist or has no usable columns.
         DamagedError: the bytes cannot be decoded or parsed.
         DotbogiError: the table has no rows.
     """
-    wanted = columns or Columns()
-    if path.is_dir():
-        return _read_beir(path, wanted)
-    records = read_records(path)
-    resolved, notes = _find_columns(path, records.names, wanted)
+    reading = reading or Reading()
+    if not path.exists():
+        raise UsageError(f"{path}: no such file. {EXPECTED}")
+    if path.is_dir() or is_rasa(path):
+        if reading != Reading():
+            raise UsageError(f"{path}: it has fixed columns; leave the options for tables out.")
+        return read_rasa(path) if is_rasa(path) else read_beir(path)
+    records = read_records(path, reading)
+    if is_azure(records):
+        records = from_azure(records)
+    reading = _with_hints(reading, hints, records.names)
+    used = find_columns(path, records.names, reading, by_id=answers is not None)
+    records = _cleaned(records, reading)
+    records = _only(path, records, reading.only)
+    columns = [name for name in (used.question, *(used.further or ())) if name]
+    cells = (record.get(name, "") for record in records.rows for name in columns)
+    separator, guess = find_separator(cells, reading.split)
+    rows, skips = _rows(records, used, separator, answers or {})
+    notes = (*records.notes, *column_notes(records.names, used, reading))
     return Table(
         path=path,
-        rows=[
-            _row(record, resolved, number)
-            for record, number in zip(records.rows, records.numbers, strict=True)
-        ],
-        columns=resolved,
-        notes=notes,
-        skips=tuple(records.skips),
+        rows=rows,
+        columns=replace(used, split=reading.split),
+        notes=(*notes, guess) if guess else notes,
+        skips=(*records.skips, *skips),
     )
 
 
-def _row(record: Mapping[str, str], columns: Columns, number: int) -> Row:
-    used = {columns.question, columns.answer, columns.answer_id, ""}  # "": row numbers
-
-    def cell(name: str | None) -> str:
-        return record.get(name, "") if name else ""
-
-    return Row(
-        question=cell(columns.question),
-        answer=cell(columns.answer),
-        answer_id=cell(columns.answer_id).strip(),
-        metadata={name: value for name, value in record.items() if name not in used and value},
-        number=number,
-    )
+def _with_hints(reading: Reading, hints: Reading | None, columns: Sequence[str]) -> Reading:
+    keys = {names.key(column) for column in columns}
+    usable = {
+        role: hint
+        for role in OPTIONS
+        if hints and (hint := getattr(hints, role)) and names.key(hint) in keys
+    }
+    return replace(reading, **{r: h for r, h in usable.items() if getattr(reading, r) is None})
 
 
-def _find_columns(path: Path, names: list[str], wanted: Columns) -> tuple[Columns, tuple[str, ...]]:
-    def given(name: str | None, option: str) -> str | None:
-        if name is not None and name not in names:
+def _cleaned(records: Records, reading: Reading) -> Records:
+    same: dict[str, str] = {}
+    keep = bool(reading.markup)
+
+    def cleaned(cell: str) -> str:
+        if cell not in same:
+            same[cell] = clean_cell(cell, markup=keep)
+        return same[cell]
+
+    rows = [{name: cleaned(cell) for name, cell in row.items()} for row in records.rows]
+    changed = sum("<" in cell and "<" not in text for cell, text in same.items())
+    notes = (f"HTML in {changed} cells became text (--keep-markup)",) if changed else ()
+    return replace(records, rows=rows, notes=(*records.notes, *notes))
+
+
+def _only(path: Path, records: Records, conditions: Sequence[str]) -> Records:
+    """Leave out the rows that do not have the value that the user wants in a column."""
+    by_key = {names.key(name): name for name in records.names}
+    for condition in conditions:
+        name, equals, wanted = condition.partition("=")
+        column = by_key.get(names.key(name))
+        if not equals or column is None:
             raise UsageError(
-                f"{path}: no column {name!r}; the columns are {quoted(names)}. Change {option}."
+                f"{path}: --only {condition!r}: expected COLUMN=VALUE; the columns are "
+                f"{quoted(records.names)}."
             )
-        return name
-
-    def usual(candidates: Iterable[str]) -> str | None:
-        by_key = {name.strip().casefold().replace(" ", ""): name for name in reversed(names)}
-        return next((by_key[key] for key in candidates if key in by_key), None)
-
-    answer = given(wanted.answer, "--answer-column") or usual(ANSWER_NAMES)
-    question = given(wanted.question, "--question-column") or usual(QUESTION_NAMES)
-    answer_id = given(wanted.answer_id, "--id-column") or usual(ID_NAMES)
-    if answer is None:
-        raise UsageError(
-            f"{path}: no answer column among {quoted(names)}. "
-            "Name it with --answer-column (and --question-column)."
+        reason = f"{column} is not {wanted.strip()} (--only)"
+        kept: list[tuple[int, dict[str, str]]] = []
+        skips = list(records.skips)
+        for number, row in zip(records.numbers, records.rows, strict=True):
+            if row.get(column, "").casefold() == wanted.strip().casefold():
+                kept.append((number, row))
+            else:
+                skips.append(Skip(number, reason))
+        records = replace(
+            records, rows=[row for _, row in kept], numbers=[n for n, _ in kept], skips=skips
         )
-    notes: tuple[str, ...] = ()
-    if question is None:
-        notes = (
-            f"no question column among {quoted(names)}: only answers are read. "
-            "If a column holds questions, name it with --question-column.",
-        )
-    return Columns(question=question, answer=answer, answer_id=answer_id), notes
+    return records
 
 
-def _read_beir(folder: Path, wanted: Columns) -> Table:
-    """Read corpus.jsonl, queries.jsonl and every qrels/*.tsv; grades above 0 are positives."""
-    if (wanted.question, wanted.answer, wanted.answer_id) != (None, None, None):
-        raise UsageError(
-            f"{folder}: a BEIR folder has fixed columns; leave the column options out."
-        )
-    for name in ("corpus.jsonl", "queries.jsonl"):
-        if not (folder / name).is_file():
-            raise UsageError(f"{folder}: not a BEIR folder: {name} is missing.")
-    answers = {
-        record.get("_id", ""): " ".join(filter(None, (record.get("title"), record.get("text"))))
-        for record in read_json_lines(folder / "corpus.jsonl").rows
-    }
-    queries = {
-        record.get("_id", ""): record.get("text", "")
-        for record in read_json_lines(folder / "queries.jsonl").rows
-    }
+def _rows(
+    records: Records, used: Reading, separator: str | None, answers: Mapping[str, str]
+) -> tuple[list[Row], list[Skip]]:
+    """Return a row for each phrasing, and the rows that have no answer."""
     rows: list[Row] = []
-    paired: set[str] = set()
     skips: list[Skip] = []
-    for path in sorted((folder / "qrels").glob("*.tsv")):
-        judgements = read_delimited(path)
-        for number, record in zip(judgements.numbers, judgements.rows, strict=True):
-            query_id, answer_id = record.get("query-id", ""), record.get("corpus-id", "")
-            if query_id not in queries or answer_id not in answers:
-                skips.append(Skip(number, "a judgement for an unknown query or answer"))
-            elif _grade(path, record) > 0:
-                rows.append(Row(queries[query_id], answers[answer_id], answer_id, number=number))
-                paired.add(answer_id)
-    rows += [Row("", text, key) for key, text in answers.items() if key not in paired]
-    if not rows:
-        raise DotbogiError(f"{folder}: the corpus is empty. Expected one answer or more.")
-    columns = Columns(question="queries.jsonl", answer="corpus.jsonl", answer_id="_id")
-    return Table(path=folder, rows=rows, columns=columns, skips=tuple(skips))
+    own = {used.question, used.answer, used.answer_id, *(used.further or ()), ""}
+    for number, record in zip(records.numbers, records.rows, strict=True):
+        answer_id = record.get(used.answer_id, "") if used.answer_id else ""
+        answer = record.get(used.answer, "") if used.answer else answers.get(answer_id, "")
+        if is_error(answer):
+            skips.append(Skip(number, f"the answer is an error of Excel, {answer}"))
+            continue
+        if not answer and used.answer is None:
+            skips.append(Skip(number, f"no answer has the id in {used.answer_id}"))
+            continue
+        metadata = {
+            name: cell
+            for name, cell in record.items()
+            if name not in own and cell and not is_error(cell)
+        }
+        answer_id = "" if is_error(answer_id) else answer_id
+        phrasings = list(_phrasings(record, used, separator)) or [""]
+        rows += [Row(text, answer, answer_id, metadata, number) for text in phrasings]
+    return rows, skips
 
 
-def _grade(path: Path, record: Mapping[str, str]) -> float:
-    try:
-        return float(record.get("score", "1"))
-    except ValueError as error:
-        raise DamagedError(f"{path}: the score {record['score']!r} is not a number.") from error
+def _phrasings(record: Mapping[str, str], used: Reading, separator: str | None) -> Iterator[str]:
+    for name in (used.question, *(used.further or ())):
+        cell = record.get(name, "") if name else ""
+        if cell and not is_error(cell):
+            yield from split_cell(cell, separator)

@@ -1,190 +1,171 @@
-"""Read CSV, TSV, JSON Lines and Parquet files into column names and rows."""
+"""Rows by the names of their columns, from any file that holds a table."""
 
-import codecs
-import csv
-import io
 import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables.table import Skip
+from dotbogi.indexes.tables.delimited import read_delimited, read_text
+from dotbogi.indexes.tables.header import (
+    LOOKED_AT,
+    Header,
+    NumberedRow,
+    find_header,
+    header_at,
+    without_header,
+)
+from dotbogi.indexes.tables.table import Grid, Reading, Records, Skip
+from dotbogi.indexes.tables.workbook import Workbook, is_workbook, refuse_old_formats
 
-_MAX_CELL = 1 << 20  # characters; some answers exceed the csv module's default of 131,072
+_DELIMITED = (".csv", ".tsv", ".tab", ".txt")
+_JSON_LINES = (".jsonl", ".ndjson")
+EXPECTED = "Expected .csv, .tsv, .xlsx, .jsonl, .parquet, a Rasa .yml, or a BEIR folder."
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """A file's column names, its rows as strings with their numbers, and the unreadable rows."""
-
-    names: list[str]
-    rows: list[dict[str, str]]
-    numbers: list[int]  # the line of each row
-    skips: list[Skip] = field(default_factory=list)
-
-
-def read_records(path: Path) -> Records:
-    """Read a .csv, .tsv, .jsonl/.ndjson or .parquet file that has at least one row.
+def read_records(path: Path, reading: Reading | None = None) -> Records:
+    """Read a .csv, .tsv, .xlsx, .jsonl/.ndjson (all but .xlsx also as .gz) or .parquet file.
 
     Raises:
-        UsageError: the file does not exist or is of another type.
+        UsageError: the file does not exist, is of another type, or lacks the sheet.
         DamagedError: the bytes cannot be decoded or parsed.
         DotbogiError: the table has no rows.
     """
+    reading = reading or Reading()
     if not path.is_file():
-        raise UsageError(f"{path}: no such file. Expected a CSV, TSV, JSON Lines or Parquet table.")
-    readers = {
-        ".csv": read_delimited,
-        ".tsv": read_delimited,
-        ".tab": read_delimited,
-        ".txt": read_delimited,
-        ".jsonl": read_json_lines,
-        ".ndjson": read_json_lines,
-        ".parquet": _read_parquet,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise UsageError(
-            f"{path}: files of type {path.suffix or '(none)'!r} cannot be read. "
-            "Expected .csv, .tsv, .jsonl or .parquet, or a BEIR folder."
-        )
-    records = reader(path)
+        raise UsageError(f"{path}: no such file. {EXPECTED}")
+    records = _read(path, reading)
     if not records.names and not records.rows:
         raise DotbogiError(f"{path}: the table is empty. Expected a header and at least one row.")
-    if not records.rows:
+    if not records.rows and not records.skips:
         raise DotbogiError(f"{path}: the table has a header but no rows. Expected one or more.")
     return records
 
 
-def quoted(names: list[str]) -> str:
+def quoted(names: Sequence[str]) -> str:
     """Return column names quoted for an error message, at most twelve."""
     shown = ", ".join(repr(name) for name in names[:12])
     return shown + (f", … ({len(names)} in all)" if len(names) > 12 else "")
 
 
-def _decode(path: Path) -> str:
-    """Decode a file by its byte-order mark, else as strict UTF-8, else as strict CP949.
-
-    This was right for all of eight files saved by Korean spreadsheets; statistical detectors
-    were right for 6 and 7.
-    """
-    raw = path.read_bytes()
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings = ["utf-16"]
-    else:
-        encodings = ["utf-8-sig", "cp949"]
-    first_error: UnicodeDecodeError | None = None
-    for encoding in encodings:
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError as error:
-            first_error = first_error or error
-    assert first_error is not None
-    line = raw.count(b"\n", 0, first_error.start) + 1
-    raise DamagedError(
-        f"{path}, line {line}: byte 0x{raw[first_error.start]:02x} is neither UTF-8 nor CP949. "
-        "Save the table as UTF-8."
-    )
+def _read(path: Path, reading: Reading) -> Records:
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if is_workbook(path):
+        return _read_workbook(path, reading, named_so=suffix in {".xlsx", ".xlsm"})
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    refuse_old_formats(path)
+    if suffix in _JSON_LINES:
+        return read_json_lines(path, reading)
+    if suffix in _DELIMITED:
+        grid = read_delimited(path, reading)
+        head, rest = _head(grid)
+        return _records(path, grid, head, rest, reading)
+    if suffix in {".xlsx", ".xlsm"}:
+        raise DamagedError(f"{path}: not an Excel workbook, whatever its name. {EXPECTED}")
+    raise UsageError(f"{path}: files of type {suffix or '(none)'!r} cannot be read. {EXPECTED}")
 
 
-def read_delimited(path: Path) -> Records:
-    """Read a delimited table whose first row names the columns.
+def _head(grid: Grid) -> tuple[list[NumberedRow], Iterator[tuple[int, list[str]]]]:
+    head = list(itertools.islice(grid.rows, LOOKED_AT + 1))
+    return list(head), itertools.chain(head, grid.rows)
 
-    Raises:
-        UsageError: a column name appears twice.
-        DamagedError: the bytes cannot be decoded or parsed.
-    """
-    text = _decode(path)
-    if not text.strip():
+
+def _read_workbook(path: Path, reading: Reading, *, named_so: bool) -> Records:
+    """Read the sheet that is asked for, or else the first one with an answer column."""
+    book = Workbook(path)
+    names = [reading.sheet] if reading.sheet else book.names
+    notes: tuple[str, ...] = () if named_so else ("it is an Excel workbook, whatever its name",)
+    first: Records | None = None
+    for name in names:
+        grid = book.sheet(name)
+        head, rest = _head(grid)
+        if not reading.sheet and len(names) > 1 and find_header(head, reading) is None:
+            continue
+        first = _records(path, grid, head, rest, reading)
+        if not reading.sheet and len(names) > 1:
+            notes += (f"sheet {name!r} is read, the first of {len(names)} with answers (--sheet)",)
+        break
+    if first is None:
+        if not names:
+            raise DotbogiError(f"{path}: all sheets are hidden or empty. Name one with --sheet.")
+        grid = book.sheet(names[0])
+        head, rest = _head(grid)
+        first = _records(path, grid, head, rest, reading)
+    return Records(first.names, first.rows, first.numbers, first.skips, notes + first.notes)
+
+
+def _records(
+    path: Path,
+    grid: Grid,
+    head: list[NumberedRow],
+    rows: Iterator[tuple[int, list[str]]],
+    reading: Reading,
+) -> Records:
+    """Name the cells of a grid by its header."""
+    header, notes = _header(path, head, reading)
+    if header is None:
         return Records([], [], [])
-    delimiter = _delimiter(path, text[: text.find("\n")] if "\n" in text else text)
     records: list[dict[str, str]] = []
     numbers: list[int] = []
     skips: list[Skip] = []
-    names: list[str] = []
-    is_regular = delimiter == "\t" and _is_regular(text)
-    for line, cells in _tab_cells(text) if is_regular else _cells(path, text, delimiter):
-        if not any(cell.strip() for cell in cells):
-            continue  # a blank line is not a row
-        if not names:
-            names = [cell.strip() for cell in cells]
-            repeated = sorted({name for name in names if name and names.count(name) > 1})
-            if repeated:
-                raise UsageError(f"{path}: the column {repeated[0]!r} appears twice in the header.")
-        elif len(cells) > len(names):
-            skips.append(Skip(line, "more cells than the header (an unquoted comma?)"))
-        else:
-            records.append(dict(zip(names, cells, strict=False)))
-            numbers.append(line)
-    return Records(names, records, numbers, skips)
+    width = len(header.names)
+    same: dict[str, str] = {}  # answers and categories repeat: one string for each
+    for number, cells in rows:
+        if number <= header.last:
+            continue
+        if any(cell.strip() for cell in cells[width:]):
+            skips.append(Skip(number, "more cells than the header (an unquoted comma?)"))
+            continue
+        pairs = zip(header.names, cells, strict=False)
+        records.append({name: same.setdefault(cell, cell) for name, cell in pairs if cell})
+        numbers.append(number)
+    if grid.merged:
+        notes += ("merged cells are filled with what they show",)
+    names = list(header.names)
+    return Records(names, records, numbers, skips, grid.notes + notes)
 
 
-def _delimiter(path: Path, header: str) -> str:
-    if path.suffix.lower() in {".tsv", ".tab"}:
-        return "\t"
-    return max(",;\t", key=header.count) if any(c in header for c in ",;\t") else ","
+def _header(
+    path: Path, head: list[NumberedRow], reading: Reading
+) -> tuple[Header | None, tuple[str, ...]]:
+    if not head:
+        return None, ()
+    if reading.header is not None and reading.header > 0:
+        position = next((i for i, (n, _) in enumerate(head) if n == reading.header), None)
+        if position is None:
+            raise UsageError(
+                f"{path}: --header {reading.header}: row {reading.header} is blank, or not among "
+                f"the first {LOOKED_AT} rows."
+            )
+        return header_at(head, position), ()
+    if reading.header == 0:
+        width = max(len(cells) for _, cells in head)
+        usual = ["question", "answer"] if width == 2 else []
+        return Header(usual or [f"column {i + 1}" for i in range(width)], 0, 0), ()
+    header = find_header(head, reading)
+    if header is None and (header := without_header(head)):
+        why = "no header: column 1 is the question, column 2 the answer (else --header N)"
+        return header, (why,)
+    header = header or header_at(head, 0)
+    first = next(i for i, (number, _) in enumerate(head) if number == header.first)
+    if header.last > header.first:
+        return header, (f"rows {header.first} and {header.last} are the header (--header)",)
+    return header, (f"header found in row {header.first} (--header)",) if first else ()
 
 
-def _is_regular(text: str) -> bool:
-    """Return whether all lines of a tab-separated text have the same number of cells."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    return "\r" not in text.replace("\r\n", "") and (
-        len({line.count("\t") for line in lines if line.strip()}) == 1
-    )
-
-
-def _tab_cells(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the cells of each line of a regular tab-separated table.
-
-    Quotes there are mostly text: a cell may begin with one and never close it. Only a cell that
-    is quoted as a whole, with its inner quotes doubled as in CSV, is unquoted.
-    """
-    for number, line in enumerate(text.split("\n"), 1):
-        yield number, [_unquoted(cell) for cell in line.rstrip("\r").split("\t")]
-
-
-def _unquoted(cell: str) -> str:
-    inside = cell[1:-1]
-    if len(cell) < 2 or not cell[0] == cell[-1] == '"' or '"' in inside.replace('""', ""):
-        return cell
-    return inside.replace('""', '"')
-
-
-def _cells(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line number and the cells of each row; an unclosed quote is an error."""
-    sentinel = "\0end of table\0"
-    csv.field_size_limit(_MAX_CELL)
-    lines = io.StringIO(text.rstrip("\r\n") + "\n", newline="")
-    reader = csv.reader(itertools.chain(lines, [sentinel]), delimiter=delimiter)
-    start = 1
-    try:
-        for cells in reader:
-            if cells == [sentinel]:
-                return
-            if cells and cells[-1].endswith(sentinel):
-                break
-            yield start, cells
-            start = reader.line_num + 1
-    except csv.Error as error:
-        raise DamagedError(f"{path}, line {start}: {error}. Check the quotes there.") from error
-    raise DamagedError(
-        f"{path}, line {start}: a quote is opened but never closed. Close or double it."
-    )
-
-
-def read_json_lines(path: Path) -> Records:
+def read_json_lines(path: Path, reading: Reading | None = None) -> Records:
     """Read a file of JSON objects, one per line.
 
     Raises:
         DamagedError: the bytes cannot be decoded, or a line is not a JSON object.
     """
+    text, notes = read_text(path, reading.encoding if reading else None)
     records: list[dict[str, str]] = []
     numbers: list[int] = []
     names: dict[str, None] = {}
-    for number, line in enumerate(_decode(path).split("\n"), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -196,7 +177,7 @@ def read_json_lines(path: Path) -> Records:
         names.update(dict.fromkeys(record))
         records.append({name: _as_text(value) for name, value in record.items()})
         numbers.append(number)
-    return Records(list(names), records, numbers)
+    return Records(list(names), records, numbers, notes=notes)
 
 
 def _as_text(value: Any) -> str:

@@ -101,11 +101,13 @@ def apply_decisions(collection: Collection, decisions: Sequence[Decision]) -> Ap
     known = set(map(key_of, collection.questions))
     right, wrong, unmatched = _matched(collection, decisions)
     added = {decision.key for decision in decisions if decision.right}
-    added |= {key_of(q) for q in collection.questions if q.origin == "feedback"}
+    added |= {key_of(q) for q in collection.questions if q.origin}
     withdrawn = {key for key in wrong if key in known and key in added}
     overruled = {key for key in wrong if key in known and key not in added}
     questions = [q for q in collection.questions if key_of(q) not in withdrawn]
-    questions += [KnownQuestion(*pair) for key, pair in right.items() if key not in known]
+    questions += [
+        KnownQuestion(*pair, origin="review") for key, pair in right.items() if key not in known
+    ]
     return Applied(
         collection=replace(collection, questions=questions),
         accepted=[*right.values()],

@@ -135,11 +135,13 @@ def _preferred(votes: Mapping[tuple[str, Key], Feedback]) -> Counter[Key]:
 
 def read_votes(workspace: Path, collection: Collection, per_client: int) -> Votes:
     """Count the votes in a workspace about the answers of a collection."""
-    answer_ids = {answer.id for answer in collection.answers}
+    ids = collection.ids()
     if not workspace.is_dir():  # created later by this run
-        return count_votes([], answer_ids, per_client)
+        return count_votes([], ids, per_client)
     with contextlib.closing(FeedbackStore.open(workspace)) as store:
-        return count_votes(store.export(), answer_ids, per_client)
+        # An answer that had another id when a user voted is still the same answer.
+        votes = (replace(f, answer_id=ids.get(f.answer_id, f.answer_id)) for f in store.export())
+        return count_votes(votes, ids, per_client)
 
 
 def apply_feedback(
