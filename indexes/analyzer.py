@@ -55,11 +55,11 @@ class Analyzer:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def tokenize_queries(self, texts: Sequence[str]) -> list[list[str]]:
-        """Return the tokens of each query; `kiwi` counts every word twice.
+        """Return the tokens of each query; with `kiwi`, every word occurs twice.
 
-        Otherwise a word's own n-grams outweigh it, and words that merely share letters match too
-        well. The weight was chosen on development splits (benchmarks/LOG.md). Without Kiwi, Korean
-        has only n-grams, and a Latin word that counts twice would weigh too much.
+        Counted once, a word weighs less than its own n-grams, and texts that merely share letters
+        with it score too high. The weight was chosen on development splits (benchmarks/LOG.md).
+        `bigram` gives only n-grams for Korean, so doubling would overweight Latin words.
         """
         return self._tokenize(texts, times=2)
 
@@ -94,7 +94,7 @@ def _kiwi() -> Any:
 
 @cache
 def _load_kiwi() -> Any:
-    from kiwipiepy import Kiwi  # takes 1.2 s, so only if Korean is analysed
+    from kiwipiepy import Kiwi  # takes 1.2 s, so only on first use
 
     with warnings.catch_warnings():
         # Kiwi warns that 0 now means no threads. That is intended: a forked process would wait for
@@ -117,7 +117,7 @@ def _stem() -> Callable[[str], str]:
     return stem
 
 
-@lru_cache(maxsize=1 << 14)  # frequent queries, and those of every training round
+@lru_cache(maxsize=1 << 14)  # frequent queries, and those that every training round repeats
 def _lemmas(text: str) -> tuple[str, ...]:
     return tuple(_morpheme_tokens(_kiwi().tokenize(text)))
 
@@ -174,5 +174,5 @@ def _ngrams(word: str, n: int) -> Iterable[str]:
     >>> [*_ngrams("하하하하", 2)], [*_ngrams("is", 3)]
     (['하하'], ['is'])
     """
-    # Distinct: a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
+    # Otherwise a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
     return dict.fromkeys(word[i : i + n] for i in range(max(len(word) - n, 0) + 1))

@@ -1,4 +1,4 @@
-"""A cache of vectors and tokens by fingerprint and text: only new texts are processed."""
+"""A cache of vectors and tokens, keyed by fingerprint and text: only new texts are processed."""
 
 import hashlib
 import json
@@ -77,7 +77,7 @@ class Cache:
         try:
             database.execute(table)
         except sqlite3.OperationalError:
-            raise  # such as a full disk: the file itself may be good
+            raise  # such as a full disk: the file itself may be intact
         except sqlite3.DatabaseError:
             database.close()
             path.unlink()  # an unreadable cache is replaced

@@ -37,11 +37,11 @@ class KnownQuestion:
     split: Split | None = None
     origin: Origin | None = None  # None: from the table
     preferred: int = 0  # how many users chose this answer for the question
-    opposed: int = 0  # how many users call it wrong; only if any chose it
+    opposed: int = 0  # how many users call it wrong; 0 unless some user chose it
 
 
 def pair_key(question: str, answer_id: str) -> tuple[str, str]:
-    """Return a key that is equal for all variants of a question paired with one answer."""
+    """Return a key that all variants of a question with the same answer share."""
     return same_text_key(question), answer_id
 
 
@@ -89,7 +89,7 @@ class Collection:
     removed: "Collection | None" = None
 
     def only(self, splits: Sequence[Split]) -> "Collection":
-        """Return the collection with all answers and the known questions of these splits."""
+        """Return a collection with all answers but only the known questions of these splits."""
         return replace(self, questions=[q for q in self.questions if q.split in splits])
 
     def ids(self) -> dict[str, str]:
@@ -116,10 +116,11 @@ class Collection:
 
 
 def build_collection(table: Table) -> tuple[Collection, Counts]:
-    """Clean a table's rows: NFC, trimmed, exact duplicates merged, unusable rows counted.
+    """Return the collection of a table, and what became of its rows.
 
-    An answer without an id gets one derived from its text, so that the same text has the same id
-    in every later table.
+    Texts are put in NFC and trimmed, exact duplicates merged, and unusable rows skipped. An answer
+    without an id gets one derived from its text, so that the same text has the same id in every
+    later table.
 
     Raises:
         DotbogiError: no row can be used.
@@ -266,7 +267,7 @@ def open_collection(folder: Path) -> Collection:
 def _open(folder: Path, prefix: str) -> Collection:
     answers = _read_parquet(folder / f"{prefix}answers.parquet")
     questions = _read_parquet(folder / f"{prefix}questions.parquet")
-    count = len(questions["text"])  # older generations lack the columns about users
+    count = len(questions["text"])  # older generations lack the last three columns
     return Collection(
         [
             Answer(id_, text, json.loads(metadata), tuple(json.loads(aliases)))

@@ -30,7 +30,7 @@ os.register_at_fork(after_in_child=lambda: faiss.omp_set_num_threads(1))
 
 @contextlib.contextmanager
 def _few_threads(queries: int) -> Iterator[None]:
-    """Search for a few queries on the caller's thread only.
+    """Search for up to 16 queries on the calling thread only.
 
     OpenMP's threads pay off for a batch. For one query they wait for each other and for busy
     cores: on two busy cores, a query took 60 ms instead of 24. The setting applies to the calling
@@ -91,7 +91,7 @@ class DenseIndex:
         Args:
             queries: queries × dim, float32, unit rows.
             k: rows per query.
-            among: numbers of the rows to search, if the index `filters`; None for all.
+            among: the row numbers to search, only if `filters` is true; None for all rows.
 
         Raises:
             UsageError: the queries have another dimension.
@@ -148,7 +148,7 @@ class DenseIndex:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
             raise UsageError(
                 f"the index holds {self.dim}-dimensional vectors; the queries have shape "
-                f"{queries.shape}. Encode them with the model of the index."
+                f"{queries.shape}. Encode them with the index's model."
             )
 
     def save(self, path: Path) -> None:
@@ -158,7 +158,7 @@ class DenseIndex:
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
-        """Read what `save` wrote. Check its digest first: FAISS misses most single-byte errors.
+        """Read what `save` wrote. Check the digest first: FAISS misses most single-byte errors.
 
         Raises:
             DamagedError: FAISS cannot read the file.

@@ -27,7 +27,7 @@ class Patience:
     timeout: float = 15.0  # seconds without any bytes
     attempts: int = 4  # per call; each resumes where the last one stopped
     pause: float = 0.5  # seconds before the second attempt; then doubles
-    max_bytes: int = 1 << 30  # of a file of unknown size
+    max_bytes: int = 1 << 30  # limit for a file of unknown size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class _State:
     """The download that a part file belongs to; saved beside it as JSON."""
 
     url: str
-    validator: str | None  # strong ETag or date; if it changes, so did the file
+    validator: str | None  # strong ETag or date; if it differs, the file has changed
     total: int | None
 
 
@@ -78,7 +78,7 @@ def download(
             if attempt == patience.attempts:
                 kept = f" {_size(part)} bytes are kept." if _size(part) else ""
                 raise DotbogiError(
-                    f"{url}: {error}, in {attempt} attempts.{kept} Run the same command again."
+                    f"{url}: {error}, after {attempt} attempts.{kept} Run the same command again."
                 ) from error
             time.sleep(patience.pause * 2 ** (attempt - 1))
     sha256 = digest(part)
@@ -132,12 +132,12 @@ def _transfer(
 def _check_length(url: str, part: Path, received: int, total: int | None, limit: int) -> None:
     if received > limit:
         _discard(part)
-        raise DotbogiError(f"{url}: the server sends more than {limit} bytes; stopped.")
+        raise DotbogiError(f"{url}: the server sent more than {limit} bytes; stopped.")
     if total is not None and received < total:
         raise PassingError(f"cut off after {received} of {total} bytes")
     if not received:
         _discard(part)
-        raise DotbogiError(f"{url}: the server sends an empty file.")
+        raise DotbogiError(f"{url}: the server sent an empty file.")
 
 
 def _resumable(part: Path, url: str, expected: Expected) -> _State | None:
@@ -163,12 +163,12 @@ def _continues(response: HTTPResponse, offset: int, before: _State, now: _State)
 def _state_of(url: str, response: HTTPResponse) -> _State:
     validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
     if validator and validator.startswith("W/"):
-        validator = None  # weak: may be equal for files whose bytes differ
+        validator = None  # weak: two files with different bytes may share it
     length = response.headers.get("Content-Length", "")
     if response.status == 206:
         length = response.headers.get("Content-Range", "").rpartition("/")[2]
     elif response.chunked:
-        length = ""  # chunks mark the end themselves
+        length = ""  # the chunks themselves mark the end
     total = int(length) if length.isascii() and length.isdigit() else None
     return _State(url, validator, total)
 
@@ -191,7 +191,7 @@ def _refuse(now: _State, response: HTTPResponse, expected: Expected, patience: P
     if (now.total or 0) > most:
         raise DotbogiError(f"{url}: the server offers {now.total} bytes; expected at most {most}.")
     if now.total is None and not expected.sha256 and not response.chunked:
-        raise DotbogiError(f"{url}: the server does not say how long the file is.")
+        raise DotbogiError(f"{url}: the server does not state the file's length.")
 
 
 def _state_path(part: Path) -> Path:

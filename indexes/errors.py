@@ -26,7 +26,7 @@ class DamagedError(DotbogiError):
 
 
 class OldFormatError(DamagedError):
-    """A file was written by another version of dotbogi."""
+    """A file is in the format of another version of dotbogi."""
 
 
 def is_disk_full(error: BaseException) -> bool:

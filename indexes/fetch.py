@@ -33,14 +33,14 @@ class Fetched:
     url: str
     path: Path
     sha256: str
-    pinned: bool  # the digest is part of dotbogi, not from the first fetch
+    pinned: bool  # the digest ships with dotbogi, and is not that of the first fetch
     scored: bool
     new: bool  # fetched just now, not found in the cache
     revision: str = ""  # on the hub
 
 
 def cache_folder() -> Path:
-    """Return the folder that fetched sets are kept in; it may not exist yet."""
+    """Return the cache folder for public sets ($DOTBOGI_CACHE if set); it may not exist yet."""
     named = os.environ.get("DOTBOGI_CACHE")
     if named:
         return Path(named).expanduser()
@@ -118,7 +118,7 @@ def _fetch_file(
 
 
 def _address(public_set: PublicSet, file: SetFile) -> str:
-    """Return the URL to fetch from: the publisher's, or a mirror's (a served cache folder)."""
+    """Return the publisher's URL, or the mirror's if $DOTBOGI_MIRROR names one (a served cache)."""
     mirror = os.environ.get("DOTBOGI_MIRROR")
     return f"{mirror.rstrip('/')}/{public_set.name}/{file.file_name}" if mirror else file.url
 

@@ -94,7 +94,7 @@ def _okapi(tokens: Tokens) -> Any:
 
 
 def _numbered(tokens: Tokens) -> Any:
-    """Number the tokens in order of first use; bm25s itself numbers them in any order."""
+    """Number the tokens in order of first use; bm25s's own order is arbitrary."""
     from bm25s.tokenization import Tokenized
 
     numbers: dict[str, int] = {}

@@ -10,7 +10,7 @@ from dotbogi.indexes.collection import Answer
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.text import clean
 
-Where = Mapping[str, str | Sequence[str]]  # field → a value, or several of which any matches
+Where = Mapping[str, str | Sequence[str]]  # field → its value, or several, any of which matches
 Allowed = NDArray[np.bool_]  # one flag per answer, by position
 
 

@@ -13,7 +13,7 @@ class SetFile:
 
     part: str  # "train" in korsts/train
     url: str
-    sha256: str | None = None  # None: unknown, so the first fetch's is trusted
+    sha256: str | None = None  # None: unknown; that of the first fetch is trusted
     size: int | None = None  # bytes
 
     @property
@@ -75,7 +75,7 @@ CATALOGUE: Mapping[str, PublicSet] = {
         ),
         PublicSet(
             name="korsts",
-            title="Korean sentence pairs with a score of similarity, 0 to 5",
+            title="Korean sentence pairs with a similarity score, 0 to 5",
             licence="CC BY-SA 4.0",
             source="https://github.com/kakaobrain/KorNLUDatasets",
             rows=8_628,

@@ -120,7 +120,7 @@ def _refuse_skips(path: Path, counts: Counts, *, strict: bool) -> None:
 
 
 def public_set(table: Path | None, *, progress: Progress | None = None) -> Fetched | None:
-    """Return the public set that a table's name stands for, fetched if it is missing.
+    """Return the public set that `table` names, fetched if it is missing; None if it names none.
 
     Raises:
         DotbogiError: it cannot be fetched.

@@ -195,8 +195,8 @@ class Workspace:
     def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
         """Make the staged folder the next generation and name it in CURRENT.
 
-        Everything is on the disk before the rename, and CURRENT changes last. So whenever the
-        process is killed, a complete generation is published, either the old or the new one.
+        Everything is on disk before the rename, and CURRENT changes last. If the process is killed
+        at any point, either the old or the new generation is published, and it is complete.
         """
         names = self.names()
         name = f"{int(names[-1]) + 1 if names else 1:06}"
@@ -246,7 +246,7 @@ class Workspace:
         with contextlib.suppress(DamagedError):
             parent = read_manifest(self.generations_folder / current)["parent"]
             if parent in older:
-                older.append(parent)  # tried first: after a rollback, it is not the number before
+                older.append(parent)  # tried first: after a rollback, it is not the previous number
         for name in reversed(older):
             with contextlib.suppress(DamagedError):
                 return self.generation(name)
@@ -265,7 +265,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raises:
         DamagedError: it cannot be read or differs from its own digest.
-        OldFormatError: it is in the format of another version.
+        OldFormatError: it is in the format of another version of dotbogi.
     """
     path = folder / "manifest.json"
     try:
@@ -275,7 +275,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{path}: cannot be read. {_REMEDY}") from error
     if manifest.get("format") != FORMAT:
         raise OldFormatError(
-            f"{path}: written in format {manifest.get('format')}, this version reads {FORMAT}. "
+            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
             "Rebuild it: dotbogi index TABLE --model starter"
         )
     if stated != _digest_of(manifest):

@@ -1,4 +1,4 @@
-"""Cleaning of texts, and the test of whether two texts count as the same."""
+"""Clean texts, and test whether two of them count as the same."""
 
 import re
 import unicodedata
@@ -21,7 +21,7 @@ def same_text_key(text: str) -> str:
 
     The key is the text in NFKC and lower case, without white space and sentence punctuation:
     most variants of a Korean sentence differ in spacing. It keeps duplicates out of batches,
-    negatives and splits, where merging one text too many does no harm.
+    negatives and splits, where one false match does no harm.
 
     >>> same_text_key("배 고프다!!") == same_text_key("배고프다")
     True

@@ -19,15 +19,15 @@ DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
 BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
 
-# Rows fetched per query at most; FAISS on a GPU returns no more. Answers whose nearest question is
-# further away are found by the other signals only.
+# The most rows fetched per query; FAISS on a GPU returns no more. Only the other signals find an
+# answer whose nearest question ranks lower.
 MOST_ROWS = 2048
 
 # If a filter leaves at most this many rows, all of them are scored. Otherwise FAISS searches them,
 # which is faster, and returns at most MOST_ROWS.
 _SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
-_LOOKED_AT = 3  # texts examined at first, per answer wanted
+_LOOKED_AT = 3  # texts examined first, per answer wanted
 
 
 class Best(NamedTuple):

@@ -1,4 +1,4 @@
-"""Request one file: HTTPS only, checked redirects, temporary failures kept apart."""
+"""Request one file over HTTPS, and tell temporary failures from permanent ones."""
 
 import contextlib
 import time
@@ -78,7 +78,7 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
 
 
 def chunks(response: HTTPResponse, timeout: float) -> Iterator[bytes]:
-    """Yield the body of a response until the connection ends.
+    """Yield the body of a response in chunks until the connection ends.
 
     Raises:
         PassingError: the connection broke, or almost nothing arrived for `timeout` seconds.

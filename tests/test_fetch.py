@@ -97,7 +97,7 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     # name: the set, what the server does, the exit code, what the line says
     "cut, every time": ("pinned", [says(len(TABLE), TABLE[:HALF])], 1, "cut off after"),
     "a length too long": ("unpinned", [says(9999, TABLE)], 1, f"after {len(TABLE)} of 9999 bytes"),
-    "a length too short": ("unpinned", [says(None, TABLE)], 1, "does not say how long"),
+    "a length too short": ("unpinned", [says(None, TABLE)], 1, "state the file's length"),
     "a pinned length too long": ("pinned", [says(9999, TABLE)], 3, f"expected {len(TABLE)}"),
     "a pinned length too short": ("pinned", [says(50, TABLE)], 3, "offers 50 bytes"),
     "a wrong digest": ("pinned", [good(OTHER)], 3, f"expected {SHA256} (pinned in dotbogi)"),
@@ -105,7 +105,7 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     "chunks without an end": ("unpinned", [chunked(TABLE, whole=False)], 1, "cut off"),
     "nothing": ("unpinned", [good(b"")], 1, "an empty file"),
     "404": ("pinned", [status(404)], 1, "answers 404 Not Found"),
-    "500, every time": ("pinned", [status(500)], 1, "500 Internal Server Error, in 3 attempts"),
+    "500, every time": ("pinned", [status(500)], 1, "500 Internal Server Error, after 3 attempts"),
     "a login page": ("unpinned", [says(4, b"<ht>", Content_Type="text/html")], 1, "a web page"),
     "compressed": ("pinned", [says(None, b"x", Content_Encoding="gzip")], 1, "compressed"),
     "redirects in a circle": ("pinned", [redirects("/table.csv")], 1, "in a loop"),
@@ -117,7 +117,7 @@ FAULTS: dict[str, tuple[str, list[Answer], int, str]] = {
     "a server that hangs": ("pinned", [hangs(TABLE)], 1, "for 0.2 seconds"),
     "a server that trickles": ("unpinned", [trickles], 1, "than 100 bytes per second"),
     "a server that hangs up": ("pinned", [hangs_up], 1, "no answer"),
-    "half a file, then less": ("pinned", [CUT, status(416)], 1, "in 3 attempts"),
+    "half a file, then less": ("pinned", [CUT, status(416)], 1, "3 attempts"),
 }  # fmt: skip
 
 

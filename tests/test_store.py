@@ -235,7 +235,7 @@ def test_a_newer_format_is_refused_by_name(workspace: Workspace) -> None:
     path = workspace.current().folder / "manifest.json"
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(DotbogiError, match="format 99, this version reads"):
+    with pytest.raises(DotbogiError, match=r"format 99\b.*reads 5"):
         read_manifest(path.parent)
 
 
@@ -269,7 +269,7 @@ def test_a_generation_of_an_older_format_is_named_and_can_be_built_anew(
     path = old.folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) | {"format": 1}
     path.write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(OldFormatError, match=r"format 1, this version reads .*--model starter"):
+    with pytest.raises(OldFormatError, match=r"format 1\b.*reads 5.*--model starter"):
         place.current()
     with pytest.raises(OldFormatError):
         index_collection(place, collection, {})

@@ -138,7 +138,7 @@ def test_missing_parquet_values_are_blank(tmp_path: Path) -> None:
     ("name", "content", "what"),
     [
         ("t.jsonl", '{"Q": 1}\n{"Q"', "line 2: not JSON"),
-        ("t.jsonl", "[1]", "line 1: expected a JSON object"),
+        ("t.jsonl", "[1]", "line 1: not a JSON object"),
         ("t.parquet", "not parquet", "not a readable Parquet file"),
     ],
 )
