@@ -58,7 +58,7 @@ class _Commands(click.Group):
 
 
 def _for_user(error: Exception) -> click.ClickException | None:
-    """Return an error as one line with its exit code, or None if it is a bug of ours."""
+    """Return an error as one line with its exit code, or None if it is a bug in dotbogi."""
     from dotbogi.indexes.errors import DotbogiError, is_disk_full
 
     if isinstance(error, DotbogiError):

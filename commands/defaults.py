@@ -56,7 +56,7 @@ class DefaultedOption(click.Option):
     """
 
     def __init__(self, *names: Any, setting: str | dict[str, str], **options: Any) -> None:
-        """Take one setting, or several, each under the word that follows its default in help."""
+        """Take one setting, or {label: setting}; help shows each label after its default."""
         super().__init__(*names, **options)
         self.setting = setting
 
@@ -80,7 +80,7 @@ def defaulted(
 
 
 def if_new(setting: str) -> dict[str, str]:
-    """Return a setting that an existing workspace keeps, for `defaulted`."""
+    """Label a default as that of a new workspace; an existing one keeps its own."""
     return {"in a new workspace": setting}
 
 

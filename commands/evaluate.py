@@ -38,9 +38,9 @@ def evaluate(
 ) -> None:
     """Measure BM25, dense and hybrid search on a TABLE's questions.
 
-    The published generation is searched; without a TABLE, with the collection's own questions. A
-    known question never finds itself. A model looks better than it is on its training questions,
-    so the others are also measured separately.
+    The published generation is searched. Without a TABLE, the questions are the collection's own.
+    Each known question is searched in an index without it. Questions that the model was trained on
+    flatter it, so the others are also measured separately.
 
     \b
     dotbogi evaluate held-out.csv
@@ -53,7 +53,7 @@ def evaluate(
     from dotbogi.training.measure.trec import write_trec
 
     if out and out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: is a file; expected a folder.")
+        raise UsageError(f"--out {out}: a file; expected a folder.")
     if table:
         source = read_test(table, Workspace(workspace), reading_of(options), strict=strict)
     else:
@@ -94,11 +94,11 @@ def _lines(evaluation: "Evaluation", unseen: Sequence[bool], thresholds: Any) ->
         lines.append(
             "The model was trained on all of these questions, so these figures are too high."
         )
-        lines.append("For questions that it was not trained on, run: dotbogi report")
+        lines.append("For figures on questions that it was not trained on, run: dotbogi report")
     elif not all(unseen):
         lines.append(f"{sum(unseen)} queries that the model was not trained on:")
         lines += metrics_table({"unseen": evaluation.means(unseen)})
     if thresholds:
-        lines.append("their first answers, by minimum confidence:")
+        lines.append("first answers to these queries, by minimum confidence:")
         lines += threshold_lines(thresholds)
     return lines

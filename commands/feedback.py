@@ -41,7 +41,7 @@ def list_(workspace: str, as_json: bool) -> None:
     if len(stored.clients) > _SHOWN:
         click.echo(f"  … {len(stored.clients) - _SHOWN} more; --json lists all")
     if stored.conflicts:
-        click.echo(f"{len(stored.conflicts)} pairs with as many right as wrong, not used:")
+        click.echo(f"{len(stored.conflicts)} pairs with as many right as wrong votes, not used:")
     for poll in stored.conflicts[:_SHOWN]:
         click.echo(f"  {poll.right}:{poll.wrong}  {poll.query}  [{poll.answer_id}]")
 
@@ -82,7 +82,7 @@ def export(workspace: str, client: str | None, out: Path | None, as_json: bool) 
 def erase(workspace: str, client: str, as_json: bool) -> None:
     """Delete all feedback of a client, including its bytes on disk.
 
-    The next `train --with-feedback` drops known questions that were made only from it. Older
+    The next `train --with-feedback` drops known questions made only from that feedback. Older
     generations and runs keep them until their folders are deleted.
 
     \b
@@ -95,4 +95,4 @@ def erase(workspace: str, client: str, as_json: bool) -> None:
     if as_json:
         print_json({"client": client, "erased": erased})
     else:
-        click.echo(f"{erased} erased")
+        click.echo(f"{erased} votes erased")

@@ -14,9 +14,9 @@ from dotbogi.commands.output import byte_bars, print_json
 def fetch(name: str | None, as_json: bool) -> None:
     """Download a public set into the cache; without a NAME, list the sets.
 
-    `index`, `train` and `evaluate` accept the NAME in place of a table. NAME/PART is one file of
-    a set that has several; hf:OWNER/NAME is a data set on the Hugging Face hub. The cache is
-    $DOTBOGI_CACHE, or ~/.cache/dotbogi; $DOTBOGI_MIRROR is the address of a mirror of it.
+    Commands that read a TABLE also accept a NAME. NAME/PART is one file of a set that has several;
+    hf:OWNER/NAME is a data set on the Hugging Face hub. The cache is $DOTBOGI_CACHE, or
+    ~/.cache/dotbogi; $DOTBOGI_MIRROR is the URL of a mirror to download from.
 
     \b
     dotbogi fetch
@@ -39,7 +39,7 @@ def fetch(name: str | None, as_json: bool) -> None:
     if first.revision:
         click.echo(f"revision: {first.revision}")
     for table in tables:
-        known = "pinned in dotbogi" if table.pinned else "trusted at the first fetch"
+        known = "pinned in dotbogi" if table.pinned else "recorded at the first fetch"
         click.echo(f"{table.name}: {table.path}{'' if table.new else ' (already in the cache)'}")
         click.echo(f"  sha256 {table.sha256}, {known}")
     use = f"train {first.name} --objective cosine" if first.scored else f"index {first.name}"

@@ -36,12 +36,12 @@ def mine(
     """Mine hard negatives as train does, and write them into a folder.
 
     \b
-    negatives.parquet     each with its source, rank, scores and the bound it passed
+    negatives.parquet     with source, rank, scores and the bound that each one passed
     suspects.parquet      answers above the bound; the likeliest also in review.csv
     n-tuple.jsonl         for sentence-transformers
     flagembedding.jsonl   for FlagEmbedding
 
-    Negatives are mined for all known questions, with --model or else the published model.
+    Every known question gets negatives, mined with --model or else the published model.
 
     \b
     dotbogi mine --out pool

@@ -74,9 +74,9 @@ model_options = together(
         "--model", metavar="MODEL", setting=if_new("search.models:STARTER"),
         help="The bundled starter, a folder, or a hub id.",
     ),
-    click.option("--max-seq-length", type=int, metavar="N", help="Tokens read per text."),
-    click.option("--query-prompt", metavar="TEXT", help='Put before queries, e.g. "query: ".'),
-    click.option("--answer-prompt", metavar="TEXT", help='Put before answers, e.g. "passage: ".'),
+    click.option("--max-seq-length", type=int, metavar="N", help="Maximum tokens per text."),
+    click.option("--query-prompt", metavar="TEXT", help='Prefix of queries, e.g. "query: ".'),
+    click.option("--answer-prompt", metavar="TEXT", help='Prefix of answers, e.g. "passage: ".'),
 )  # fmt: skip
 mining_options = together(
     defaulted(
@@ -99,21 +99,21 @@ mining_options = together(
     click.option("--no-bound", is_flag=True, default=None, help="Allow any cosine."),
     defaulted(
         "--sampling", type=click.Choice(["top", "random", "near"]), setting=f"{_MINING}.sampling",
-        help="Take from the window: the best, random ones, or those nearest to the right answer.",
+        help="Take from the window the best, random ones, or those nearest to the right answer.",
     ),
 )  # fmt: skip
 
 
 def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return those of these options that the user has given."""
+    """Return the options with these names that the user has given, by name."""
     return {name: options[name] for name in names if options[name] is not None}
 
 
 def refuse(options: Mapping[str, Any], why: str, *names: str) -> None:
-    """Refuse these options.
+    """Raise an error if the user has given one of these options.
 
     Raises:
-        UsageError: the user has given one of them.
+        UsageError: names the first one given, and says `why` it is refused.
     """
     from dotbogi.indexes import UsageError
 
@@ -148,7 +148,7 @@ def model_of(options: Mapping[str, Any]) -> "ModelConfig | None":
     """Return the model that the user has named, or None.
 
     Raises:
-        UsageError: a model's option is given without a model.
+        UsageError: an option of the model is given without --model.
     """
     from dotbogi.search import ModelConfig
 
@@ -160,10 +160,10 @@ def model_of(options: Mapping[str, Any]) -> "ModelConfig | None":
 
 
 def mining_of(options: Mapping[str, Any]) -> "MiningConfig":
-    """Return how negatives are mined.
+    """Return the settings for mining negatives.
 
     Raises:
-        UsageError: the quotas are not valid, or there is more than one bound.
+        UsageError: the quotas are not valid, or more than one bound is given.
     """
     from dotbogi.indexes import UsageError
     from dotbogi.training.negatives import MiningConfig, parse_quotas

@@ -33,7 +33,7 @@ class Confidence(click.FloatRange):
 )
 @click.option(
     "--min-confidence", type=Confidence(), metavar="P",
-    help="Say that there is no good answer if the first one is less likely than this to be right. "
+    help="Print \"no good answer\" if the first answer's confidence is below P. "
     "auto: the collection's own threshold.",
 )  # fmt: skip
 @click.option(

@@ -16,7 +16,7 @@ def report(run: str | None, workspace: str, as_json: bool) -> None:
     """Write the report of a training RUN (default: the last one) again, and print its path.
 
     report.html is for people, report.md for a pull request. `train` writes both when a run ends.
-    The report of an interrupted run covers what was done until then.
+    The report of an interrupted run covers what happened up to then.
 
     \b
     dotbogi report

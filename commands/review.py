@@ -19,7 +19,7 @@ _SHOWN = 10
 @workspace_option
 @click.option(
     "-n", "shown", type=click.IntRange(min=1),
-    help=f"Show at most this many; without it {_SHOWN}, or with --out all.",
+    help=f"Maximum number to list; if not given, {_SHOWN}, or all with --out.",
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file to write the list to.")
 @click.option(
@@ -30,11 +30,11 @@ _SHOWN = 10
 def review(
     workspace: str, shown: int | None, out: Path | None, filled: Path | None, as_json: bool
 ) -> None:
-    """List answers that may be right although not marked so, and import decisions on them.
+    """List answers that may also be right, and import your decisions about them.
 
     The last run did not use these answers as negatives, because they are about as close to the
-    question as its known answer. The full list is rounds/RUN/review.csv. The next `train` uses
-    accepted ones as right answers and rejected ones as negatives.
+    question as its known answer. The first 1,000 are also in rounds/RUN/review.csv. The next
+    `train` uses accepted ones as right answers and rejected ones as negatives.
 
     \b
     dotbogi review
@@ -56,7 +56,7 @@ def review(
     if as_json:
         print_json({"run": run, "count": len(suspects), "suspects": [asdict(s) for s in listed]})
         return
-    click.echo(f"{run}: {len(suspects)} answers may be right although not marked so")
+    click.echo(f"{run}: {len(suspects)} answers may also be right")
     if out:
         click.echo(f"wrote the first {len(listed)} to {out}")
         return

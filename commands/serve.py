@@ -14,7 +14,7 @@ _SETTINGS = "search.service.settings:Settings"
 _bounds = together(
     defaulted(
         "--threads", type=click.IntRange(1, 64), setting=f"{_SETTINGS}.threads",
-        help="Searches at a time.",
+        help="Searches run at a time.",
     ),
     defaulted(
         "--max-waiting", type=click.IntRange(0, 10_000), setting=f"{_SETTINGS}.max_waiting",
@@ -47,7 +47,7 @@ _bounds = together(
 @workspace_option
 @click.option(
     "--host", default="127.0.0.1", show_default=True,
-    help="Address to listen on; any but this machine's own needs --keys.",
+    help="Address to listen on; any but a loopback address needs keys.",
 )  # fmt: skip
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535),
@@ -64,7 +64,7 @@ def serve(
 ) -> None:
     """Serve the published generation over HTTP until stopped.
 
-    Its address shows a page for searching and voting; /rounds shows the training history. Routes,
+    Open its address in a browser to search and vote; /rounds shows the training history. Routes,
     keys, limits and metrics: docs/service.md. Needs: pip install "dotbogi[serve]"
 
     \b
@@ -111,6 +111,6 @@ def mcp(workspace: str) -> None:
 
 
 def _share_cores() -> None:
-    """Give each request one thread, even for batches; the libraries read this when imported."""
+    """Give each request one thread, even for batches; libraries read these when imported."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, "1")

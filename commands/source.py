@@ -1,4 +1,4 @@
-"""Reading of the tables that commands take."""
+"""Read the tables that commands take."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

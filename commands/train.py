@@ -62,13 +62,13 @@ _loop_options = together(
     mining_options,
     defaulted(
         "--start-from", type=click.Choice(["base", "last"]), setting=f"{_LOOP}.start_from",
-        help="Train each round of a full fit from the base model or from the last one kept.",
+        help="Start each round of a full fit from the base model or from the last round kept.",
     ),
     defaulted(
         "--folds", type=click.IntRange(1, 20),
         setting={"adapter": f"{_LOOP}.folds", "full": "training.config:FULL_FIT_FOLDS"},
-        help="Folds of the cross-validation over questions; with 1, a tenth of the questions is "
-        "measured.",
+        help="Folds of the cross-validation over questions; with 1, only a tenth of the questions "
+        "is measured.",
     ),
     defaulted(
         "--holdout", type=click.FloatRange(0, 0.5), setting=f"{_LOOP}.holdout",
@@ -78,7 +78,7 @@ _loop_options = together(
 _fit_options = together(
     click.option(
         "--fit", "kind", type=click.Choice(["adapter", "full"]),
-        help="adapter: learn maps of the model's vectors, in seconds; full: train all weights. "
+        help="adapter: learn linear maps of its vectors, in seconds; full: train all weights. "
         "[default: full on a GPU, else adapter]",
     ),
     defaulted("--epochs", type=click.IntRange(min=1), setting=_of_fits("epochs")),
@@ -144,7 +144,7 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
     round is cross-validated: it trains without each fold of questions in turn, and is measured on
     that fold. A round is kept only if its gain is significant; it is then trained again on all
     questions. Decisions from `dotbogi review` are always used, users' votes only with
-    --with-feedback; both are published even if no round is kept.
+    --with-feedback. Votes are published even if no round is kept.
 
     \b
     dotbogi train
@@ -185,7 +185,7 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
 def _train_on_pairs(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
-    """Return lines on what was read, and the result of the loop."""
+    """Return lines about the table that was read, and the result of the run."""
     from dotbogi.training import run_loop
 
     refuse(options, "needs --objective cosine", "score_column")
@@ -226,7 +226,7 @@ def _indexed(source: "Source", workspace: "Workspace", progress: bool) -> "Sourc
 def _train_on_scores(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
-    """Return lines on what was read, and the result of a run on scored pairs."""
+    """Return lines about the table that was read, and the result of a run on scored pairs."""
     from dotbogi.indexes import UsageError
     from dotbogi.training import run_similarity
     from dotbogi.training.scored.pairs import ScoredColumns
@@ -291,13 +291,13 @@ def _print_result(
     if result.generation:
         if not any(each.kept for each in result.rounds[1:]):
             what = "users' votes" if result.started.feedback else "the new pairs"
-            click.echo(f"no round was better: the model stays the same, with {what}")
+            click.echo(f"no round was better: the same model is published with {what}")
         click.echo(f"published generation {result.generation} in {workspace.folder}")
     elif result.model:
         click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
         click.echo(f"dotbogi index TABLE --model {result.model}")
     else:
-        click.echo("no round was better than what is published: CURRENT stays as it was")
+        click.echo("no round was better: nothing was published")
         if table:
             click.echo(f"the table was not indexed. To search it: dotbogi index {table}")
     if (report := workspace.rounds_folder / result.run / "report.html").is_file():

@@ -204,7 +204,7 @@ def test_feedback_is_listed_exported_and_erased_from_the_command_line(tmp_path: 
         "3 votes of 2 clients",
         "  d: 1 right, 1 wrong, about 2 answers",
         "  c: 1 right, 0 wrong, about 1 answers",
-        "1 pairs with as many right as wrong, not used:",
+        "1 pairs with as many right as wrong votes, not used:",
         "  1:1  배고프다  [a1]",
     ]
     assert json.loads(run("feedback", "list", "-w", tmp_path, "--json").stdout)["votes"] == 3
@@ -221,6 +221,6 @@ def test_feedback_is_listed_exported_and_erased_from_the_command_line(tmp_path: 
     refused = run("feedback", "export", "-w", tmp_path, "--out", tmp_path / "no" / "out.jsonl")
     assert refused.exit_code == 2
     assert "no such folder to write into" in refused.stderr
-    assert run("feedback", "erase", "-w", tmp_path, "--client", "d").stdout == "2 erased\n"
+    assert run("feedback", "erase", "-w", tmp_path, "--client", "d").stdout == "2 votes erased\n"
     rest = json.loads(run("feedback", "export", "-w", tmp_path, "--json").stdout)["feedback"]
     assert [row["id"] for row in rest] == ["1"]

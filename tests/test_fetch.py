@@ -249,7 +249,7 @@ def test_an_unknown_digest_is_that_of_the_first_fetch_ever_after(
 ) -> None:
     server.answers = [good(TABLE)]
     shown = run("fetch", "unpinned")
-    assert f"sha256 {SHA256}, trusted at the first fetch" in shown.stdout
+    assert f"sha256 {SHA256}, recorded at the first fetch" in shown.stdout
     (cache / "unpinned" / "table.csv").unlink()
     server.answers = [good(OTHER)]
     with pytest.raises(DamagedError, match=rf"expected {SHA256} .*first fetch"):

@@ -173,7 +173,7 @@ def read_json_lines(path: Path, reading: Reading | None = None) -> Records:
         except (ValueError, RecursionError) as error:
             raise DamagedError(f"{path}, line {number}: not JSON ({error}).") from error
         if not isinstance(record, dict):
-            raise DamagedError(f"{path}, line {number}: expected a JSON object per line.")
+            raise DamagedError(f"{path}, line {number}: not a JSON object. Expected one per line.")
         names.update(dict.fromkeys(record))
         records.append({name: _as_text(value) for name, value in record.items()})
         numbers.append(number)
