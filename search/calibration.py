@@ -58,7 +58,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fit P(the first answer is right); return the defaults for fewer than 60 queries.
 
-    No labelled query lacks an answer, so such queries are made: each query is ranked again
+    No labelled query lacks an answer, so such queries are synthesised: each query is ranked again
     without its right answers, so that its first answer is certainly wrong. A logistic regression
     on both kinds separates right from wrong. A second one with one slope and one intercept (Platt
     1999) adjusts the scale to the original queries, which all have an answer. A Gaussian prior
@@ -97,7 +97,7 @@ def fit_calibration(
         prior=np.asarray([_SCALE, _INTERCEPT]),
         ridge=(_SCALE_RIDGE, _INTERCEPT_RIDGE),
     )
-    scale = max(float(scale), 0.0)  # a negative scale means nothing
+    scale = max(float(scale), 0.0)  # a negative scale would reverse the order
     confidence = 1 / (1 + np.exp(-np.clip(scale * (rows @ slopes) + intercept, -50, 50)))
     threshold = threshold_for(KEPT, confidence[is_right > 0])
     return _calibration(slopes, scale, float(intercept), threshold, source)

@@ -66,7 +66,7 @@ class Candidates:
         return cls(ids, scores, _questions(views["question"], best_answers))
 
     def without(self, answers: Container[str]) -> "Candidates":
-        """Return the candidates that are left if these answers do not exist."""
+        """Return the candidates that remain without these answers."""
         kept = [row for row, id_ in enumerate(self.answer_ids) if id_ not in answers]
         return Candidates([self.answer_ids[row] for row in kept], self.scores[kept], self.questions)
 

@@ -34,7 +34,7 @@ class Calibration:
 
     coefficients: Mapping[str, float]  # by feature, for unscaled features
     intercept: float
-    threshold: float  # below it, by default, no answer is good enough
+    threshold: float  # of "auto": with a lower confidence, no answer is returned
     source: str  # the queries it was fitted on, for display
 
     def confidence(self, query: str, candidates: Candidates, fused: Ranking) -> float:

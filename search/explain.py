@@ -23,7 +23,7 @@ def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = N
     """Explain one hit of a query.
 
     Args:
-        searcher: the one that found the hit; pinned if it may move to another generation.
+        searcher: the one that found the hit; a pinned one if it may switch generations.
         query: as typed.
         hit: one of its hits.
         where: the filter that it was found with.
@@ -34,7 +34,7 @@ def explain(searcher: Searcher, query: str, hit: Hit, *, where: Where | None = N
 def explain_hits(
     searcher: Searcher, query: str, hits: Sequence[Hit], *, where: Where | None = None
 ) -> list[Explanation]:
-    """Explain the hits of one query with one more search for it; see `explain`."""
+    """Explain the hits of one query, by searching for it once more; see `explain`."""
     if not hits:
         return []
     candidates = find_candidates(searcher.index, [query], where=where)[0]
@@ -51,7 +51,7 @@ def explanations(
     query_tokens, *text_tokens = index.analyzer.tokenize([query, *texts])
     return [
         Explanation(
-            _parts(shares.get(hit.answer_id, ())),  # for a large k, empty beyond the candidates
+            _parts(shares.get(hit.answer_id, ())),  # empty for hits beyond the candidates (large k)
             _words(query_tokens, text_tokens[2 * i : 2 * i + 2]),
         )
         for i, hit in enumerate(hits)

@@ -93,7 +93,7 @@ class FeedbackStore:
         """Store one verdict on the disk before returning; return False if it was stored already.
 
         Raises:
-            UsageError: a field cannot be stored.
+            UsageError: a field is empty, unknown or not valid Unicode.
             NoSpaceError: the disk is full; nothing was stored.
             LockedError: another process has been writing for too long.
         """
@@ -161,7 +161,7 @@ class FeedbackStore:
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection to one thread; after an error, the next call connects again."""
+        """Lend the connection to one thread; after an error, the next call connects again."""
         connection = self._connections.setdefault(os.getpid(), _Connection())
         with connection.lock:
             try:
@@ -232,7 +232,7 @@ def _create(path: Path) -> None:
             database.execute(_TABLE)
             database.execute(f"PRAGMA application_id = {_APPLICATION}")
             database.execute(f"PRAGMA user_version = {_FORMAT}")
-            database.execute("PRAGMA journal_mode = WAL")  # a lasting setting of the file
+            database.execute("PRAGMA journal_mode = WAL")  # stored in the file
         temporary.rename(path)
         os.fsync(folder)
     finally:
@@ -255,8 +255,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise DamagedError(f"{path}: a database, but not a feedback database. {_REMEDY}")
         if marks[1] != _FORMAT:
             raise DotbogiError(
-                f"{path}: written in format {marks[1]}, this version reads {_FORMAT}. "
-                "Use the version of dotbogi that wrote it to export it."
+                f"{path}: written in format {marks[1]}; this version reads {_FORMAT}. "
+                "Export it with the version of dotbogi that wrote it."
             )
     except BaseException:
         database.close()

@@ -12,8 +12,8 @@ from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.search.encoders import Encoder, unit_rows
 
-# The weight of the stand-ins in the mean of the queries, in known questions (benchmarks/LOG.md):
-# thirty questions give nearly the same mean as thousands.
+# How many known questions the stand-ins count for in the mean of the queries (benchmarks/LOG.md).
+# Thirty questions give nearly the same mean as thousands.
 STAND_INS = 10
 
 
@@ -64,7 +64,7 @@ class Geometry:
         return unit_rows(centred + centred @ self.adapter.answer) if self.adapter else centred
 
     def fingerprint(self, encoder: str) -> str:
-        """Return a digest of this geometry and the encoder with this fingerprint."""
+        """Return a digest of this geometry and of an encoder, given its fingerprint."""
         hasher = hashlib.sha256(encoder.encode())
         for name, array in self._arrays().items():
             hasher.update(f"{name} {array.shape}".encode() + array.tobytes())
@@ -128,7 +128,7 @@ class AdaptedEncoder:
         return _zero_empty(texts, self.geometry.answers(self.encoder.encode_answers(texts)))
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens of the texts the model reads, without prompts."""
+        """Return the number of tokens that the model reads in these texts, prompts excluded."""
         return self.encoder.count_tokens(texts)
 
 

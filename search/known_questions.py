@@ -192,15 +192,15 @@ def fit_on_known_questions(
     Args:
         encoded: the collection.
         geometry: of its vectors; None for the means of each fold's `rest`.
-        trained_on: digests of questions to leave out, since a model does too well on them.
+        trained_on: digests of questions to leave out: the model does too well on them.
         seed: of the folds and of the draw.
     """
     asked: list[Asked] = []
     rng = np.random.default_rng(seed)
     for fold in folds_of(encoded, FOLDS, seed):
         queries = [q for q in fold.queries if question_digest(q.text) not in trained_on]
-        # Drawn at random: tables are sorted by topic, so their first rows are no fair sample.
+        # Drawn at random: tables are sorted by topic, so the first rows are no fair sample.
         drawn = sorted(rng.permutation(len(queries))[: _ENOUGH_TO_FIT // FOLDS].tolist())
         index = index_encoded(fold.rest, geometry=geometry)
         asked.append(ask(index, [queries[i] for i in drawn], seed=seed))
-    return fit(asked, "known questions, each asked with itself left out")
+    return fit(asked, "known questions, each searched in an index without it")

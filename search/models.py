@@ -1,6 +1,6 @@
-"""Save any model a user names as a plain, safe sentence-transformers folder in the workspace.
+"""Save the model that a user names as a safe sentence-transformers folder in the workspace.
 
-Each generation, and each round of a run, has it as `model`, beside the `encoder` made from it.
+Each generation, and each round of a run, contains it as `model`, beside its `encoder`.
 """
 
 import os
@@ -257,9 +257,9 @@ def _set_length(model: Any, config: ModelConfig) -> None:
         )
     if limit is not None and (config.max_seq_length or 0) > limit:
         raise UsageError(
-            f"--max-seq-length is {config.max_seq_length}; {config.name} has {limit} positions."
+            f"--max-seq-length is {config.max_seq_length}; {config.name} allows at most {limit}."
         )
     if config.max_seq_length is not None:
         model.max_seq_length = config.max_seq_length
     elif limit is not None and (model.max_seq_length or limit + 1) > limit:
-        model.max_seq_length = limit  # a tokenizer may not know how many positions there are
+        model.max_seq_length = limit  # a tokenizer may state no limit, or one that is too high

@@ -91,8 +91,8 @@ def _learned(
     learned: dict[str, Any] = {"trained_on": read_trained_on(kept.folder)}
     if kept.manifest["training"] is not None:
         learned["geometry"] = Geometry.open(kept.folder)
-        # What a run fitted out of fold is kept while the table grows. The model was trained on the
-        # run's questions, so a new fit on them would trust the model too much.
+        # Keep what a run fitted out of fold while the table grows. The model was trained on the
+        # run's questions, so a new fit on them would overrate the model.
         if _still_fits(kept, collection, config):
             learned["fitted"] = Fitted.open(kept.folder)
     return learned
@@ -112,8 +112,8 @@ def _facts(
 def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
     """Return whether a generation's fitted weights still suit an update of its collection.
 
-    They do if the engines and at least half of the answers are the same; otherwise the scores are
-    different.
+    They do if the settings and at least half of the answers are the same; otherwise the scores
+    differ too much.
     """
     if asdict(config) != kept.manifest["index"]:
         return False
@@ -148,7 +148,7 @@ def publish_index(
     Args:
         workspace: its staging folder and cache are used.
         collection: the answers and known questions to search.
-        write_model: writes `model` and `encoder` into the folder that it is called with.
+        write_model: writes `model` and `encoder` into the folder that it is given.
         config: analyzer and engines.
         facts: entries of the manifest.
         geometry: from training; None for the collection's means and no adapter.

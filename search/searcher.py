@@ -155,8 +155,8 @@ class Searcher:
         where: Where | None = None,
         min_confidence: MinConfidence = None,
     ) -> list[Hit]:
-        """Search as `search` does, in asyncio's thread pool: the event loop is not blocked."""
-        import asyncio  # here, so that `search` does not wait for it
+        """Run `search` in asyncio's thread pool, without blocking the event loop."""
+        import asyncio  # here, because `search` does not need it
 
         return await asyncio.to_thread(
             self.search, query, k, where=where, min_confidence=min_confidence
@@ -170,7 +170,7 @@ class Searcher:
         where: Where | None = None,
         min_confidence: MinConfidence = None,
     ) -> Reply:
-        """Search as `search_many` does, and name the generation that the answers are from.
+        """Return the results of `search_many`, with the generation that the answers are from.
 
         Raises:
             UsageError: as for `search_many`.
@@ -205,8 +205,8 @@ class Searcher:
     def reload(self) -> bool:
         """Move to the published generation; return whether it is a different one.
 
-        The old one keeps answering while it is opened. Searches in progress finish on the old one;
-        its memory is freed after the last of them.
+        The old one keeps answering while the new one is opened. Searches in progress finish on the
+        old one; its memory is freed after the last of them.
 
         Raises:
             UsageError: this searcher was not made by `open`.

@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Calls `reload` whenever CURRENT may name another generation, until stopped.
+    """Calls `reload` once a second until stopped, and less often after a failure.
 
-    It does not keep its searcher alive: the thread ends once the searcher is dropped.
+    It holds its searcher weakly: the thread ends once the searcher is dropped.
     """
 
     def __init__(self, reload: Callable[[], bool], workspace: Path) -> None:

@@ -132,7 +132,7 @@ def test_known_questions_that_mislead_lose_their_weight_and_those_that_help_win(
     known = ("bm25_question", "dense_question", "bm25_joined", "dense_whole")
     assert sum(getattr(helped, p) for p in known) > sum(getattr(misled, p) for p in known)
     assert sum(getattr(misled, p) for p in own) > sum(getattr(helped, p) for p in own)
-    assert helped.source == "120 known questions, each asked with itself left out"
+    assert helped.source == "120 known questions, each searched in an index without it"
 
 
 def test_few_known_questions_leave_the_defaults(collection: Collection) -> None:

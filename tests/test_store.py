@@ -314,5 +314,5 @@ def test_an_untrained_index_fits_what_its_table_teaches(
     ]
     many = index_collection(place, Collection(collection.answers, questions), {})
     fitted = Fitted.open(many.folder)
-    assert fitted.weights.source == "72 known questions, each asked with itself left out"
+    assert fitted.weights.source == "72 known questions, each searched in an index without it"
     assert fitted.calibration.source == fitted.weights.source == many.manifest["confidence"]

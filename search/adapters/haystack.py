@@ -48,7 +48,7 @@ class DotbogiRetriever:
         """Find answers; `top_k` and `where`, if given, replace the settings for this run."""
         self.warm_up()
         assert self._searcher
-        pinned = self._searcher.pinned()  # so that the hits are from the generation named
+        pinned = self._searcher.pinned()  # so that `generation` is the one searched
         where = self.where if where is None else where
         k = self.top_k if top_k is None else top_k
         hits = pinned.search(query, k, where=where, min_confidence=self.min_confidence)

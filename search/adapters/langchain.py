@@ -30,7 +30,7 @@ class DotbogiRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **changed: Any
     ) -> list[Document]:
-        pinned = self.searcher.pinned()  # so that the hits are from the generation named
+        pinned = self.searcher.pinned()  # so that `generation` is the one searched
         hits = pinned.search(query, **self._settings(changed))
         return [_document(hit, pinned.generation) for hit in hits]
 

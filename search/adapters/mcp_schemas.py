@@ -9,7 +9,7 @@ Query = Annotated[
     Field(
         min_length=1,
         max_length=1000,
-        description="One question, in the words and the language of the user.",
+        description="One question, in the user's own words and language.",
     ),
 ]
 K = Annotated[int, Field(ge=1, le=50, description="The maximum number of answers.")]

@@ -26,7 +26,7 @@ class Encoder(Protocol):
         """Return texts × dim unit rows, with the answer prompt."""
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens of the texts the model reads, without prompts."""
+        """Return the number of tokens that the model reads in these texts, prompts excluded."""
 
 
 def unit_rows(vectors: Vectors) -> Vectors:

@@ -112,7 +112,7 @@ def _facts(model: Path, precision: str) -> EncoderFacts:
 
 
 def _max_tokens(transformer: Path, config: Mapping[str, Any]) -> int:
-    """Return the smallest of the limits that a transformer's files state."""
+    """Return the smallest token limit that a transformer's files state."""
     limits = [config["max_position_embeddings"] - first_position(config)]
     for name, key in (
         ("sentence_bert_config", "max_seq_length"),
@@ -151,7 +151,7 @@ def _checked(
     facts = replace(facts, cosine=round(cosine, 6), overlap=round(overlap, 4))
     if overlap >= LEAST_OVERLAP:
         return facts
-    why = f"int8 keeps {overlap:.0%} of the ten nearest texts; expected {LEAST_OVERLAP:.0%}"
+    why = f"int8 keeps {overlap:.0%} of the ten nearest texts, below {LEAST_OVERLAP:.0%}"
     logger.info("%s: the model runs in float32", why)
     return replace(facts, precision="float32", why=why)
 

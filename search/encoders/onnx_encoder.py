@@ -126,7 +126,7 @@ class OnnxEncoder:
         return self._encode(self.facts.answer_prompt, texts)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens of the texts the model reads, without prompts."""
+        """Return the number of tokens that the model reads in these texts, prompts excluded."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         return sum(len(encoding.ids) for encoding in encodings)
 
@@ -170,7 +170,7 @@ class OnnxEncoder:
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Yield batches of the positions of similarly long texts, to need little padding."""
+    """Yield the positions of the texts in batches of similar length, to limit padding."""
     batch: list[int] = []
     for position in sorted(range(len(tokens)), key=lambda i: len(tokens[i])):
         if batch and (len(batch) + 1) * len(tokens[position]) > _TOKENS_AT_ONCE:

@@ -37,7 +37,7 @@ class TorchEncoder:
         return self._encode(self.model.encode_document, texts)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Return how many tokens of the texts the model reads, without prompts."""
+        """Return the number of tokens that the model reads in these texts, prompts excluded."""
         # This uses the fast tokenizer directly: the library's own call would change its settings
         # while another thread encodes.
         tokenizer = self.model.tokenizer

@@ -48,7 +48,7 @@ def create_app(
     settings: Settings,
     rounds: RoundsPages | None = None,
 ) -> FastAPI:
-    """Return the service for an open searcher and feedback store, which it does not close.
+    """Return the service for an open searcher and feedback store; the caller closes both.
 
     `rounds` renders the pages under /rounds; without it, they do not exist.
     """

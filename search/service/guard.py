@@ -154,7 +154,7 @@ class Guard:
         key = self._key_of(request)
         if key is None:
             raise ServiceError(
-                401, "no_key", "A key is needed. Send the header Authorization: Bearer KEY",
+                401, "no_key", "An API key is required. Send the header Authorization: Bearer KEY",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
         request.state.caller, request.state.role = key.name, key.role

@@ -30,12 +30,12 @@ class Metrics:
             "dotbogi_requests", "Requests answered.", ["route", "status"], registry=registry
         )
         self._seconds = Histogram(
-            "dotbogi_request_seconds", "From the first byte of a request to the last of its reply.",
+            "dotbogi_request_seconds", "Seconds from a request's first byte to its reply's last.",
             ["route"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._stages = Histogram(
             "dotbogi_stage_seconds",
-            "wait (for a thread), search, explain, encode, rerank, write (JSON), feedback.",
+            "Seconds in: wait (for a thread), search, explain, encode, rerank, write, feedback.",
             ["stage"], buckets=_SECONDS, registry=registry,
         )  # fmt: skip
         self._confidence = Histogram(

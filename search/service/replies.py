@@ -12,7 +12,7 @@ GENERATION = "X-Dotbogi-Generation"
 def json_reply(content: Mapping[str, Any], generation: str | None, status: int = 200) -> Response:
     """Return a reply with its generation in the body and in a header.
 
-    Call it on a worker thread: writing a large reply would block the event loop.
+    Call it on a worker thread if the reply may be large: it would block the event loop.
     """
     named = {"generation": generation or "", **content}
     body = json.dumps(named, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

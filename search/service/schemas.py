@@ -1,7 +1,7 @@
 """Bodies of requests and replies, as /openapi.json shows them.
 
-Fields with configurable limits have named types without numbers here: `bounds.py` checks the
-limits and writes them into the OpenAPI document.
+Fields with configurable limits have named types, without the limits: `bounds.py` checks these and
+writes them into the OpenAPI document.
 """
 
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ _Value = Annotated[str, Field(max_length=200)]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 _Model = Annotated[
     str | None,
-    Field(max_length=200, description="Ignored: the published model answers; the reply names it."),
+    Field(max_length=200, description="Ignored: the published model is used; the reply names it."),
 ]
 
 
@@ -109,7 +109,7 @@ class RerankBody(_ForeignBody):
 
 
 class FeedbackBody(_Body):
-    """A user's verdict on an answer that was shown."""
+    """A user's verdict on an answer."""
 
     id: Annotated[_Name, Field(description="Chosen by the client; if sent twice, stored once.")]
     client: Annotated[_Name, Field(description="Who votes: a random id of the user or session.")]
@@ -141,7 +141,7 @@ class Explanation(BaseModel):
     """What a score is made of."""
 
     parts: Annotated[dict[str, float], Field(description="They add up to the score.")]
-    words: Annotated[list[str], Field(description="Words of the query that the answer has too.")]
+    words: Annotated[list[str], Field(description="Query words in the answer or known question.")]
 
 
 class SearchHit(BaseModel):

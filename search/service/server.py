@@ -45,7 +45,7 @@ def serve(
     if not settings.keys and not ipaddress.ip_address(address).is_loopback:
         raise UsageError(
             f"--host {host}: other machines could search and write here, but no keys are set. "
-            "Set them with --keys FILE or DOTBOGI_KEYS, or leave --host out."
+            "Set them with --keys FILE or DOTBOGI_KEYS, or omit --host."
         )
     with (
         contextlib.closing(Searcher.open(workspace, watch=True, allow_empty=True)) as searcher,
@@ -80,7 +80,9 @@ def _address(host: str) -> str:
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--host {host}: no such host on this machine.") from error
+        raise UsageError(
+            f"--host {host}: cannot be resolved. Expected a name or an IP address of this machine."
+        ) from error
 
 
 def _listening(address: str, port: int) -> socket.socket:

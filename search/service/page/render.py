@@ -19,7 +19,7 @@ _POLICY = (
     "default-src 'self'; style-src 'self'{styles}; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-_KEPT = {"q": "query", "more": "more"}  # kept in the link to the other language
+_KEPT = {"q": "query", "more": "more"}  # parameters that the link to the other language keeps
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 _templates = Environment(
@@ -59,7 +59,7 @@ def html_reply(page: str, status: int = 200) -> Response:
 
 
 def refusal(error: ServiceError, request: Request) -> Response:
-    """Return an error as JSON, or for people as a page, which asks for a key if needed."""
+    """Return an error as JSON, or as a page for people; for 401 and 403 it asks for a key."""
     accepts = request.headers.get("accept", "")
     path = request.scope["path"]
     for_people = path in (paths.ENTER, paths.LEAVE) or (

@@ -19,7 +19,7 @@ class Sessions:
 
     def begin(self, key: Key) -> str:
         """Return the value of a cookie that stands for this key."""
-        # Its number, because its name need not be ASCII.
+        # The key's number, because its name may not be ASCII.
         return self._signer.sign(str(self._keys.index(key))).decode()
 
     def find(self, cookie: str) -> Key | None:

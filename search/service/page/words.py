@@ -115,7 +115,7 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
         "to_search": "Search",
         "other_language": "한국어",
         "key": "Key",
-        "key_title": "A key is needed",
+        "key_title": "Key required",
         "key_hint": "Please enter the API key that you were given.",
         "key_wrong": "This key is not valid. Please check it.",
         "key_low": "This key does not give access to this page. Please enter another one.",

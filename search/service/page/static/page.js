@@ -18,7 +18,7 @@ let running = null;
 
 function say(text, beside = null) {
   for (const said of answers.querySelectorAll(".said")) said.textContent = "";
-  if (beside) beside.textContent = text; // for readers: the status above may be far away
+  if (beside) beside.textContent = text; // seen next to the button: the status may be off-screen
   status.textContent = text; // for screen readers
 }
 
