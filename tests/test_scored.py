@@ -72,8 +72,8 @@ def test_rows_without_two_texts_and_a_finite_score_are_counted_and_named(tmp_pat
     [
         ([{"sentence1": "가", "sentence2": "나", "score": 3}] * 4, "all scores are 3 .*'score'"),
         ([{"sentence1": "가", "sentence2": "나", "score": None}], "none has two texts and a score"),
-        ([{"sentence1": "가", "score": 1}], "no two text columns.*--score-column"),
-        ([{"sentence1": "가", "sentence2": "나"}], "no two text columns.*--score-column"),
+        ([{"sentence1": "가", "score": 1}], "two text columns.*--score-column"),
+        ([{"sentence1": "가", "sentence2": "나"}], "two text columns.*--score-column"),
     ],
 )
 def test_a_table_that_cannot_be_ranked_says_why(

@@ -145,7 +145,7 @@ def _set_apart(collection: Collection, held_out: Collection) -> tuple[Collection
         for q in collection.questions
     ]
     if count := sum(same_text_key(q.text) in keys for q in collection.questions):
-        logger.info("%d questions are also in the test table: not trained on", count)
+        logger.info("%d questions are also in the test table, so they are not trained on", count)
     by_text = {same_text_key(answer.text): answer.id for answer in collection.answers}
     texts = {answer.id: answer.text for answer in held_out.answers}
     asked = [
@@ -159,7 +159,7 @@ def _set_apart(collection: Collection, held_out: Collection) -> tuple[Collection
             "collection. Expected questions with the same answer texts as in the collection."
         )
     if missing := len(held_out.questions) - len(asked):
-        logger.info("%d questions of the test table left out: unknown answers", missing)
+        logger.info("%d test questions left out: their answers are not in the collection", missing)
     return replace(collection, questions=marked), replace(
         held_out, answers=collection.answers, questions=asked
     )
@@ -200,8 +200,8 @@ def run_similarity(
         current = workspace.current() if workspace.current_name() else None
         if current is None and config.kind == "adapter":
             raise UsageError(
-                f"{workspace.folder}: an adapter is published with a collection, and none is "
-                "indexed here. Run dotbogi index TABLE first, or train the whole model: --fit full"
+                f"{workspace.folder}: nothing is indexed here, and an adapter is only published "
+                "with a collection. Run dotbogi index TABLE, or train the whole model: --fit full"
             )
         config = _with_base(config, model, workspace.current_name(), current)
         with _new_run(workspace) as (staged, folder):
@@ -242,7 +242,7 @@ def _finish(run: Run) -> RunResult:
     try:
         write_report(run.folder)
     except Exception as error:  # the model is published anyway
-        logger.warning("no report (%s). Try again: dotbogi report %s", error, result.run)
+        logger.warning("report not written (%s). Try again: dotbogi report %s", error, result.run)
     return result
 
 
@@ -293,7 +293,7 @@ def _check_enough(split: Collection) -> None:
         raise DotbogiError(
             f"the table has {counts['train']} questions for {len(split.answers)} answers"
             f"{f' (and {held} held out)' if (held := counts['test']) else ''}: too few to train "
-            f"and measure on. Expected at least {FEWEST_QUESTIONS}, better 100."
+            f"and measure on. Expected 2 answers and {FEWEST_QUESTIONS} questions, better 100."
         )
 
 
@@ -319,5 +319,5 @@ def _read_config(stored: Mapping[str, Any], folder: Path) -> LoopConfig:
         )
     except (TypeError, KeyError) as error:
         raise UsageError(
-            f"{folder}: this run was begun by another version. Start another: dotbogi train"
+            f"{folder}: another version of dotbogi began this run. Start another: dotbogi train"
         ) from error

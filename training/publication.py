@@ -68,7 +68,7 @@ class Publication:
         if not self.collection.holds(self._without_withdrawn(published)):
             # Nothing shows that search is better without the published pairs.
             logger.info(
-                "nothing is published: the table lacks pairs that are indexed now. "
+                "nothing was published: the table lacks pairs that are indexed now. "
                 "To index the table as it is: dotbogi index TABLE"
             )
             return None

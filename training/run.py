@@ -122,7 +122,7 @@ class Run(Rounds):
                 figures[f"{share:g}"] = evaluation.mean(GATE_METHOD, GATE_METRIC)
             best = max(SHARES, key=lambda share: figures[f"{share:g}"])
             chosen = self.ledger.add(Merged(round=number, share=best, figures=figures))
-            logger.info("round %d: merged with %.0f%% of the tuned weights", number, 100 * best)
+            logger.info("round %d: merged with the base, %.0f%% tuned weights", number, 100 * best)
         for fold in self._queries:
             self.learner.merge(number, fold, chosen.share)
 

@@ -33,7 +33,7 @@ def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
         if fit.get(name) is not None and objective not in objectives:
             option = "--" + name.replace("_", "-")
             raise UsageError(
-                f"{option} belongs to --objective {' or '.join(objectives)}, not to {objective}."
+                f"{option} needs --objective {' or '.join(objectives)}, not {objective}."
             )
     if fit.get("symmetric") and objective in SCORED:
         raise UsageError(f"--symmetric does not apply to --objective {objective}: leave it out.")
@@ -44,7 +44,7 @@ def check_objective(fit: Mapping[str, Any], kind: FitKind) -> None:
                 raise UsageError(f"{option} needs --fit full: an adapter has no such setting.")
         if objective not in ("mnr", *SCORED):
             raise UsageError(
-                f"--objective {objective} needs --fit full: an adapter takes mnr or cosine."
+                f"--objective {objective} needs --fit full: an adapter supports mnr and cosine."
             )
     reporter = fit.get("report_to")
     if reporter and importlib.util.find_spec(reporter) is None:

@@ -62,7 +62,7 @@ def read_decisions(workspace: Path) -> list[Decision]:
             decisions.append(Decision(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise DamagedError(
-                f"{path}, line {number}: not a decision. Remove the line, or import the list again."
+                f"{path}, line {number}: not a decision. Remove it, then import its list again."
             ) from error
     return decisions
 

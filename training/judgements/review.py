@@ -194,7 +194,7 @@ def _decisions(
             before, line = taken.setdefault(decision.key, (decision, number))
             if before.right != right:
                 raise UsageError(
-                    f"{path}, rows {line} and {number}: the same pair is right and wrong "
+                    f"{path}, rows {line} and {number}: the same pair is both right and wrong "
                     f"({decision.question!r}). Keep one of the two rows."
                 )
     return [decision for decision, _ in taken.values()], undecided, unknown
@@ -245,7 +245,7 @@ def _right(path: Path, number: int, cell: str) -> bool | None:
     if word and word not in RIGHT + WRONG:
         raise UsageError(
             f"{path}, row {number}: the decision {cell!r} is not one of {', '.join(RIGHT)} (right) "
-            f"or {', '.join(WRONG)} (wrong). An empty cell is undecided."
+            f"or {', '.join(WRONG)} (wrong). If undecided, leave it empty."
         )
     return word in RIGHT if word else None
 

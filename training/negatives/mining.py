@@ -85,7 +85,7 @@ def mine(
         if row or not number
     }
     if left := len(set(pairs)) - len(rows):
-        logger.info("%d pairs left out: there is no wrong answer for them", left)
+        logger.info("%d pairs left out: every answer is right for them", left)
     return Mined(
         rows,
         miner.suspects,
@@ -221,7 +221,7 @@ def describe_yields(counts: Mapping[str, Mapping[str, int]]) -> str:
         if count["over_bound"]:
             notes.append(f"{count['over_bound']} over the bound")
         if count["widened"]:
-            notes.append(f"window widened for {count['widened']}, up to {count['window']}")
+            notes.append(f"window widened for {count['widened']} questions, to {count['window']}")
         more = f" ({', '.join(notes)})" if notes else ""
-        parts.append(f"{source} {count['kept']} of {count['asked']} asked{more}")
+        parts.append(f"{source} {count['kept']} of {count['asked']} asked for{more}")
     return "negatives mined: " + "; ".join(parts)

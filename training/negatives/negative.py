@@ -45,11 +45,11 @@ def parse_quotas(text: str) -> dict[QuotaSource, int]:
         source, _, count = part.strip().partition(":")
         if source not in QUOTA_SOURCES or not (count.isascii() and count.isdigit()):
             raise UsageError(
-                f"--negatives: {part.strip()!r} is not SOURCE:COUNT with a source of "
-                f"{', '.join(QUOTA_SOURCES)}. Example: bm25:1,model:1,random:1"
+                f"--negatives: {part.strip()!r} is not SOURCE:COUNT (sources: "
+                f"{', '.join(QUOTA_SOURCES)}). Example: bm25:1,model:1,random:1"
             )
         if source in quotas:
-            raise UsageError(f"--negatives: {source} is named twice in {text!r}.")
+            raise UsageError(f"--negatives: {source} is named twice in {text!r}; name it once.")
         quotas[source] = int(count)
     return quotas
 

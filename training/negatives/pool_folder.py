@@ -81,7 +81,7 @@ def mine_to_folder(
     applied = apply_decisions(collection, decisions)
     split = hold_out(applied.collection, 0, seed=seed)
     if not split.questions:
-        raise DotbogiError("the collection has no known question to mine for.")
+        raise DotbogiError("the collection has no known questions; expected a table with some.")
     config = replace(config, seed=seed)
     mined, fingerprint = _mine(published, split, config, applied.rejected, model, progress)
     counts = review_counts(applied, split)
@@ -172,13 +172,13 @@ def _check_replaceable(folder: Path) -> None:
         files = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"--out {folder}: not empty, and not written by mine. Name an empty or new folder."
+            f"--out {folder}: not empty, and not from dotbogi mine. Name an empty or new folder."
         ) from None
     changed = names ^ {*files, _RECORD} or {
         name for name, recorded in files.items() if digest(folder / name) != recorded
     }
     if changed:
         raise UsageError(
-            f"--out {folder}: {min(changed)} has changed since mine wrote it. Import it if it is "
-            "the review list (dotbogi review --import), and name another folder."
+            f"--out {folder}: {min(changed)} was changed, added or removed since dotbogi mine ran. "
+            "Name another folder; if it is the review list, import it: dotbogi review --import"
         )

@@ -192,7 +192,7 @@ def _cosine_charts(report: RunReport) -> list[tuple[str, Markup, Markup]]:
 def _confidence_charts(report: RunReport) -> list[tuple[str, Markup]]:
     qualities = {"questions in folds": report.best.measured.confidence}
     if report.test:
-        qualities["questions held out"] = report.test.tested.confidence
+        qualities["held-out questions"] = report.test.tested.confidence
     return [
         (
             what,

@@ -79,7 +79,7 @@ def _test_lines(test: Tested) -> list[str]:
     rows: dict[str, Metrics] = {"round 0": test.before}
     if test.kept_round:
         rows[f"round {test.kept_round}"] = test.after
-    lines = ["", f"{test.queries} questions held out, searched once", *metrics_table(rows)]
+    lines = ["", f"{test.queries} held-out questions, searched once", *metrics_table(rows)]
     if test.kept_round:
         probability = percent(test.verdict.probability)
         lines.append(f"gain {test.verdict.gain} over round 0, P(gain > 0) {probability}")
@@ -127,8 +127,8 @@ def review_lines(counts: Mapping[str, Any]) -> list[str]:
         f"{counts['rejected']} rejected",
     ]
     notes = {
-        "withdrawn": "accepted before and rejected now",
-        "overruled": "rejected but in the table",
+        "withdrawn": "known before, rejected now",
+        "overruled": "rejected but kept, because the table has them",
         "unmatched": "not in this collection",
     }
     parts += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
@@ -139,20 +139,23 @@ def review_lines(counts: Mapping[str, Any]) -> list[str]:
 def feedback_lines(counts: Mapping[str, Any]) -> list[str]:
     """Return the counts of users' votes."""
     if not counts["votes"]:
-        return ["feedback: none is stored"]
+        return ["feedback: no votes stored"]
     notes = {
         "conflicting": "conflicting",
         "capped": "over the limit per client",
-        "unmatched": "about answers that are gone",
+        "unmatched": "about answers that no longer exist",
     }
     votes = [f"{counts['used']} used"]
     votes += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
     right = counts["right"]
     pairs = [
         f"{sum(right.values())} right ({by_split(right)}; {counts['added']} new)",
-        f"{counts['wrong']} wrong ({counts['negatives']} to questions in folds)",
+        f"{counts['wrong']} wrong ({counts['negatives']} for questions in folds)",
     ]
-    notes = {"withdrawn": "known before and now withdrawn", "overruled": "overruled by the table"}
+    notes = {
+        "withdrawn": "withdrawn (from earlier feedback)",
+        "overruled": "overruled by the table or a review",
+    }
     pairs += [f"{counts[name]} {note}" for name, note in notes.items() if counts[name]]
     return [
         f"feedback: {counts['votes']} votes of {counts['clients']} clients: {', '.join(votes)}",

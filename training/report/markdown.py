@@ -41,13 +41,13 @@ def render_markdown(report: RunReport) -> str:
         rows = [("before", report.test.before)]
         if report.best.number:
             rows.append((f"after round {report.best.number}", report.test.after))
-        title = f"### Questions held out ({report.test.tested.queries:,}), searched once"
+        title = f"### Held-out questions ({report.test.tested.queries:,}), searched once"
         lines += ["", title, "", *_figures_table(rows)]
     if report.feedback:
         lines += ["", "### Feedback", "", prose(feedback_summary(report.feedback))]
     if report.comparison:
         lines += ["", *_comparison(report.comparison)]
-    lines += ["", "In brackets: 95% intervals (bootstrap). See report.html for more.", ""]
+    lines += ["", "In parentheses: 95% intervals (bootstrap). See report.html for more.", ""]
     return "\n".join(lines)
 
 

@@ -84,7 +84,7 @@ def between(interval: Interval) -> str:
 
 
 def percent(probability: float) -> str:
-    """Return a probability as a percentage; as it is from draws, it is never 0% or 100%.
+    """Return a probability as a percentage; it comes from draws, so it is never 0% or 100%.
 
     >>> percent(0.9731), percent(1.0), percent(0.0)
     ('97.3%', 'over 99.9%', 'under 0.1%')
@@ -122,7 +122,7 @@ def _questions(report: RunReport) -> list[str]:
         f"{' of the bundled sample' if sample else ''}"
     )
     sentences = [
-        f"The {whole} are divided into {folds} groups (folds). Each group was searched with a "
+        f"The {whole} were divided into {folds} groups (folds). Each group was searched with a "
         "model trained on the others."
         if folds > 1
         else f"Of the {whole}, one in ten was searched with a model trained on the others."
@@ -191,8 +191,8 @@ def _users(report: RunReport) -> list[str]:
     before, after, whole = _of_whole(report.rounds[0].first, report.best.first, report.queries)
     if report.best.number:
         return [
-            f"Of {whole} questions, {after} now have a right answer in first place; before "
-            f"training it was {before}."
+            f"Of {whole} questions, {after} now have a right answer in first place "
+            f"(before training: {before})."
         ]
     return [f"Without training, {before} of {whole} questions have a right answer in first place."]
 
@@ -203,9 +203,9 @@ def _held_out(report: RunReport) -> list[str]:
         return []
     before, after, whole = _of_whole(test.first_before, test.first_after, test.tested.queries)
     if not report.best.number:
-        return [f"Of {whole} questions held out, it is {before}."]
+        return [f"Among {whole} held-out questions, the number is {before}."]
     return [
-        f"Of {whole} questions held out, it is {after} (before training: {before}): "
+        f"Among {whole} held-out questions, the number is {after} (before training: {before}): "
         f"{agreement(test.tested.verdict)} ({_in_figures(test.tested.verdict.gain)})."
     ]
 
@@ -236,7 +236,7 @@ def feedback_summary(feedback: FeedbackReport) -> str:
         f"{'; ' if left_out else ''}{'; '.join(left_out)}.",
         f"Pairs of a query and an answer that a majority calls right: {sum(right.values()):,} "
         f"({by_split(right)}), {counts['added']:,} of them new; wrong: {counts['wrong']:,}. "
-        f"Negatives from these in the first round: {feedback.negatives:,}.",
+        f"Negatives from the wrong pairs in the first round: {feedback.negatives:,}.",
     ]
     notes = {
         "withdrawn": "Pairs from earlier feedback that were withdrawn",
@@ -266,17 +266,17 @@ def _publication(report: RunReport) -> list[str]:
         ]
     if report.published and before and report.feedback:
         return [
-            "The model stays, and was published with users' feedback as generation "
+            "The model stays the same; it was published with users' feedback as generation "
             f"{report.published}."
         ]
     if report.published and before:
         return [
-            "The model stays, and was published with the run's questions and answers as generation "
-            f"{report.published}."
+            "The model stays the same; it was published with the run's questions and answers as "
+            f"generation {report.published}."
         ]
     if report.published:
         return [
-            "As nothing was published before, this model was published as generation "
+            "Nothing was published before, so the starting model was published as generation "
             f"{report.published}."
         ]
     return [f"Nothing was published: generation {before} stays, and nothing changes for users."]

@@ -70,21 +70,21 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
             "only if it has."
         ),
         "measure": (
-            "MRR@10 is a mean over the questions: 1 if the first answer is right, 1/2 if the "
-            "second is, and so on, and 0 beyond the tenth."
+            "MRR@10 is the mean of 1 / rank of the first right answer: 1 if it comes first, 1/2 if "
+            "second, and so on; 0 beyond the tenth."
         ),
         "latest": "Latest report",
         "open_report": "Open the report of {run}",
         "charts": "Charts",
-        "chart": "Search after each run (MRR@10)",
+        "chart": "Search quality after each run (MRR@10)",
         "chart_note": (
             "Each question is searched with a model trained without it. A hollow marker is a run "
             "that kept no round."
         ),
         "gains": "Gain of each round with its 95% interval",
         "gains_note": (
-            "Rows are run–round. A round is kept if it gains, and if hybrid and dense search "
-            "together gain with a probability of at least {level}."
+            "Rows are run–round. A round is kept if hybrid search gains, and if the mean gain of "
+            "hybrid and dense search is above 0 with at least {level} probability."
         ),
         "gain_axis": "gain in MRR@10",
         "run": "run",
@@ -105,11 +105,11 @@ WORDS: Mapping[Literal["ko", "en"], Mapping[str, str]] = {
         ),
         "held_out": "{test} held out for a final test",
         "pairs": "Scored pairs: {train} for training, {dev} for the decision, {test} for the test",
-        "test": "in the test {before} → {after}",
-        "test_same": "in the test {after}",
+        "test": "test: {before} → {after}",
+        "test_same": "test: {after}",
         "published": "published as generation {generation}",
         "not_published": "not published",
-        "running": "has not ended",
+        "running": "not finished",
         "report": "report",
         "generations": "Generations",
         "generation": "generation",

