@@ -127,7 +127,7 @@ def _same_questions(
                 shared[other] += 1
         for other, count in shared.items():
             if 2 * count >= min(len(own[answer.id]), len(theirs[other])):
-                alike = _dice(texts[answer.id], texts[other])
+                alike = dice(texts[answer.id], texts[other])
                 pairs.append((count, alike, answer.id, other))
     return _one_to_one(
         ((new, old) for *_, new, old in sorted(pairs, reverse=True)), "same questions"
@@ -154,10 +154,10 @@ def _similar_texts(new: Sequence[Answer], old: Sequence[Answer]) -> dict[str, Ma
         block = left[start : start + _BLOCK]
         shared = (block @ right.T).tocoo()
         own = np.asarray(block.sum(axis=1)).ravel()
-        dice = 2 * shared.data / (own[shared.row] + sizes[shared.col])
-        for at in np.flatnonzero(dice >= SIMILAR):
+        alike = 2 * shared.data / (own[shared.row] + sizes[shared.col])
+        for at in np.flatnonzero(alike >= SIMILAR):
             row, column = int(shared.row[at]), int(shared.col[at])
-            pairs.append((float(dice[at]), new[start + row].id, old[column].id))
+            pairs.append((float(alike[at]), new[start + row].id, old[column].id))
     return _one_to_one(((a, b) for _, a, b in sorted(pairs, reverse=True)), "similar text")
 
 
@@ -177,7 +177,8 @@ def _trigrams(text: str) -> set[str]:
     return {padded[i : i + 3] for i in range(len(padded) - 2)}
 
 
-def _dice(one: str, other: str) -> float:
+def dice(one: str, other: str) -> float:
+    """Return the share of letter trigrams that two texts have in common, 2·|A∩B| / (|A|+|B|)."""
     a, b = _trigrams(one), _trigrams(other)
     return 2 * len(a & b) / (len(a) + len(b))
 
