@@ -1,4 +1,4 @@
-"""How alike two versions of an answer are, and two answers: where `indexes.identity` draws the line.
+"""How alike two versions of an answer are, and two answers: the bound of `indexes.identity`.
 
     python benchmarks/identity.py DATA [--answers 400]
 
