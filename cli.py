@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dotbogi.commands.check import check
 from dotbogi.commands.evaluate import evaluate
 from dotbogi.commands.feedback import feedback
 from dotbogi.commands.fetch import fetch
@@ -104,7 +105,8 @@ def main() -> None:
 
 
 for _command in (
-    index, train, query, evaluate, mine, review, report, feedback, fetch, serve, mcp, history,
+    check, index, train, query, evaluate, mine, review, report, feedback, fetch, serve, mcp,
+    history,
 ):  # fmt: skip
     main.add_command(_command)
 
