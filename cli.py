@@ -9,6 +9,7 @@ import click
 
 from dotbogi.commands.check import check
 from dotbogi.commands.evaluate import evaluate
+from dotbogi.commands.export import export
 from dotbogi.commands.feedback import feedback
 from dotbogi.commands.fetch import fetch
 from dotbogi.commands.history import history
@@ -105,7 +106,7 @@ def main() -> None:
 
 
 for _command in (
-    check, index, train, query, evaluate, mine, review, report, feedback, fetch, serve, mcp,
+    check, index, train, query, evaluate, mine, review, report, export, feedback, fetch, serve, mcp,
     history,
 ):  # fmt: skip
     main.add_command(_command)

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotbogi.indexes.errors import DotbogiError
-from dotbogi.indexes.tables.table import Row, Skip, Table
+from dotbogi.indexes.tables.table import Origin, Row, Skip, Table
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
-Origin = Literal["feedback", "review"]
 _SHOWN = 5  # row numbers for each reason
 
 
@@ -192,7 +191,9 @@ class _Building:
             self.answers[answer_id] = Answer(answer_id, text, _clean_metadata(row))
         is_new = bool(question) and (question, answer_id) not in self.questions
         if is_new:
-            self.questions[question, answer_id] = KnownQuestion(question, answer_id)
+            self.questions[question, answer_id] = KnownQuestion(
+                question, answer_id, None, row.origin, row.preferred, row.opposed
+            )
         return is_new or not known
 
     def collection(self) -> Collection:

@@ -282,10 +282,10 @@ def test_a_review_before_any_run_says_what_to_run(tmp_path: Path, pairs_csv: Pat
 
 
 def test_cells_that_a_spreadsheet_would_compute_survive_both_ways(tmp_path: Path) -> None:
-    from dotbogi.training.judgements.review import _restored
+    from dotbogi.indexes.tables.neutral import restored
 
     texts = ["=1+1", "'=1+1", "''@x", "-3도", "+82", "@이름", "\t탭", "'인용'", "보통"]
     save_review([Suspect(t, t, "a", t, 0.5, 0.4, "model") for t in texts], tmp_path / "r.csv")
     rows = read_list(tmp_path / "r.csv")
-    assert [_restored(row["question"]) for row in rows] == texts
+    assert [restored(row["question"]) for row in rows] == texts
     assert not any(row["question"][0] in "=+-@\t" for row in rows)

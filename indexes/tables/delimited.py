@@ -10,10 +10,11 @@ from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, UsageError
 from dotbogi.indexes.tables.header import find_header
+from dotbogi.indexes.tables.layout import CSV_BEGINS
 from dotbogi.indexes.tables.table import Grid, Reading
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_MAX_CELL = 1 << 20  # characters; some answers exceed the csv module's default of 131,072
+MAX_CELL = 1 << 20  # characters; some answers exceed the csv module's default of 131,072
 _MAX_BYTES = 1 << 30  # of a file that was compressed
 _LOOKED_AT = 64 << 10  # characters, to find the delimiter
 
@@ -96,6 +97,8 @@ def read_delimited(path: Path, reading: Reading | None = None) -> Grid:
 
 def _delimiter(path: Path, text: str, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """Return what separates cells: what finds the header, or else fills the most cells."""
+    if text.startswith(CSV_BEGINS):
+        return ",", ()
     if reading.delimiter:
         delimiter = {"tab": "\t", "\\t": "\t"}.get(reading.delimiter, reading.delimiter)
         if len(delimiter) != 1 or delimiter in '"\r\n':
@@ -118,7 +121,7 @@ def _delimiter(path: Path, text: str, reading: Reading) -> tuple[str, tuple[str,
         head = rows[0][1] if rows else []
         return (header.known if header else 0, len([c for c in head if c.strip()]))
 
-    csv.field_size_limit(_MAX_CELL)
+    csv.field_size_limit(MAX_CELL)
     best = max(DELIMITERS, key=fitness)
     return best, () if best == "," else (f"{DELIMITERS[best]} separate its cells (--delimiter)",)
 
@@ -151,7 +154,7 @@ def _unquoted(cell: str) -> str:
 def _cells(path: Path, text: str, delimiter: str, start: int) -> Iterator[tuple[int, list[str]]]:
     """Yield each row's first line number and its cells; an unclosed quote raises DamagedError."""
     sentinel = "\0end of table\0"
-    csv.field_size_limit(_MAX_CELL)
+    csv.field_size_limit(MAX_CELL)
     lines = io.StringIO(text.rstrip("\r\n") + "\n", newline="")
     reader = csv.reader(itertools.chain(lines, [sentinel]), delimiter=delimiter)
     before = start - 1

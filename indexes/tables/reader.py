@@ -10,6 +10,8 @@ from dotbogi.indexes.tables.beir import read_beir
 from dotbogi.indexes.tables.bots import from_azure, is_azure, is_rasa, read_rasa
 from dotbogi.indexes.tables.cells import clean_cell, is_error
 from dotbogi.indexes.tables.columns import OPTIONS, column_notes, find_columns
+from dotbogi.indexes.tables.exported import exported_table
+from dotbogi.indexes.tables.layout import is_export
 from dotbogi.indexes.tables.phrasings import find_separator, split_cell
 from dotbogi.indexes.tables.records import EXPECTED, quoted, read_records
 from dotbogi.indexes.tables.table import Reading, Records, Row, Skip, Table
@@ -47,6 +49,8 @@ def read_table(
             raise UsageError(f"{path}: it has fixed columns; leave the options for tables out.")
         return read_rasa(path) if is_rasa(path) else read_beir(path)
     records = read_records(path, reading)
+    if is_export(records.names):
+        return exported_table(path, records)
     if is_azure(records):
         records = from_azure(records)
     reading = _with_hints(reading, hints, records.names)

@@ -16,6 +16,7 @@ from dotbogi.indexes.tables.header import (
     header_at,
     without_header,
 )
+from dotbogi.indexes.tables.layout import is_export
 from dotbogi.indexes.tables.table import Grid, Reading, Records, Skip
 from dotbogi.indexes.tables.workbook import Workbook, is_workbook, refuse_old_formats
 
@@ -132,6 +133,8 @@ def _header(
 ) -> tuple[Header | None, tuple[str, ...]]:
     if not head:
         return None, ()
+    if is_export(head[0][1]):
+        return Header(list(head[0][1]), head[0][0], head[0][0]), ()
     if reading.header is not None and reading.header > 0:
         position = next((i for i, (n, _) in enumerate(head) if n == reading.header), None)
         if position is None:

@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+Origin = Literal["feedback", "review"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,9 @@ class Row:
     answer_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     number: int = field(default=0, compare=False)  # the line of the file or the row of the sheet
+    origin: Origin | None = None  # of the question; only an export states it, and the two below
+    preferred: int = 0
+    opposed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """The review of suspected false negatives: write the list, and import people's decisions."""
 
 import csv
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError, UsageError
 from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables.neutral import neutralise, restored
 from dotbogi.indexes.tables.records import quoted, read_records
 from dotbogi.indexes.text import same_text_key
 from dotbogi.training.judgements.decisions import (
@@ -29,10 +29,6 @@ LISTED = 1000  # suspects in a run's review.csv; longer lists are not read, and 
 
 RIGHT = ("accept", "yes", "y", "true", "1", "o", "맞음", "네", "예")
 WRONG = ("reject", "no", "n", "false", "0", "x", "틀림", "아니오", "아니요")
-
-# Cells that a spreadsheet would compute, and cells that were escaped against that.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +132,7 @@ def save_review(suspects: Sequence[Suspect], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["decision", *(field.name for field in fields(Suspect))])
         for suspect in suspects:
-            cells = (c if isinstance(c, float) else _escaped(c) for c in asdict(suspect).values())
+            cells = (c if isinstance(c, float) else neutralise(c) for c in asdict(suspect).values())
             writer.writerow(["", *cells])
     temporary.replace(path)
 
@@ -225,11 +221,11 @@ class _Known:
         An answer is found by its text, or by its id if a spreadsheet has spoiled the text: cut it
         off, or replaced letters by question marks. Any other text is another answer.
         """
-        question = self._questions.get(same_text_key(_restored(row.get("question", ""))))
-        typed = _restored(row.get("answer", ""))
+        question = self._questions.get(same_text_key(restored(row.get("question", ""))))
+        typed = restored(row.get("answer", ""))
         answer = self._answers.get(same_text_key(typed))
         if answer is None:
-            known = self._by_id.get(_restored(row.get("answer_id", "")).strip())
+            known = self._by_id.get(restored(row.get("answer_id", "")).strip())
             answer = known if known is not None and _is_spoiled(typed, known) else None
         return (question, answer) if question is not None and answer is not None else None
 
@@ -248,11 +244,3 @@ def _right(path: Path, number: int, cell: str) -> bool | None:
             f"or {', '.join(WRONG)} (wrong). If undecided, leave it empty."
         )
     return word in RIGHT if word else None
-
-
-def _escaped(cell: str) -> str:
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def _restored(cell: str) -> str:
-    return cell[1:] if _ESCAPED.match(cell) else cell
