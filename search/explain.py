@@ -64,14 +64,14 @@ def _parts(shares: Iterable[float]) -> dict[str, float]:
 
 def _words(query: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
     matched = dict.fromkeys(token for token in query if any(token in text for text in texts))
-    lemmas = [word for token in matched if (word := _word(token))]
+    lemmas = [word for token in matched if (word := lemma(token))]
     return lemmas or list(matched)
 
 
-def _word(token: str) -> str:
+def lemma(token: str) -> str:
     """Return the dictionary form of a lemma; an empty string for other tokens.
 
-    >>> [_word("배고프/V"), _word("배송/N"), _word("배송")]
+    >>> [lemma("배고프/V"), lemma("배송/N"), lemma("배송")]
     ['배고프다', '배송', '']
     """
     form, slash, tag = token.partition("/")

@@ -39,7 +39,8 @@ class Evaluation:
 
     queries: list[Query]
     scores: Scores
-    rankings: Mapping[str, list[Ranking]]  # by method, for each query its first DEPTH answers
+    # By method, for each query its first DEPTH answers, with the known questions that matched.
+    rankings: Mapping[str, list[Ranking]]
     confidence: list[float]  # in each query's first hybrid answer
 
     def mean(self, method: str, metric: str, only: Sequence[bool] | None = None) -> float:
@@ -83,8 +84,9 @@ def score(queries: Sequence[Query], results: Sequence[Candidates], fitted: Fitte
         for method, of_method in rankings.items():
             scores = scores_by(candidates, method, fitted.weights)
             rows = candidates.ranking_by(scores)[:DEPTH]
-            ids = map(candidates.answer_ids.__getitem__, rows.tolist())
-            of_method.append(list(map(Candidate, ids, scores[rows].tolist())))
+            ids = [candidates.answer_ids[row] for row in rows.tolist()]
+            matched = map(candidates.questions.get, ids)
+            of_method.append(list(map(Candidate, ids, scores[rows].tolist(), matched)))
         first = rankings["hybrid"][-1]
         confidence.append(fitted.calibration.confidence(clean(query.text), candidates, first))
     return evaluation_of(queries, rankings, confidence)

@@ -51,10 +51,10 @@ def of_hundred(part: int, whole: int) -> int:
     return round(100 * part / whole)
 
 
-def shown_text(text: str) -> str:
+def shown_text(text: str, longest: int = LONGEST) -> str:
     """Return an answer or a question shortened, and without control characters."""
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def ordinal(rank: int | None) -> str:
