@@ -106,7 +106,7 @@ mining_options = together(
 
 def given(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Return the options with these names that the user has given, by name."""
-    return {name: options[name] for name in names if options[name] is not None}
+    return {name: options[name] for name in names if options[name] not in (None, ())}
 
 
 def refuse(options: Mapping[str, Any], why: str, *names: str) -> None:

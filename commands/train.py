@@ -167,9 +167,9 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
     progress = shows_progress(as_json)
     read_lines: list[str] = []
     if resume:
-        if used := list(given({"TABLE": table, **options}, "TABLE", *options)):
+        if used := list(given({"table": table, **options}, "table", *options)):
             raise UsageError(
-                f"--resume continues with the run's own settings; leave out {used[0]}."
+                f"--resume continues with the run's own settings; leave out {_typed(used[0])}."
             )
         result = resume_loop(Workspace(workspace), progress=progress)
     else:
@@ -182,16 +182,23 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
         _print_result(result, read_lines, table, Workspace(workspace))
 
 
+def _typed(name: str) -> str:
+    """Return how a parameter of the command is typed."""
+    parameters = click.get_current_context().command.params
+    return next((p.opts[0] for p in parameters if p.name == name and p.opts[0][0] == "-"), "TABLE")
+
+
 def _train_on_pairs(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
     """Return lines about the table that was read, and the result of the run."""
-    from dotbogi.training import run_loop
+    from dotbogi.training import check_run, run_loop
 
     refuse(options, "needs --objective cosine", "score_column")
     config, model = _loop_config(options), model_of(options)
     source = read(table, workspace, reading_of(options))
     if table and workspace.current_name() is not None:
+        check_run(source.collection, config, model)
         source = _indexed(source, workspace, progress)
     origin, held_out = dict(source.origin), None
     if options["test_table"]:

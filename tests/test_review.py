@@ -42,7 +42,7 @@ def test_accepted_pairs_become_known_and_rejected_ones_are_listed() -> None:
     ]
     applied = apply_decisions(table(), decisions)
     assert applied.accepted == [("배고프다", "a2")]
-    assert KnownQuestion("배고프다", "a2") in applied.collection.questions
+    assert KnownQuestion("배고프다", "a2", origin="review") in applied.collection.questions
     assert applied.rejected == [("비번 까먹음", "a8")]
     assert (applied.withdrawn, applied.overruled, applied.unmatched) == (0, 0, 1)
     assert apply_decisions(applied.collection, decisions).collection == applied.collection
@@ -77,7 +77,7 @@ def test_an_accepted_pair_goes_to_the_split_of_its_question() -> None:
     held_out = next(text for text, split in splits.items() if split != "train")
     applied = apply_decisions(pairs, [decision(held_out, ANSWERS["a7"], True)])
     split = hold_out(applied.collection, 0.5, seed=3)
-    assert KnownQuestion(held_out, "a7", splits[held_out]) in split.questions
+    assert KnownQuestion(held_out, "a7", splits[held_out], "review") in split.questions
     counts = review_counts(applied, split)["accepted"]
     assert counts == {**dict.fromkeys(("train", "dev", "test"), 0), splits[held_out]: 1}
 

@@ -287,6 +287,17 @@ def _check_not_overtaken(workspace: Workspace, config: LoopConfig, run: str) -> 
         )
 
 
+def check_run(collection: Collection, config: LoopConfig, model: ModelConfig | None) -> None:
+    """Raise what `run_loop` would raise about its arguments, before anything is written.
+
+    Raises:
+        UsageError: the model or the fit cannot be used.
+        DotbogiError: there are too few questions.
+    """
+    _check_models(config, model)
+    _check_enough(hold_out(collection, config.holdout, seed=config.seed))
+
+
 def _check_enough(split: Collection) -> None:
     counts = Counter(question.split for question in split.questions)
     if counts["train"] < FEWEST_QUESTIONS or len(split.answers) < 2:
