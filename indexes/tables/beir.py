@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables.records import read_json_lines, read_records
+from dotbogi.indexes.tables.objects import read_json_lines
+from dotbogi.indexes.tables.records import read_records
 from dotbogi.indexes.tables.table import Reading, Row, Skip, Table
 
 

@@ -15,6 +15,7 @@ from dotbogi.indexes.tables.table import Reading, Records, Row, Skip, Table
 _AZURE = {"Question", "Answer", "Metadata"}
 _AZURE_OWN = ("Source", "SuggestedQuestions", "IsContextOnly", "Prompts", "SourceDisplayName")
 _ENTITY = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\{[^{}]*\})")
+_KEYS = re.compile(rb"""^(?:\xef\xbb\xbf)?["']?(?:nlu|responses)["']?\s*:""", re.MULTILINE)
 _MAX_YAML = 64 << 20  # bytes
 
 
@@ -96,17 +97,12 @@ def _row(question: str, answer: str, key: str, metadata: dict[str, str], place: 
 def _files(folder: Path) -> list[Path]:
     """Return the files of a Rasa project that hold intents or responses."""
     found: list[Path] = []
-    for pattern in (
-        "*.y*ml",
-        "*/*.y*ml",
-        "*/*/*.y*ml",
-    ):  # domain.yml, data/nlu.yml, data/nlu/faq.yml
+    # domain.yml, data/nlu.yml, data/nlu/faq.yml
+    for pattern in ("*.y*ml", "*/*.y*ml", "*/*/*.y*ml"):
         for path in sorted(folder.glob(pattern)):
             if path.suffix.lower() in {".yml", ".yaml"} and path.is_file():
                 text = path.read_bytes()[:_MAX_YAML]
-                if re.search(
-                    rb"^\xef?\xbb?\xbf?[\"']?(?:nlu|responses)[\"']?\s*:", text, re.MULTILINE
-                ):
+                if _KEYS.search(text):
                     found.append(path)
     return found
 
@@ -127,7 +123,8 @@ def _load(path: Path) -> Mapping[str, Any]:
         raise DamagedError(f"{path}: not readable as YAML ({reason}). Mend it there.") from error
     if not isinstance(content, dict) or not {"nlu", "responses"} & set(content):
         raise DamagedError(
-            f"{path}: expected Rasa's keys 'nlu' or 'responses' at its top. Name another file, or the folder."
+            f"{path}: expected Rasa's keys 'nlu' or 'responses' at its top. Name another file, or "
+            "the folder."
         )
     return content
 

@@ -74,8 +74,9 @@ def _without_markup(text: str) -> str:
     shown: list[str] = []
     last = end = 0
     for tag in _MARKUP.finditer(text):
-        if tag.start() > end:
-            shown.append(text[end : tag.start()])
+        piece = text[end : tag.start()]
+        if piece.strip() or (piece and "\n" not in piece):  # else it is the layout of the HTML
+            shown.append(piece)
         name = tag[2].lower()
         at_start = not shown or shown[-1].rstrip(" \t").endswith("\n")
         if name == "br" or (name in _BLOCKS and not at_start):

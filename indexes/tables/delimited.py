@@ -202,5 +202,5 @@ def _noted(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
 
 
 def _lines(text: str) -> Iterator[str]:
-    r"""Yield the lines of a text with their ends: \n, \r\n or \r, and no others that Unicode has."""
+    r"""Yield lines with their ends: \n, \r\n or \r, and none of the others that Unicode has."""
     return (line[0] for line in re.finditer(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from dotbogi.indexes.tables import names
 from dotbogi.indexes.tables.cells import clean_cell
 from dotbogi.indexes.tables.table import Reading
+from dotbogi.indexes.text import clean
 
 LOOKED_AT = 20  # filled rows from the top
 _WORD = 12  # characters; what stands in a header is short
@@ -63,7 +64,7 @@ def _goodness(cells: Sequence[str], given: set[str], *, is_first: bool) -> int:
 
 
 def _label(cell: str) -> str:
-    return " ".join(clean_cell(cell).split())
+    return " ".join(clean(clean_cell(cell)).split())
 
 
 def header_at(rows: Sequence[NumberedRow], position: int) -> Header:

@@ -1,6 +1,7 @@
 """Numbers in a sheet as people see them: dates, percentages, leading zeros."""
 
 import datetime
+import decimal
 import re
 from dataclasses import dataclass
 
@@ -59,7 +60,8 @@ def shown(text: str, kind: Kind, *, since_1904: bool = False) -> str:
     if kind.is_date and 0 <= value <= _LAST_DAY:
         return _date(value, since_1904=since_1904)
     if kind.percent is not None:
-        return f"{value:.{kind.percent}%}"
+        last = decimal.Decimal(1).scaleb(-kind.percent)
+        return f"{(decimal.Decimal(text) * 100).quantize(last, decimal.ROUND_HALF_UP)}%"
     if not value.is_integer() or abs(value) >= 1e15:
         return f"{value:.15g}"
     whole = str(abs(int(value))).zfill(kind.zeros)

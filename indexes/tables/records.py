@@ -1,16 +1,13 @@
 """Rows by the names of their columns, from any file that holds a table."""
 
 import itertools
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables import names
-from dotbogi.indexes.tables.delimited import read_delimited, read_text
+from dotbogi.indexes.tables.delimited import read_delimited
 from dotbogi.indexes.tables.header import (
     LOOKED_AT,
     Header,
@@ -19,6 +16,7 @@ from dotbogi.indexes.tables.header import (
     header_at,
     without_header,
 )
+from dotbogi.indexes.tables.objects import read_json_lines, read_parquet
 from dotbogi.indexes.tables.signs import is_workbook, refuse_others
 from dotbogi.indexes.tables.table import Grid, Reading, Records, Skip
 from dotbogi.indexes.tables.workbook import Workbook
@@ -59,7 +57,7 @@ def _read(path: Path, reading: Reading) -> Records:
     if is_workbook(path):
         return _read_workbook(path, reading, named_so=suffix in {".xlsx", ".xlsm"})
     if suffix == ".parquet":
-        return _read_parquet(path, reading)
+        return read_parquet(path, reading)
     refuse_others(path)
     if suffix in _JSON_LINES:
         return read_json_lines(path, reading)
@@ -184,85 +182,3 @@ def _header(
     if header.last > header.first:
         return header, (f"rows {header.first} and {header.last} are the header (--header)",)
     return header, (f"header found in row {header.first} (--header)",) if first else ()
-
-
-def read_json_lines(path: Path, reading: Reading | None = None) -> Records:
-    """Read a file of JSON objects, one per line.
-
-    Raises:
-        DamagedError: the bytes cannot be decoded, or a line is not a JSON object.
-    """
-    text, notes = read_text(path, reading.encoding if reading else None)
-    records: list[dict[str, str]] = []
-    numbers: list[int] = []
-    columns: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(
-                f"{path}, line {number}: not JSON ({error}). Expected one object per line."
-            ) from error
-        if not isinstance(record, dict):
-            raise DamagedError(f"{path}, line {number}: not a JSON object. Expected one per line.")
-        record = dict(_fields(record, reading or Reading()))
-        columns.update(dict.fromkeys(record))
-        records.append(record)
-        numbers.append(number)
-    return Records(list(columns), records, numbers, notes=notes)
-
-
-def _fields(record: Mapping[str, Any], reading: Reading) -> Iterator[tuple[str, str]]:
-    """Yield a record's fields as text; a list of questions becomes a column for each."""
-    for name, value in record.items():
-        are_questions = name == reading.question or names.role(name) == "question"
-        if are_questions and isinstance(value, list) and all(isinstance(v, str) for v in value):
-            for number, text in enumerate(value or [""], 1):
-                yield name if number == 1 else f"{name} ({number})", text
-        else:
-            yield name, _as_text(value)
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _read_parquet(path: Path, reading: Reading) -> Records:
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        # Integers stay integers where values are missing: an id 1 is not read as "1.0".
-        frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedError(
-            f"{path}: not a readable Parquet file ({reason}). Write it again."
-        ) from error
-    frame.columns = frame.columns.map(str)
-    blank = frame.isna()
-    found = {
-        name: ["" if b else _plain(v) for v, b in zip(frame[name], blank[name], strict=True)]
-        for name in frame.columns
-    }
-    rows = [
-        dict(_fields(dict(zip(found, row, strict=True)), reading))
-        for row in zip(*found.values(), strict=True)
-    ]
-    columns = dict.fromkeys(name for row in rows for name in row) or dict.fromkeys(found)
-    return Records(list(columns), rows, list(range(1, len(rows) + 1)))
-
-
-def _plain(value: Any) -> Any:
-    """Return a list for an array of pandas, and the text of all else."""
-    return (
-        [*map(_plain, value)]
-        if hasattr(value, "tolist") and hasattr(value, "__len__")
-        else str(value)
-    )

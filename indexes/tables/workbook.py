@@ -22,8 +22,9 @@ from dotbogi.indexes.tables.sheet import (
 )
 from dotbogi.indexes.tables.table import Grid
 
-# Filled rows. 300,000 questions and answers that all differ take 350 MB until they are indexed.
-_MAX_FILLED = 300_000
+# What a sheet may hold, to be read within 500 MB even if all texts differ.
+_MAX_FILLED = 300_000  # rows
+_MAX_CELLS = 1_500_000  # that hold something
 _MAX_SPANS = 200_000  # merged cells
 _MAX_OPEN = MAX_COLUMNS  # merged cells that one row can cross
 _MERGED = re.compile(
@@ -127,7 +128,7 @@ class Workbook:
     def _rows(self, sheet: Sheet, spans: list[Span]) -> Iterator[tuple[int, list[str]]]:
         pending = sorted(spans, reverse=True)
         crossing: list[tuple[Span, str]] = []
-        filled = 0
+        filled = held = 0
         with AsDamage(self.path):
             for number, cells in sheet.rows():
                 crossing = [(span, text) for span, text in crossing if span[2] >= number]
@@ -139,8 +140,11 @@ class Workbook:
                 if len(crossing) > _MAX_OPEN:
                     raise Bomb(f"row {number} crosses more than {_MAX_OPEN:,} merged cells")
                 filled += own > 0
+                held += own
                 if filled > _MAX_FILLED:
                     raise Bomb(f"the sheet has more than {_MAX_FILLED:,} filled rows", TOO_LONG)
+                if held > _MAX_CELLS:
+                    raise Bomb(f"the sheet has more than {_MAX_CELLS:,} filled cells", TOO_LONG)
                 if own:
                     for span, text in crossing:
                         # A row with one cell alone is a title: it is not the text of each column.
@@ -156,7 +160,7 @@ def _spans(part: Part) -> list[Span]:
     tail = b""
     for block in part.blocks():
         text = tail + block
-        for found in _MERGED.finditer(text):
+        for found in _MERGED.finditer(text) if b"mergeCell" in text else ():
             left, top, right, bottom = found.groups()
             spans[int(top), column_of(left.decode()), int(bottom), column_of(right.decode())] = None
         if len(spans) > _MAX_SPANS:
