@@ -43,6 +43,15 @@ def write_book(
         _write(book, "xl/worksheets/sheet1.xml", start, rows, end)
 
 
+def cell(text: str, place: str = "") -> str:
+    where = f'r="{place}" ' if place else ""
+    return f'<c {where}t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
+
+
+def row(*texts: str) -> str:
+    return f"<row>{''.join(map(cell, texts))}</row>"
+
+
 def _relations(**targets: str) -> str:
     listed = "".join(
         f'<Relationship Id="{kind}" Type="{_OFFICE}/{kind}" Target="{target}"/>'

@@ -94,6 +94,8 @@ def _read_workbook(path: Path, reading: Reading, *, named_so: bool) -> Records:
 
 def _choose_sheet(path: Path, book: Workbook, reading: Reading) -> tuple[str, tuple[str, ...]]:
     """Return the visible sheet that is most like a table of questions and answers, and a note."""
+    if len(book.names) == 1:
+        return book.names[0], ()
     likeness: dict[str, int] = {}
     for name in book.names:
         head, _ = _head(book.sheet(name), None)
