@@ -953,6 +953,13 @@ REFUSALS: dict[str, tuple[Make, type[DotbogiError], str, Reading]] = {
         "a gzip with wrong bytes": (wrong_gzip, DamagedError, "again"),
         "not JSON": (file("faq.jsonl", '{"질문": '), DamagedError, "one object per line"),
         "a list in JSON Lines": (file("faq.jsonl", "[1]"), DamagedError, "one per line"),
+        "JSON Lines: a list of answers": (
+            lines({"question": "환불?", "answer": ["네", "응"]}), UsageError, "a row of its own",
+        ),
+        "Parquet: a list of answers": (
+            parquet(질문=["환불?"], 답변=[["네", "응"]]), UsageError, "--answer-column",
+        ),
+        "an encoding that is none": (csv(PLAIN), UsageError, "cp949", Reading(encoding="a\0b")),
         "not Parquet": (file("faq.parquet", "x" * 99), DamagedError, "again"),
         "YAML that is not Rasa's": (file("a.yml", "services: {}\n"), DamagedError, "folder"),
         "YAML aliases": (

@@ -46,7 +46,7 @@ def read_text(path: Path, encoding: str | None = None) -> tuple[str, tuple[str, 
             text = raw.decode(name)
         except UnicodeDecodeError as error:
             first_error = first_error or error
-        except LookupError as error:
+        except (LookupError, ValueError) as error:
             raise UsageError(f"--encoding {name}: no such encoding; try utf-8 or cp949.") from error
         else:
             guessed = not encoding and name != "utf-8-sig"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.errors import DamagedError, UsageError
 from dotbogi.indexes.tables import names
 from dotbogi.indexes.tables.delimited import read_text
 from dotbogi.indexes.tables.table import Reading, Records
@@ -32,16 +32,22 @@ def read_json_lines(path: Path, reading: Reading | None = None) -> Records:
             ) from error
         if not isinstance(record, dict):
             raise DamagedError(f"{path}, line {number}: not a JSON object. Expected one per line.")
-        record = dict(_fields(record, reading or Reading()))
+        record = dict(_fields(record, reading or Reading(), f"{path}, line {number}"))
         columns.update(dict.fromkeys(record))
         records.append(record)
         numbers.append(number)
     return Records(list(columns), records, numbers, notes=notes)
 
 
-def _fields(record: Mapping[str, Any], reading: Reading) -> Iterator[tuple[str, str]]:
+def _fields(record: Mapping[str, Any], reading: Reading, where: str) -> Iterator[tuple[str, str]]:
     """Yield a record's fields as text; a list of questions becomes a column for each."""
     for name, value in record.items():
+        is_answer = name == reading.answer or (not reading.answer and names.role(name) == "answer")
+        if is_answer and isinstance(value, list | dict):
+            raise UsageError(
+                f"{where}: {name!r} holds a list or an object. Write one text for each answer, in "
+                "a row of its own, or name another column with --answer-column."
+            )
         are_questions = name == reading.question or names.role(name) == "question"
         if are_questions and isinstance(value, list) and all(isinstance(v, str) for v in value):
             for number, text in enumerate(value or [""], 1):
@@ -82,8 +88,8 @@ def read_parquet(path: Path, reading: Reading) -> Records:
         for name in frame.columns
     }
     rows = [
-        dict(_fields(dict(zip(found, row, strict=True)), reading))
-        for row in zip(*found.values(), strict=True)
+        dict(_fields(dict(zip(found, row, strict=True)), reading, f"{path}, row {number}"))
+        for number, row in enumerate(zip(*found.values(), strict=True), 1)
     ]
     columns = dict.fromkeys(name for row in rows for name in row) or dict.fromkeys(found)
     return Records(list(columns), rows, list(range(1, len(rows) + 1)))
