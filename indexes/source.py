@@ -111,10 +111,11 @@ def published_texts(workspace: Workspace) -> dict[str, str]:
 
 
 def _refuse_skips(path: Path, counts: Counts, *, strict: bool) -> None:
-    if strict and counts.skips:
-        first, *_ = counts.skips
+    unusable = [skip for skip in counts.skips if not skip.wanted]
+    if strict and unusable:
+        first, *_ = unusable
         raise DotbogiError(
-            f"{path}: {len(counts.skips)} rows cannot be used, first row {first.number}: "
+            f"{path}: {len(unusable)} rows cannot be used, first row {first.number}: "
             f"{first.reason}. Mend them, or leave out --strict."
         )
 

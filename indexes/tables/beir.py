@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables.records import read_json_lines, read_records
+from dotbogi.indexes.tables.objects import read_json_lines
+from dotbogi.indexes.tables.records import read_records
 from dotbogi.indexes.tables.table import Reading, Row, Skip, Table
 
 
@@ -26,11 +27,14 @@ def read_beir(folder: Path) -> Table:
     }
     rows: list[Row] = []
     paired: set[str] = set()
+    judged: set[str] = set()
     skips: list[Skip] = []
+    last = 0  # rows are numbered through all files
     for path in sorted((folder / "qrels").glob("*.tsv")):
         judgements = read_records(path, Reading(header=1))
         for number, record in zip(judgements.numbers, judgements.rows, strict=True):
             query_id, answer_id = record.get("query-id", ""), record.get("corpus-id", "")
+            number += last
             if query_id not in queries or answer_id not in answers:
                 skips.append(Skip(number, "a judgement for an unknown query or answer"))
             elif _grade(path, record) > 0:
@@ -38,11 +42,15 @@ def read_beir(folder: Path) -> Table:
                     Row(queries[query_id], answers[answer_id], answer_id, fields[answer_id], number)
                 )
                 paired.add(answer_id)
+                judged.add(query_id)
+        last += max(judgements.numbers, default=0)
     rows += [Row("", text, key, fields[key]) for key, text in answers.items() if key not in paired]
     if not rows:
         raise DotbogiError(f"{folder}: the corpus is empty. Expected one answer or more.")
     columns = Reading(question="queries.jsonl", answer="corpus.jsonl", answer_id="_id")
-    return Table(path=folder, rows=rows, columns=columns, skips=tuple(skips))
+    left_out = len(queries.keys() - judged)
+    notes = (f"{left_out} queries have no judgement above 0 and are left out",) if left_out else ()
+    return Table(path=folder, rows=rows, columns=columns, notes=notes, skips=tuple(skips))
 
 
 def _metadata(text: str) -> dict[str, str]:

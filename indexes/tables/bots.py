@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
+from dotbogi.indexes.tables.cells import clean_cell
 from dotbogi.indexes.tables.table import Reading, Records, Row, Skip, Table
 
 _AZURE = {"Question", "Answer", "Metadata"}
 _AZURE_OWN = ("Source", "SuggestedQuestions", "IsContextOnly", "Prompts", "SourceDisplayName")
 _ENTITY = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\{[^{}]*\})")
+_KEYS = re.compile(rb"""^(?:\xef\xbb\xbf)?["']?(?:nlu|responses)["']?\s*:""", re.MULTILINE)
 _MAX_YAML = 64 << 20  # bytes
 
 
@@ -54,10 +56,9 @@ def read_rasa(path: Path) -> Table:
         DamagedError: a file is not YAML as Rasa writes it.
         DotbogiError: no intent has a response.
     """
-    files = sorted([*path.glob("*.yml"), *path.glob("*.yaml")]) if path.is_dir() else [path]
     examples: dict[str, list[str]] = {}
     responses: dict[str, list[str]] = {}
-    for file in files:
+    for file in _files(path) if path.is_dir() else [path]:
         content = _load(file)
         for name, texts in _examples(file, content.get("nlu") or []):
             examples.setdefault(name, []).extend(texts)
@@ -65,15 +66,20 @@ def read_rasa(path: Path) -> Table:
             responses.setdefault(name, []).extend(texts)
     rows: list[Row] = []
     skips: list[Skip] = []
+    place = 0  # of the intent with one of its answers
     for name, questions in examples.items():
         answers = responses.pop(f"utter_{name}", [])
         if not answers:
-            skips.append(Skip(len(rows) + len(skips) + 1, f"intent {name!r} has no response"))
+            place += 1
+            skips.append(Skip(place, f"intent {name!r} has no response"))
         for number, answer in enumerate(answers):
+            place += 1
             key = name if number == 0 else f"{name}#{number + 1}"
-            rows += [Row(q, answer, key, {"intent": name}, len(rows) + 1) for q in questions]
+            rows += [_row(q, answer, key, {"intent": name}, place) for q in questions or [""]]
     for name, answers in responses.items():
-        rows += [Row("", answer, "", {"intent": name.removeprefix("utter_")}) for answer in answers]
+        for answer in answers:
+            place += 1
+            rows.append(_row("", answer, "", {"intent": name.removeprefix("utter_")}, place))
     if not rows:
         raise DotbogiError(
             f"{path}: {len(examples)} intents, and none has a response. Put the file with "
@@ -84,22 +90,42 @@ def read_rasa(path: Path) -> Table:
     return Table(path=path, rows=rows, columns=used, notes=notes, skips=tuple(skips))
 
 
+def _row(question: str, answer: str, key: str, metadata: dict[str, str], place: int) -> Row:
+    return Row(clean_cell(question, markup=True), clean_cell(answer), key, metadata, place)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a Rasa project that hold intents or responses."""
+    found: list[Path] = []
+    # domain.yml, data/nlu.yml, data/nlu/faq.yml
+    for pattern in ("*.y*ml", "*/*.y*ml", "*/*/*.y*ml"):
+        for path in sorted(folder.glob(pattern)):
+            if path.suffix.lower() in {".yml", ".yaml"} and path.is_file():
+                text = path.read_bytes()[:_MAX_YAML]
+                if _KEYS.search(text):
+                    found.append(path)
+    return found
+
+
 def _load(path: Path) -> Mapping[str, Any]:
     import yaml
 
     if path.stat().st_size > _MAX_YAML:
         raise UsageError(f"{path}: more than {_MAX_YAML >> 20} MiB of YAML. Split the file.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         # By aliases a small file can grow without bound; Rasa writes none.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.CSafeLoader)):
             raise yaml.YAMLError("it uses an alias (*name)")
         content = yaml.load(text, yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise DamagedError(f"{path}: not readable as YAML ({reason}).") from error
-    if not isinstance(content, dict):
-        raise DamagedError(f"{path}: expected Rasa's keys 'nlu' and 'responses' at its top.")
+        raise DamagedError(f"{path}: not readable as YAML ({reason}). Mend it there.") from error
+    if not isinstance(content, dict) or not {"nlu", "responses"} & set(content):
+        raise DamagedError(
+            f"{path}: expected Rasa's keys 'nlu' or 'responses' at its top. Name another file, or "
+            "the folder."
+        )
     return content
 
 
@@ -118,7 +144,9 @@ def _examples(path: Path, intents: Any) -> Iterator[tuple[str, Sequence[str]]]:
 
 def _responses(path: Path, responses: Any) -> Iterator[tuple[str, Sequence[str]]]:
     if not isinstance(responses, dict):
-        raise DamagedError(f"{path}: 'responses' is not a mapping of names to lists of texts.")
+        raise DamagedError(
+            f"{path}: 'responses' is not a mapping. Write names and their lists of texts."
+        )
     for name, variants in responses.items():
         listed = variants if isinstance(variants, list) else []
         texts = [str(v["text"]) for v in listed if isinstance(v, dict) and v.get("text")]

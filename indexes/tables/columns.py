@@ -1,5 +1,6 @@
 """Which column of a table holds what."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from dotbogi.indexes.tables import names
 from dotbogi.indexes.tables.records import quoted
 from dotbogi.indexes.tables.table import Reading
 
+_TWIN = re.compile(r" \(\d+\)$")  # a name that stands in the header once more
 OPTIONS = {
     "question": "--question-column", "answer": "--answer-column", "answer_id": "--id-column",
 }  # fmt: skip
@@ -37,12 +39,15 @@ def find_columns(
     further = _further(path, columns, reading)
     if found["question"] is None and further and reading.question is None:
         found["question"], further = further[0], further[1:]
+    if reading.further is None and found["question"]:
+        own = _TWIN.sub("", found["question"])
+        further += tuple(n for n in columns if n not in further and _TWIN.sub("", n) == own)
     further = tuple(name for name in further if name not in found.values())
     if found["answer"] is None and not (by_id and found["answer_id"]):
         what = "--answer-column (and --question-column)"
         raise UsageError(
             f"{path}: no answer column among {quoted(columns)}. Name it with {what}; if the names "
-            "stand in another row, give its number with --header."
+            "stand in another row, give its number with --header; 0 if no row names the columns."
         )
     return replace(reading, **found, further=further)
 
@@ -59,23 +64,25 @@ def _column(path: Path, columns: Sequence[str], given: str | None, role: str) ->
                 f"Change {OPTIONS[role]}."
             )
         return (exact or alike)[0]
-    ranks = {name: names.rank(name.split(" (")[0], role) for name in columns if name}
+    ranks = {name: names.rank(_TWIN.sub("", name), role) for name in columns if name}
     usual = [name for name, rank in ranks.items() if rank is not None]
     if not usual:
         return None
     best = min(usual, key=lambda name: ranks[name] or 0)
-    twins = [name for name in usual if name != best and name.startswith(f"{best} (")]
-    if twins and role != "question":
+    twins = [name for name in usual if name != best and ranks[name] == ranks[best]]
+    if role == "question":  # 질문 twice: the second holds further phrasings
+        twins = [name for name in twins if _TWIN.sub("", name) != _TWIN.sub("", best)]
+    if twins:
         raise UsageError(
-            f"{path}: the column {best!r} appears twice in the header. Rename one of them, or "
-            f"name the other as {twins[0]!r} with {OPTIONS[role]}."
+            f"{path}: the columns {quoted([best, *twins])} could all be it. "
+            f"Name one with {OPTIONS[role]}."
         )
     return best
 
 
 def _further(path: Path, columns: Sequence[str], reading: Reading) -> tuple[str, ...]:
     if reading.further is None:
-        return tuple(name for name in columns if name and names.is_further(name))
+        return tuple(name for name in columns if name and names.is_further(_TWIN.sub("", name)))
     by_key = {names.key(name): name for name in columns if name}
     missing = [name for name in reading.further if names.key(name) not in by_key]
     if missing:

@@ -15,8 +15,8 @@ from dotbogi.indexes.tables.layout import (
     metadata_name,
 )
 from dotbogi.indexes.tables.neutral import from_xml, restored
+from dotbogi.indexes.tables.signs import is_workbook
 from dotbogi.indexes.tables.table import Origin, Reading, Records, Row, Table
-from dotbogi.indexes.tables.workbook import is_workbook
 
 _OURS = {QUESTION, ANSWER, ANSWER_ID, ORIGIN, PREFERRED, OPPOSED}
 

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dotbogi.indexes.tables import names
+from dotbogi.indexes.tables.cells import clean_cell
 from dotbogi.indexes.tables.table import Reading
+from dotbogi.indexes.text import clean
 
 LOOKED_AT = 20  # filled rows from the top
 _WORD = 12  # characters; what stands in a header is short
@@ -22,6 +24,7 @@ class Header:
     first: int  # number of the row
     last: int  # of the second row, if there are two; 0: no row of the file names the columns
     known: int = 0  # how many of the names are usual ones
+    goodness: int = 0  # 3: the names that the user gives; 2: question and answer; 1: answer
 
 
 def find_header(rows: Sequence[NumberedRow], reading: Reading) -> Header | None:
@@ -33,35 +36,44 @@ def find_header(rows: Sequence[NumberedRow], reading: Reading) -> Header | None:
     Returns:
         None if no row holds such names.
     """
-    given = {names.key(n) for n in (reading.question, reading.answer, reading.answer_id) if n}
+    asked = (reading.question, reading.answer, reading.answer_id)
+    given = {names.key(name) for name in asked if name and name != "none"}
     best: tuple[int, int] | None = None  # how good, position
     for position, (_, cells) in enumerate(rows[:LOOKED_AT]):
-        keys = {names.key(cell) for cell in cells if cell.strip()}
-        answer = any(names.rank(cell, "answer") is not None for cell in cells)
-        question = any(
-            names.rank(cell, "question") is not None or names.is_further(cell) for cell in cells
-        )
-        by_id = any(names.rank(cell, "answer_id") is not None for cell in cells)
-        if given and given <= keys:
-            goodness = 3
-        elif question and (answer or by_id):
-            goodness = 2
-        elif answer and len(keys) < _WORD:
-            goodness = 1
-        else:
-            continue
-        if best is None or goodness > best[0]:
+        goodness = _goodness(cells, given, is_first=position == 0)
+        if goodness and (best is None or goodness > best[0]):
             best = goodness, position
-    return None if best is None else header_at(rows, best[1])
+    if best is None:
+        return None
+    header = header_at(rows, best[1])
+    return replace(header, goodness=best[0])
+
+
+def _goodness(cells: Sequence[str], given: set[str], *, is_first: bool) -> int:
+    """Return how much a row is like a header; 0: not at all."""
+    labels = list(filter(None, map(_label, cells)))
+    roles = set(map(names.role, labels))
+    if given and given <= set(map(names.key, labels)):
+        return 3
+    if "question" in roles and roles & {"answer", "answer_id"}:
+        return 2
+    # Data hold an "A" or a "답변" too, but among cells that no header has.
+    if "answer" in roles and (is_first or 2 * _known(labels) >= len(labels)):
+        return 1
+    return 0
+
+
+def _label(cell: str) -> str:
+    return " ".join(clean(clean_cell(cell)).split())
 
 
 def header_at(rows: Sequence[NumberedRow], position: int) -> Header:
     """Return the header that begins in this row, with the row below if that names columns too."""
     number, cells = rows[position]
-    upper = [" ".join(cell.split()) for cell in cells]
+    upper = list(map(_label, cells))
     second = position + 1
     if second < len(rows) and _names_columns(upper, rows[second][1]):
-        lower = [" ".join(cell.split()) for cell in rows[second][1]]
+        lower = list(map(_label, rows[second][1]))
         joined = _joined(upper, lower)
         return Header(_unique(joined), number, rows[second][0], _known(joined))
     return Header(_unique(upper), number, number, _known(upper))
@@ -131,9 +143,10 @@ def without_header(rows: Sequence[NumberedRow]) -> Header | None:
     This is how Dialogflow reads and writes a knowledge base. The first row is data if it reads
     like a sentence rather than like the name of a column.
     """
-    if not rows or {len(cells) for _, cells in rows} != {2}:
+    widths = Counter(len("\0".join(cells).rstrip("\0").split("\0")) for _, cells in rows)
+    if not rows or widths.most_common(1)[0][0] != 2 or any(rows[0][1][2:]):
         return None
-    question, answer = (cell.strip() for cell in rows[0][1])
-    if question.endswith(("?", "?")) or len(answer) > _SENTENCE or answer.endswith((".", "!")):
+    question, answer = (clean_cell(cell) for cell in [*rows[0][1], ""][:2])
+    if question.endswith(("?", "\uff1f")) or len(answer) > _SENTENCE or answer.endswith((".", "!")):
         return Header(["question", "answer"], 0, 0)
     return None

@@ -1,5 +1,6 @@
 """Several phrasings of a question in one cell."""
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +9,10 @@ from dotbogi.indexes.errors import UsageError
 SEPARATORS = {"newline": "\n", "|": "|"}
 NONE = "none"
 _PHRASING = 60  # characters; longer lines are a letter rather than phrasings
-_FEWEST = 2  # letters or digits of a phrasing
+# Marks of lists at the beginnings of lines: "- ", "1. ", "2) ", "③".
+_MARK = re.compile(r"^(?:[-•·*▶※○●◦■□]+\s*|\(?\d{1,2}[.)]\s+|[①-⑳]\s*)")
+# How letters begin and end. "안녕\n하이" are phrasings: there all lines greet.
+_LETTER = re.compile(r"(?:안녕하세요|안녕하십니까|수고|감사합니다|고맙습니다|부탁)")
 
 
 def find_separator(cells: Iterable[str], given: str | None) -> tuple[str | None, str | None]:
@@ -31,20 +35,33 @@ def find_separator(cells: Iterable[str], given: str | None) -> tuple[str | None,
             raise UsageError("--split is blank; expected newline, '|', another text, or none.")
         return SEPARATORS.get(given, given), None
     cells = list(cells)
+    notes: list[str] = []
     for name, separator in SEPARATORS.items():
         divided = [split_cell(cell, separator) for cell in cells if separator in cell]
         divided = [pieces for pieces in divided if len(pieces) > 1]
-        lengths = [len(piece) for pieces in divided for piece in pieces]
-        if divided and statistics.median(lengths) <= _PHRASING / 2 and max(lengths) <= _PHRASING:
-            what = {"\n": "line breaks", "|": "vertical bars"}[separator]
-            cells_are = "1 cell holds" if len(divided) == 1 else f"{len(divided)} cells hold"
+        if not divided:
+            continue
+        what = {"\n": "line breaks", "|": "vertical bars"}[separator]
+        cells_are = "1 cell holds" if len(divided) == 1 else f"{len(divided)} cells hold"
+        if _are_phrasings(divided):
             return separator, f"{cells_are} several phrasings, between {what} (--split {name!r})"
-    return None, None
+        notes.append(f"{cells_are} {what} and one question each (--split {name!r} for several)")
+    return None, "; ".join(notes) or None
+
+
+def _are_phrasings(cells: Sequence[Sequence[str]]) -> bool:
+    """Return whether the pieces of cells are questions rather than lines of letters."""
+    lengths = [len(piece) for pieces in cells for piece in pieces]
+    letters = sum(
+        0 < 2 * sum(map(bool, map(_LETTER.match, pieces))) <= len(pieces) for pieces in cells
+    )
+    is_short = statistics.median(lengths) <= _PHRASING / 2 and max(lengths) <= _PHRASING
+    return is_short and 4 * letters < len(cells)
 
 
 def split_cell(cell: str, separator: str | None) -> Sequence[str]:
     """Return the phrasings in a cell, without list marks at their beginnings."""
     if separator is None or separator not in cell:
         return [cell]
-    pieces = [piece.strip().lstrip("-•·*▶※").strip() for piece in cell.split(separator)]
+    pieces = [_MARK.sub("", piece.strip()).strip() for piece in cell.split(separator)]
     return [piece for piece in pieces if piece]

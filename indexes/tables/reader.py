@@ -1,5 +1,6 @@
 """Read a table of questions and answers, whatever it looks like."""
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dotbogi.indexes.tables.phrasings import find_separator, split_cell
 from dotbogi.indexes.tables.records import EXPECTED, quoted, read_records
 from dotbogi.indexes.tables.table import Reading, Records, Row, Skip, Table
 
+_NO_METADATA: Mapping[str, str] = {}
 SAMPLE_FOLDER = Path(__file__).parent.parent / "sample"
 SAMPLE_PATH = SAMPLE_FOLDER / "pairs.csv"
 
@@ -62,6 +64,9 @@ def read_table(
     separator, guess = find_separator(cells, reading.split)
     rows, skips = _rows(records, used, separator, answers or {})
     notes = (*records.notes, *column_notes(records.names, used, reading))
+    bare = len({row.number for row in rows if not row.question and row.answer})
+    if used.question and bare:
+        notes += (f"{bare} rows have no question: only their answers are read",)
     return Table(
         path=path,
         rows=rows,
@@ -91,14 +96,15 @@ def _cleaned(records: Records, reading: Reading) -> Records:
         return same[cell]
 
     rows = [{name: cleaned(cell) for name, cell in row.items()} for row in records.rows]
-    changed = sum("<" in cell and "<" not in text for cell, text in same.items())
-    notes = (f"HTML in {changed} cells became text (--keep-markup)",) if changed else ()
+    changed = sum(cell.count("<") > text.count("<") for cell, text in same.items())
+    texts = "1 text" if changed == 1 else f"{changed} texts"
+    notes = (f"HTML in {texts} became plain (--keep-markup)",) if changed else ()
     return replace(records, rows=rows, notes=(*records.notes, *notes))
 
 
 def _only(path: Path, records: Records, conditions: Sequence[str]) -> Records:
     """Leave out the rows that do not have the value that the user wants in a column."""
-    by_key = {names.key(name): name for name in records.names}
+    by_key = {names.key(name): name for name in reversed(records.names)}
     for condition in conditions:
         name, equals, wanted = condition.partition("=")
         column = by_key.get(names.key(name))
@@ -108,17 +114,27 @@ def _only(path: Path, records: Records, conditions: Sequence[str]) -> Records:
                 f"{quoted(records.names)}."
             )
         reason = f"{column} is not {wanted.strip()} (--only)"
+        value = _folded(wanted)
         kept: list[tuple[int, dict[str, str]]] = []
         skips = list(records.skips)
         for number, row in zip(records.numbers, records.rows, strict=True):
-            if row.get(column, "").casefold() == wanted.strip().casefold():
+            if _folded(row.get(column, "")) == value:
                 kept.append((number, row))
             else:
-                skips.append(Skip(number, reason))
+                skips.append(Skip(number, reason, wanted=True))
+        if records.rows and not kept:
+            values = list(dict.fromkeys(row.get(column, "") for row in records.rows))
+            raise UsageError(
+                f"{path}: --only {condition!r} leaves no row; {column} holds {quoted(values)}."
+            )
         records = replace(
             records, rows=[row for _, row in kept], numbers=[n for n, _ in kept], skips=skips
         )
     return records
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def _rows(
@@ -137,11 +153,15 @@ def _rows(
         if not answer and used.answer is None:
             skips.append(Skip(number, f"no answer has the id in {used.answer_id}"))
             continue
-        metadata = {
+        metadata: Mapping[str, str] = {
             name: cell
             for name, cell in record.items()
             if name not in own and cell and not is_error(cell)
         }
+        metadata = metadata or _NO_METADATA
+        if records.merged and answer and answer == record.get(used.question or ""):
+            skips.append(Skip(number, "a title: one merged cell is question and answer"))
+            continue
         answer_id = "" if is_error(answer_id) else answer_id
         phrasings = list(_phrasings(record, used, separator)) or [""]
         rows += [Row(text, answer, answer_id, metadata, number) for text in phrasings]

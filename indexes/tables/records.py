@@ -1,13 +1,13 @@
 """Rows by the names of their columns, from any file that holds a table."""
 
 import itertools
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.tables.delimited import read_delimited, read_text
+from dotbogi.indexes.tables.delimited import read_delimited
 from dotbogi.indexes.tables.header import (
     LOOKED_AT,
     Header,
@@ -17,11 +17,14 @@ from dotbogi.indexes.tables.header import (
     without_header,
 )
 from dotbogi.indexes.tables.layout import is_export
+from dotbogi.indexes.tables.objects import read_json_lines, read_parquet
+from dotbogi.indexes.tables.signs import is_workbook, refuse_others
 from dotbogi.indexes.tables.table import Grid, Reading, Records, Skip
-from dotbogi.indexes.tables.workbook import Workbook, is_workbook, refuse_old_formats
+from dotbogi.indexes.tables.workbook import Workbook
 
 _DELIMITED = (".csv", ".tsv", ".tab", ".txt")
 _JSON_LINES = (".jsonl", ".ndjson")
+_SHOWN = 5  # columns without a name
 EXPECTED = "Expected .csv, .tsv, .xlsx, .jsonl, .parquet, a Rasa .yml, or a BEIR folder."
 
 
@@ -44,10 +47,10 @@ def read_records(path: Path, reading: Reading | None = None) -> Records:
     return records
 
 
-def quoted(names: Sequence[str]) -> str:
+def quoted(labels: Sequence[str]) -> str:
     """Return column names quoted for an error message, at most twelve."""
-    shown = ", ".join(repr(name) for name in names[:12])
-    return shown + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    shown = ", ".join(repr(label) for label in labels[:12])
+    return shown + (f", … ({len(labels)} in all)" if len(labels) > 12 else "")
 
 
 def _read(path: Path, reading: Reading) -> Records:
@@ -55,46 +58,64 @@ def _read(path: Path, reading: Reading) -> Records:
     if is_workbook(path):
         return _read_workbook(path, reading, named_so=suffix in {".xlsx", ".xlsm"})
     if suffix == ".parquet":
-        return _read_parquet(path)
-    refuse_old_formats(path)
+        return read_parquet(path, reading)
+    refuse_others(path)
     if suffix in _JSON_LINES:
         return read_json_lines(path, reading)
     if suffix in _DELIMITED:
         grid = read_delimited(path, reading)
-        head, rest = _head(grid)
-        return _records(path, grid, head, rest, reading)
-    if suffix in {".xlsx", ".xlsm"}:
-        raise DamagedError(f"{path}: not an Excel workbook, whatever its name. {EXPECTED}")
+        return _records(path, grid, *_head(grid, reading.header), reading)
+    if suffix in {".xls", ".xlsx", ".xlsm"}:
+        raise DamagedError(
+            f"{path}: not an Excel workbook, whatever its name. If it is text, rename it to .csv; "
+            "if it is compressed, decompress it."
+        )
     raise UsageError(f"{path}: files of type {suffix or '(none)'!r} cannot be read. {EXPECTED}")
 
 
-def _head(grid: Grid) -> tuple[list[NumberedRow], Iterator[tuple[int, list[str]]]]:
-    head = list(itertools.islice(grid.rows, LOOKED_AT + 1))
+def _head(
+    grid: Grid, header: int | None
+) -> tuple[list[NumberedRow], Iterator[tuple[int, list[str]]]]:
+    head = list(itertools.islice(grid.rows, max(LOOKED_AT, header or 0) + 1))
     return list(head), itertools.chain(head, grid.rows)
 
 
 def _read_workbook(path: Path, reading: Reading, *, named_so: bool) -> Records:
     """Read the sheet that is asked for, or else the first one with an answer column."""
     book = Workbook(path)
-    names = [reading.sheet] if reading.sheet else book.names
     notes: tuple[str, ...] = () if named_so else ("it is an Excel workbook, whatever its name",)
-    first: Records | None = None
-    for name in names:
-        grid = book.sheet(name)
-        head, rest = _head(grid)
-        if not reading.sheet and len(names) > 1 and find_header(head, reading) is None:
-            continue
-        first = _records(path, grid, head, rest, reading)
-        if not reading.sheet and len(names) > 1:
-            notes += (f"sheet {name!r} is read, the first of {len(names)} with answers (--sheet)",)
-        break
-    if first is None:
-        if not names:
-            raise DotbogiError(f"{path}: all sheets are hidden or empty. Name one with --sheet.")
-        grid = book.sheet(names[0])
-        head, rest = _head(grid)
-        first = _records(path, grid, head, rest, reading)
-    return Records(first.names, first.rows, first.numbers, first.skips, notes + first.notes)
+    name = reading.sheet
+    if name is None:
+        name, note = _choose_sheet(path, book, reading)
+        notes += note
+    grid = book.sheet(name)
+    records = _records(path, grid, *_head(grid, reading.header), reading)
+    return replace(records, notes=notes + records.notes)
+
+
+def _choose_sheet(path: Path, book: Workbook, reading: Reading) -> tuple[str, tuple[str, ...]]:
+    """Return the visible sheet that is most like a table of questions and answers, and a note."""
+    if len(book.names) == 1:
+        return book.names[0], ()
+    likeness: dict[str, int] = {}
+    for name in book.names:
+        head, _ = _head(book.sheet(name), None)
+        header = find_header(head, reading)
+        if head:
+            likeness[name] = header.goodness if header else 0
+    if not likeness:
+        raise DotbogiError(f"{path}: all sheets are hidden or empty. Name one with --sheet.")
+    best = max(likeness, key=lambda name: likeness[name])
+    if len(likeness) == 1:
+        return best, ()
+    if not likeness[best]:
+        raise UsageError(
+            f"{path}: none of the sheets {quoted(list(likeness))} has a column of answers. Name "
+            "one with --sheet, and its columns with --question-column and --answer-column."
+        )
+    equal = [name for name in likeness if likeness[name] == likeness[best]]
+    others = f"; {quoted(equal[1:])} would do too, and is not read" if equal[1:] else ""
+    return best, (f"sheet {best!r} is read, of {len(likeness)}{others} (--sheet)",)
 
 
 def _records(
@@ -113,19 +134,29 @@ def _records(
     skips: list[Skip] = []
     width = len(header.names)
     same: dict[str, str] = {}  # answers and categories repeat: one string for each
+    unnamed = [i for i, name in enumerate(header.names) if not name]
+    left_out: Counter[int] = Counter()
+    above = {tuple(cells) for number, cells in head if header.first <= number <= header.last}
     for number, cells in rows:
         if number <= header.last:
             continue
         if any(cell.strip() for cell in cells[width:]):
             skips.append(Skip(number, "more cells than the header (an unquoted comma?)"))
             continue
+        if tuple(cells) in above:
+            skips.append(Skip(number, "the header once more"))
+            continue
+        left_out.update(i for i in unnamed if i < len(cells) and cells[i].strip())
         pairs = zip(header.names, cells, strict=False)
-        records.append({name: same.setdefault(cell, cell) for name, cell in pairs if cell})
+        records.append({name: same.setdefault(cell, cell) for name, cell in pairs if cell and name})
         numbers.append(number)
     if grid.merged:
         notes += ("merged cells are filled with what they show",)
-    names = list(header.names)
-    return Records(names, records, numbers, skips, grid.notes + notes)
+    notes += tuple(
+        f"column {i + 1} has no name and is left out: {count} of its cells are filled"
+        for i, count in sorted(left_out.items())[:_SHOWN]
+    )
+    return Records(list(header.names), records, numbers, skips, grid.notes + notes, grid.merged)
 
 
 def _header(
@@ -139,8 +170,8 @@ def _header(
         position = next((i for i, (n, _) in enumerate(head) if n == reading.header), None)
         if position is None:
             raise UsageError(
-                f"{path}: --header {reading.header}: row {reading.header} is blank, or not among "
-                f"the first {LOOKED_AT} rows."
+                f"{path}: --header {reading.header}: row {reading.header} is blank or missing. "
+                "Give the number of the row that names the columns; 0: none does."
             )
         return header_at(head, position), ()
     if reading.header == 0:
@@ -156,57 +187,3 @@ def _header(
     if header.last > header.first:
         return header, (f"rows {header.first} and {header.last} are the header (--header)",)
     return header, (f"header found in row {header.first} (--header)",) if first else ()
-
-
-def read_json_lines(path: Path, reading: Reading | None = None) -> Records:
-    """Read a file of JSON objects, one per line.
-
-    Raises:
-        DamagedError: the bytes cannot be decoded, or a line is not a JSON object.
-    """
-    text, notes = read_text(path, reading.encoding if reading else None)
-    records: list[dict[str, str]] = []
-    numbers: list[int] = []
-    names: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DamagedError(f"{path}, line {number}: not JSON ({error}).") from error
-        if not isinstance(record, dict):
-            raise DamagedError(f"{path}, line {number}: not a JSON object. Expected one per line.")
-        names.update(dict.fromkeys(record))
-        records.append({name: _as_text(value) for name, value in record.items()})
-        numbers.append(number)
-    return Records(list(names), records, numbers, notes=notes)
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _read_parquet(path: Path) -> Records:
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        # Integers stay integers where values are missing: an id 1 is not read as "1.0".
-        frame = pd.read_parquet(path, dtype_backend="numpy_nullable")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedError(f"{path}: not a readable Parquet file ({reason}).") from error
-    frame.columns = frame.columns.map(str)
-    blank = frame.isna()
-    columns = {
-        name: ["" if b else str(v) for v, b in zip(frame[name], blank[name], strict=True)]
-        for name in frame.columns
-    }
-    names = list(columns)
-    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Records(names, rows, list(range(1, len(rows) + 1)))

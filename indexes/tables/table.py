@@ -45,6 +45,7 @@ class Skip:
 
     number: int  # the line of the file or the row of the sheet
     reason: str
+    wanted: bool = False  # the user asked for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Records:
     numbers: list[int]  # the line or row of each
     skips: list[Skip] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    merged: bool = False  # merged cells are filled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
