@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dotbogi.commands.check import check
+from dotbogi.commands.dictionary import dictionary
 from dotbogi.commands.evaluate import evaluate
 from dotbogi.commands.export import export
 from dotbogi.commands.feedback import feedback
@@ -108,6 +109,7 @@ def main() -> None:
 for _command in (
     check, index, train, query, evaluate, mine, review, report, export, feedback, fetch, serve, mcp,
     history,
+    dictionary,
 ):  # fmt: skip
     main.add_command(_command)
 

@@ -51,6 +51,10 @@ _SETTINGS = "search.encoded:IndexConfig"
     "--dense", type=click.Choice(["exact", "hnsw"]), setting=if_new(f"{_SETTINGS}.dense"),
     help="Type of FAISS index.",
 )  # fmt: skip
+@defaulted(
+    "--tolerance", metavar="STEPS", setting=if_new("search.encoded:TOLERANCE"),
+    help="What is corrected in queries, or none; see docs/korean.md.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would change, and publish nothing.")
 @strict_option
 @json_option
@@ -86,7 +90,7 @@ def index(
         source.collection,
         source.origin,
         model=model_of(options),
-        changes=given(options, "analyzer", "bm25", "dense"),
+        changes=given(options, "analyzer", "bm25", "dense", "tolerance"),
         progress=shows_progress(as_json),
     )
     if as_json:

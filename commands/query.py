@@ -69,6 +69,8 @@ def query(
         return
     if not hits:
         click.echo("no good answer" if min_confidence is not None else "no answer found")
+    if hits and hits[0].corrected:
+        click.echo(f'found by "{hits[0].corrected}"')
     for rank, hit in enumerate(hits, 1):
         _print_hit(rank, hit, reasons[rank - 1] if reasons else None)
 

@@ -1,12 +1,15 @@
 """Text → tokens for BM25: Kiwi content morphemes, Snowball stems, character n-grams."""
 
+import bisect
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import re
 import threading
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, Literal, get_args
@@ -35,12 +38,19 @@ class Analyzer:
     same without Kiwi; `whitespace` only splits at white space.
     """
 
-    def __init__(self, name: AnalyzerName = "kiwi") -> None:
+    def __init__(self, name: AnalyzerName = "kiwi", words: tuple[str, ...] = ()) -> None:
+        """Make an analyzer.
+
+        Args:
+            name: what it does.
+            words: further words for Kiwi, as "form/TAG", for instance "삼김/NNP".
+        """
         if name not in get_args(AnalyzerName):
             raise ValueError(
                 f"unknown analyzer {name!r}; expected one of {', '.join(get_args(AnalyzerName))}"
             )
         self.name = name
+        self.words = words if name == "kiwi" else ()
 
     @property
     def fingerprint(self) -> str:
@@ -51,6 +61,7 @@ class Analyzer:
             "bigram": ["PyStemmer"],
             "whitespace": [],
         }[self.name]
+        parts += self.words
         parts += [f"{package} {importlib.metadata.version(package)}" for package in packages]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -76,7 +87,9 @@ class Analyzer:
             return [words + grams for words, grams in surface]
         return [
             times * [*lemmas, *words] + grams
-            for lemmas, (words, grams) in zip(map(_lemmas, folded), surface, strict=True)
+            for lemmas, (words, grams) in zip(
+                (_lemmas(text, self.words) for text in folded), surface, strict=True
+            )
         ]
 
 
@@ -87,20 +100,24 @@ os.register_at_fork(
 )
 
 
-def _kiwi() -> Any:
+def _kiwi(words: tuple[str, ...] = ()) -> Any:
     with _loading:
-        return _load_kiwi()
+        return _load_kiwi(words)
 
 
-@cache
-def _load_kiwi() -> Any:
+@lru_cache(maxsize=4)  # of the generations that are open at the same time
+def _load_kiwi(words: tuple[str, ...]) -> Any:
     from kiwipiepy import Kiwi  # takes 1.2 s, so only on first use
 
     with warnings.catch_warnings():
         # Kiwi warns that 0 now means no threads. That is intended: a forked process would wait for
         # the threads forever, and they made Kiwi no faster (benchmarks/LOG.md).
         warnings.simplefilter("ignore", DeprecationWarning)
-        return Kiwi(load_multi_dict=False, num_workers=0)
+        kiwi = Kiwi(load_multi_dict=False, num_workers=0)
+    for word in words:
+        form, _, tag = word.partition("/")
+        kiwi.add_user_word(form, tag)
+    return kiwi
 
 
 @lru_cache(maxsize=1 << 16)
@@ -118,8 +135,8 @@ def _stem() -> Callable[[str], str]:
 
 
 @lru_cache(maxsize=1 << 14)  # frequent queries, and those that every training round repeats
-def _lemmas(text: str) -> tuple[str, ...]:
-    return tuple(_morpheme_tokens(_kiwi().tokenize(text)))
+def _lemmas(text: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_morpheme_tokens(_kiwi(words).tokenize(text)))
 
 
 def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
@@ -176,3 +193,54 @@ def _ngrams(word: str, n: int) -> Iterable[str]:
     """
     # Otherwise a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
     return dict.fromkeys(word[i : i + n] for i in range(max(len(word) - n, 0) + 1))
+
+
+_LONG = 6  # syllables; a longer run without a space may be several words
+
+
+@lru_cache(maxsize=1 << 14)
+def corrected(text: str, dictionary: tuple[str, ...] = ()) -> str:
+    """Return a Korean text with Kiwi's corrections of spelling, and spaces in long runs.
+
+    Args:
+        text: as typed.
+        dictionary: further words, which are right as they are; see `Analyzer`.
+    """
+    kiwi = _kiwi(dictionary)
+    words = text.split()
+    tokens = kiwi.tokenize(" ".join(words), typos="basic_with_continual_and_lengthening")
+    if any(token.typo_cost for token in tokens):
+        ends = list(itertools.accumulate(len(word) + 1 for word in words))
+        by_word: dict[int, list[Any]] = {}
+        for token in tokens:
+            by_word.setdefault(bisect.bisect_right(ends, token.start), []).append(token)
+        for number, of_word in by_word.items():
+            if any(token.typo_cost for token in of_word):
+                words[number] = kiwi.join(of_word)
+    return " ".join(kiwi.space(word) if len(word) > _LONG else word for word in words)
+
+
+# Morphemes that Kiwi makes up have the number of their tag; those it knows come after these.
+_MADE_UP = 100
+
+
+def unknown_words(
+    texts: Sequence[str], words: tuple[str, ...] = (), least: int = 3
+) -> list[tuple[str, int]]:
+    """Return nouns that Kiwi does not know, with the number of texts that have them.
+
+    Args:
+        texts: of a collection.
+        words: that it knows beside its own; see `Analyzer`.
+        least: texts that a noun has to stand in.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(
+            {
+                morpheme.form
+                for morpheme in _kiwi(words).tokenize(text)
+                if morpheme.tag in ("NNG", "NNP") and morpheme.id < _MADE_UP
+            }
+        )
+    return [(word, count) for word, count in counts.most_common() if count >= least]

@@ -33,6 +33,7 @@ class Hit:
     signals: Mapping[str, Evidence] = field(default_factory=dict)
     question: str | None = None  # the known question that matched best, if any
     confidence: float | None = None  # P(this answer is right); first hit only
+    corrected: str | None = None  # what was searched for, if not for the query as typed
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

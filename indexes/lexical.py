@@ -1,6 +1,8 @@
 """The lexical index: BM25 over tokens, with bm25s or rank-bm25."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +45,28 @@ class BM25Index:
 
     def __len__(self) -> int:
         return self._rows
+
+    def frequencies(self) -> dict[str, int]:
+        """Return how many rows have each token."""
+        if self._scorer is None:
+            return {}
+        if self.engine == "rank-bm25":
+            return dict(Counter(chain.from_iterable(self._scorer.doc_freqs)))
+        counts = np.diff(self._scorer.scores["indptr"]).tolist()
+        vocabulary: dict[str, int] = self._scorer.vocab_dict
+        return {token: counts[number] for token, number in vocabulary.items() if token}
+
+    def frequency(self, token: str) -> int:
+        """Return how many rows have a token."""
+        if self._scorer is None:
+            return 0
+        if self.engine == "rank-bm25":
+            return sum(token in row for row in self._scorer.doc_freqs)
+        number = self._scorer.vocab_dict.get(token)
+        if number is None:
+            return 0
+        bounds = self._scorer.scores["indptr"]
+        return int(bounds[number + 1] - bounds[number])
 
     def scores(self, query: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the rows that share a token with the query, ascending, and their scores."""

@@ -13,7 +13,9 @@ from dotbogi.indexes.lexical import BM25Engine, BM25Index, Tokens
 from dotbogi.indexes.views import BM25_VIEWS, owners_of_questions
 from dotbogi.search.encoders import CachedEncoder, Encoder
 from dotbogi.search.geometry import Geometry
+from dotbogi.search.typed import steps_of
 
+TOLERANCE = "keyboard,repeats,initials,spelling,synonyms"
 _STAND_INS = 100  # answers
 _STAND_IN_LETTERS = 100  # of each: queries are short
 
@@ -25,6 +27,19 @@ class IndexConfig:
     analyzer: AnalyzerName = "kiwi"
     bm25: BM25Engine = "bm25s"
     dense: DenseKind = "exact"
+    tolerance: str = TOLERANCE  # what is corrected in queries; "none" for nothing
+    words: tuple[str, ...] = ()  # of the workspace's dictionary, for Kiwi: "form/TAG"
+    synonyms: tuple[tuple[str, ...], ...] = ()  # the workspace's groups, beside the bundled ones
+
+    def __post_init__(self) -> None:
+        """Turn the lists of a manifest into tuples, and check the steps of the tolerance."""
+        object.__setattr__(self, "words", tuple(self.words))
+        object.__setattr__(self, "synonyms", tuple(map(tuple, self.synonyms)))
+        steps_of(self.tolerance)
+
+    def open_analyzer(self) -> Analyzer:
+        """Return the analyzer, with the words of the dictionary."""
+        return Analyzer(self.analyzer, self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +61,7 @@ class EncodedCollection:
         cls, collection: Collection, encoder: Encoder, config: IndexConfig, cache: Cache | None
     ) -> "EncodedCollection":
         """Analyse and encode a collection, except for texts that the cache has."""
-        analyzer = Analyzer(config.analyzer)
+        analyzer = config.open_analyzer()
 
         def tokens(texts: Sequence[str]) -> Tokens:
             if cache is None:

@@ -37,8 +37,9 @@ def explain_hits(
     """Explain the hits of one query, by searching for it once more; see `explain`."""
     if not hits:
         return []
-    candidates = find_candidates(searcher.index, [query], where=where)[0]
-    return explanations(searcher.index, query, candidates, hits)
+    text = hits[0].corrected or query
+    candidates = find_candidates(searcher.index, [text], where=where)[0]
+    return explanations(searcher.index, text, candidates, hits)
 
 
 def explanations(

@@ -14,6 +14,7 @@ from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Answer, Collection, open_collection, save_collection
 from dotbogi.indexes.dense import DenseIndex
 from dotbogi.indexes.errors import ModelMismatchError
+from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.metadata import MetadataIndex
 from dotbogi.indexes.store import Generation, write_json
@@ -23,6 +24,7 @@ from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import Encoder, open_encoder, unit_rows
 from dotbogi.search.fitted import Fitted
 from dotbogi.search.geometry import AdaptedEncoder, Geometry
+from dotbogi.search.typed import Corrector, steps_of
 
 
 class Preference(NamedTuple):
@@ -48,6 +50,7 @@ class SearchIndex:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
+    corrector: Corrector | None = None  # of queries
 
     @property
     def vectors(self) -> AdaptedEncoder:
@@ -95,18 +98,37 @@ def index_encoded(
     """Index a collection that is analysed and encoded already; see `build_index`."""
     collection = encoded.collection
     geometry = geometry or encoded.geometry()
+    analyzer = encoded.config.open_analyzer()
+    views = make_views(collection, encoded.bm25(), _build_dense(encoded, geometry))
     return SearchIndex(
         collection=collection,
         config=encoded.config,
         encoder=encoded.encoder,
         geometry=geometry,
-        analyzer=Analyzer(encoded.config.analyzer),
-        views=make_views(collection, encoded.bm25(), _build_dense(encoded, geometry)),
+        analyzer=analyzer,
+        views=views,
         fitted=fitted or Fitted(),
         metadata=MetadataIndex(collection.answers),
         trained_on=trained_on,
         answers={answer.id: answer for answer in collection.answers},
         preferred=_preferred(collection),
+        corrector=_corrector(encoded.config, collection, analyzer, views),
+    )
+
+
+def _corrector(
+    config: IndexConfig, collection: Collection, analyzer: Analyzer, views: Mapping[str, View]
+) -> Corrector | None:
+    steps, bm25 = steps_of(config.tolerance), views["joined"].bm25
+    if not steps or bm25 is None:
+        return None
+    return Corrector(
+        [question.text for question in collection.questions],
+        [answer.text for answer in collection.answers],
+        analyzer,
+        bm25,
+        Synonyms([*config.synonyms, *bundled_groups()]),
+        steps,
     )
 
 
@@ -176,7 +198,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
             f"{manifest['model_fingerprint']}; this model is {encoder.fingerprint} with "
             f"{encoder.dim} dimensions. Rebuild: dotbogi index TABLE --model MODEL"
         )
-    analyzer = Analyzer(config.analyzer)
+    analyzer = config.open_analyzer()
     if analyzer.fingerprint != manifest["analyzer_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its tokens are from another version of the {config.analyzer} analyzer. "
@@ -194,18 +216,20 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense)
         for view in _saved_dense_views(collection)
     }
+    views = make_views(collection, bm25, {"whole": dense["answer"], **dense})
     return SearchIndex(
         collection=collection,
         config=config,
         encoder=encoder,
         geometry=Geometry.open(folder),
         analyzer=analyzer,
-        views=make_views(collection, bm25, {"whole": dense["answer"], **dense}),
+        views=views,
         fitted=Fitted.open(folder),
         metadata=MetadataIndex(collection.answers),
         trained_on=read_trained_on(folder),
         answers={answer.id: answer for answer in collection.answers},
         preferred=_preferred(collection),
+        corrector=_corrector(config, collection, analyzer, views),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.korean.lexicon import read_lexicon
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.search.continued import continued
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
@@ -60,7 +61,8 @@ def index_collection(
     with workspace.writing():
         current = _current(workspace, required=model is None)
         before = current.manifest["index"] if current else {}
-        config = IndexConfig(**{**before, **(changes or {})})
+        own = read_lexicon(workspace.folder)
+        config = IndexConfig(**{**before, **own, **(changes or {})})
         collection, changed = continued(workspace, collection, current)
         kept = None if model else current
         model = model or ModelConfig()
@@ -115,7 +117,7 @@ def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -
     They do if the settings and at least half of the answers are the same; otherwise the scores
     differ too much.
     """
-    if asdict(config) != kept.manifest["index"]:
+    if config != IndexConfig(**kept.manifest["index"]):
         return False
     before = {answer.id for answer in open_collection(kept.folder).answers}
     now = {answer.id for answer in collection.answers}

@@ -1,7 +1,8 @@
 """Search in one index: cleaned queries → the rankings of the signals → hits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.hits import Candidate, Evidence, Hit, Ranking
@@ -16,6 +17,17 @@ CANDIDATES = 100  # answers per signal
 _BATCH = 512  # queries searched together; bounds the memory
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for one query."""
+
+    query: str  # as typed
+    text: str  # what was searched for: the query, or what it was corrected to
+    candidates: Candidates
+    ranked: Ranking
+    confidence: float  # P(the first answer is right); 0 if there is none
+
+
 def find_hits(
     index: SearchIndex,
     queries: Sequence[str],
@@ -25,11 +37,31 @@ def find_hits(
     min_confidence: float | None = None,
 ) -> list[list[Hit]]:
     """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
-    candidates = find_candidates(index, queries, max(CANDIDATES, k), where)
-    return [
-        hits_of(index, query, of_query, k, min_confidence)
-        for query, of_query in zip(queries, candidates, strict=True)
-    ]
+    found = find(index, queries, max(CANDIDATES, k), where)
+    return [hits_of(index, of_query, k, min_confidence) for of_query in found]
+
+
+def find(
+    index: SearchIndex, queries: Sequence[str], n: int = CANDIDATES, where: Where | None = None
+) -> list[Found]:
+    """Search for each query as it is typed and for its corrections, and return the surer result.
+
+    Of equals, the query as typed wins. See `find_candidates`.
+    """
+    cleaned = clean_texts(queries)
+    corrector = index.corrector
+    texts = [[text, *(corrector.corrections(text) if corrector else ())] for text in cleaned]
+    candidates = iter(find_candidates(index, list(chain.from_iterable(texts)), n, where))
+    found = []
+    for query, of_query in zip(queries, texts, strict=True):
+        results = [_found(index, query, text, next(candidates)) for text in of_query]
+        found.append(max(results, key=lambda result: result.confidence))
+    return found
+
+
+def _found(index: SearchIndex, query: str, text: str, candidates: Candidates) -> Found:
+    ranked = _ranked(index, text, candidates)
+    return Found(query, text, candidates, ranked, confidence_of(index, text, candidates, ranked))
 
 
 def find_candidates(
@@ -117,23 +149,19 @@ def _search_views(
 
 
 def hits_of(
-    index: SearchIndex,
-    query: str,
-    candidates: Candidates,
-    k: int,
-    min_confidence: float | None = None,
+    index: SearchIndex, found: Found, k: int, min_confidence: float | None = None
 ) -> list[Hit]:
-    """Return the `k` best of a query's candidates, or none if the first is not likely enough."""
-    ranked = _ranked(index, query, candidates)
-    confidence = confidence_of(index, query, candidates, ranked)
-    if min_confidence is not None and confidence < min_confidence:
+    """Return the `k` best answers of a query, or none if the first is not likely enough."""
+    ranked = found.ranked
+    if min_confidence is not None and found.confidence < min_confidence:
         return []
-    evidence = candidates.evidence([candidate.answer_id for candidate in ranked[:k]])
+    evidence = found.candidates.evidence([candidate.answer_id for candidate in ranked[:k]])
+    corrected = found.text if found.text != clean(found.query) else None
     hits = [
-        _hit(index, candidate, of_answer)
+        replace(_hit(index, candidate, of_answer), corrected=corrected)
         for candidate, of_answer in zip(ranked, evidence, strict=False)
     ]
-    return [replace(hit, confidence=confidence) for hit in hits[:1]] + hits[1:]
+    return [replace(hit, confidence=found.confidence) for hit in hits[:1]] + hits[1:]
 
 
 def _ranked(index: SearchIndex, query: str, candidates: Candidates) -> Ranking:

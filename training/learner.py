@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.store import Workspace
@@ -138,7 +137,7 @@ class Learner:
         encoded, geometry = self.state(best, fold)
         if not self._query_tokens:
             questions = [question.text for question in self.train.questions]
-            tokens = Analyzer(self._config.index.analyzer).tokenize_queries(questions)
+            tokens = self._config.index.open_analyzer().tokenize_queries(questions)
             self._query_tokens = dict(zip(questions, tokens, strict=True))
         texts = KnownTexts(encoded, geometry, self._query_tokens)
         kept = [own != fold for own in self.fold_of_question]

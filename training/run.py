@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.collection import Collection, KnownQuestion, open_collection
 from dotbogi.indexes.store import Workspace, digest
 from dotbogi.search.index import index_encoded
@@ -94,7 +93,7 @@ class Run(Rounds):
             review=self.review["counts"],
             feedback=self.feedback["counts"] if self.feedback else None,
             fingerprints={
-                "analyzer": Analyzer(self.config.index.analyzer).fingerprint,
+                "analyzer": self.config.index.open_analyzer().fingerprint,
                 **{name: digest(self.folder / name) for name in files},
             },
             libraries=library_versions(),

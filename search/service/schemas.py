@@ -152,6 +152,9 @@ class SearchHit(BaseModel):
     score: float
     confidence: Annotated[float | None, Field(description="P(it is right); first hit only.")]
     question: Annotated[str | None, Field(description="The known question that matched.")]
+    corrected: Annotated[
+        str | None, Field(description="What was searched for, if not for the query as typed.")
+    ]
     metadata: dict[str, str]
     signals: dict[str, Signal]
     explanation: Explanation | None = None

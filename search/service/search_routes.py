@@ -81,6 +81,7 @@ def _shown(hit: Hit, reason: Explanation | None) -> dict[str, Any]:
         "score": hit.score,
         "confidence": hit.confidence,
         "question": hit.question,
+        "corrected": hit.corrected,
         "metadata": dict(hit.metadata),
         "signals": {name: evidence._asdict() for name, evidence in hit.signals.items()},
         "explanation": asdict(reason) if reason else None,

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.indexes.store import Generation, Workspace, digest, write_json
@@ -153,7 +152,7 @@ def _mine_with(
     encoded = EncodedCollection.of(collection, encoder, index, None)
     geometry = open_geometry(folder, encoded)
     questions = [question.text for question in collection.questions]
-    tokens = Analyzer(index.analyzer).tokenize_queries(questions)
+    tokens = index.open_analyzer().tokenize_queries(questions)
     texts = KnownTexts(encoded, geometry, dict(zip(questions, tokens, strict=True)))
     mined = mine(collection, texts, texts, config, rejected=rejected)
     return mined, geometry.fingerprint(encoder.fingerprint)

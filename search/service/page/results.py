@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dotbogi.indexes.hits import Hit
+from dotbogi.indexes.korean.jamo import ro
 from dotbogi.indexes.text import clean, is_valid_unicode
 from dotbogi.search.explain import Explanation, explanations
 from dotbogi.search.index import SearchIndex
-from dotbogi.search.ranking import find_candidates, hits_of, preferred_by_users
+from dotbogi.search.ranking import find, hits_of, preferred_by_users
 
 SHOWN, MORE = 5, 20  # answers
 _EXAMPLES, _LONGEST_EXAMPLE = 4, 40
@@ -50,17 +51,21 @@ def find_results(
     query, problem = _checked(typed, longest, words)
     if not query or problem:
         return Results(query, problem, [], [], {}, False, [] if query else _examples(index))
-    candidates = find_candidates(index, [query])[0]  # more than are shown
-    hits = hits_of(index, query, candidates, count)
+    found = find(index, [query])[0]  # more than are shown
+    hits = hits_of(index, found, count)
     first = hits[0].confidence if hits else None
     is_unsure = first is not None and first < index.fitted.calibration.threshold
+    preferred = preferred_by_users(index, found.text)
+    instead = hits[0].corrected if hits else None
     said = words["found"].format(count=len(hits)) if hits else words["nothing"]
+    if instead:
+        said = f"{words['instead'].format(text=instead, ro=ro(instead))} {said}"
     return Results(
         query=query,
         said=f"{words['unsure']} {said}" if is_unsure else said,
         hits=hits,
-        reasons=[_why(reason) for reason in explanations(index, query, candidates, hits)],
-        users={answer: chosen.users for answer, chosen in preferred_by_users(index, query).items()},
+        reasons=list(map(_why, explanations(index, found.text, found.candidates, hits))),
+        users={answer: chosen.users for answer, chosen in preferred.items()},
         is_unsure=is_unsure,
         examples=[],
     )

@@ -1,0 +1,1 @@
+"""Korean as people type it: keyboard states, initial consonants, drawn-out letters, synonyms."""
