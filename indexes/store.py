@@ -2,14 +2,9 @@
 
 import contextlib
 import fcntl
-import hashlib
-import json
-import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,33 +13,22 @@ from dotbogi.indexes.errors import (
     LockedError,
     NoSpaceError,
     NothingIndexedError,
-    OldFormatError,
     UsageError,
     is_disk_full,
 )
-
-FORMAT = 5
-_STAGING = ".staging"
-_LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
-_REMEDY = (
-    "Publish another generation (dotbogi history rollback), or rebuild "
-    "(dotbogi index TABLE --model MODEL)."
+from dotbogi.indexes.files import sync, write_file, write_json
+from dotbogi.indexes.manifest import (
+    REMEDY,
+    Generation,
+    check_files,
+    complete_manifest,
+    read_manifest,
 )
 
-logger = logging.getLogger(__name__)
+__all__ = ["Generation", "Workspace", "read_manifest"]
 
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One published state on disk: a folder and its manifest."""
-
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its number, in six digits."""
-        return self.folder.name
+_STAGING = ".staging"
+_LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
 
 
 class Workspace:
@@ -73,7 +57,7 @@ class Workspace:
         except UnicodeDecodeError:
             name = ""
         if not name.isdecimal():
-            raise DamagedError(f"{path}: does not name a generation. {_REMEDY}")
+            raise DamagedError(f"{path}: does not name a generation. {REMEDY}")
         return name
 
     def current(self) -> Generation:
@@ -90,7 +74,7 @@ class Workspace:
                 f"--workspace {self.folder}"
             )
         if name not in self.names():
-            raise DamagedError(f"{self.folder}: published generation {name} is missing. {_REMEDY}")
+            raise DamagedError(f"{self.folder}: published generation {name} is missing. {REMEDY}")
         return self.generation(name)
 
     def generation(self, name: str) -> Generation:
@@ -107,8 +91,7 @@ class Workspace:
                 f"{', '.join(self.names()) or 'none'}."
             )
         manifest = read_manifest(folder)
-        for file, expected in manifest["files"].items():
-            _check_file(folder / file, expected)
+        check_files(folder, manifest)
         return Generation(folder, manifest)
 
     def names(self) -> list[str]:
@@ -185,46 +168,63 @@ class Workspace:
             yield folder
         except Exception as error:
             if is_disk_full(error):
+                place = getattr(error, "filename", None) or self.folder
                 raise NoSpaceError(
-                    f"{self.folder}: the disk is full; nothing was published. Free some space."
+                    f"{place}: the disk is full; nothing was published. Free some space."
                 ) from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
+    def publish(
+        self, staged: Path, manifest: Mapping[str, Any], check: Callable[[Generation], None]
+    ) -> Generation:
         """Make the staged folder the next generation and name it in CURRENT.
 
         Everything is on disk before the rename, and CURRENT changes last. If the process is killed
-        at any point, either the old or the new generation is published, and it is complete.
+        at any point, either the old or the new generation is published, and it is complete. After
+        any error, it is the old one.
+
+        Args:
+            staged: the folder that `staging` yielded, with all files but the manifest.
+            manifest: what it says besides the entries that every manifest has.
+            check: opens the staged generation as a search would, and raises an error if it is not
+                what it should be.
         """
         names = self.names()
         name = f"{int(names[-1]) + 1 if names else 1:06}"
-        files = {
-            str(path.relative_to(staged)): {"size": path.stat().st_size, "sha256": digest(path)}
-            for path in sorted(staged.rglob("*"))
-            if path.is_file()
-        }
-        try:
-            parent = self.current_name()
-        except DamagedError:
-            parent = None
-        complete = {
-            "format": FORMAT,
-            "generation": name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "parent": parent,
-            **manifest,
-            "files": files,
-        }
-        write_json(staged / "manifest.json", {**complete, "digest": _digest_of(complete)})
+        before = self._name_in_current()
+        complete = complete_manifest(staged, name, before, manifest)
+        write_json(staged / "manifest.json", complete)
         for path in [*staged.rglob("*"), staged]:
             _sync(path)
+        check_files(staged, complete)
+        check(Generation(staged, complete))
         folder = self.generations_folder / name
         staged.rename(folder)
-        _sync(self.generations_folder)
-        self._set_current(name)
+        try:
+            _sync(self.generations_folder)
+            self._set_current(name)
+        except BaseException:
+            self._take_back(name, before)
+            raise
         return Generation(folder, read_manifest(folder))
+
+    def _take_back(self, name: str, before: str | None) -> None:
+        """Undo a rename after which CURRENT could not be changed, or not be put on the disk."""
+        with contextlib.suppress(OSError):  # if it cannot be undone, the new generation is whole
+            if self._name_in_current() == name:
+                if before is None:
+                    (self.folder / "CURRENT").unlink()
+                else:
+                    self._write_current(before)
+            shutil.rmtree(self.generations_folder / name, ignore_errors=True)
+
+    def _name_in_current(self) -> str | None:
+        try:
+            return self.current_name()
+        except DamagedError:
+            return None
 
     def roll_back(self, name: str | None = None) -> Generation:
         """Publish an older generation again: the named one, or the last intact one.
@@ -253,69 +253,21 @@ class Workspace:
         raise UsageError(f"{self.folder}: no intact generation before {current or 'the first'}.")
 
     def _set_current(self, name: str) -> None:
-        temporary = self.folder / ".CURRENT"
-        temporary.write_text(name + "\n", encoding="utf-8")
-        _sync(temporary)
-        temporary.replace(self.folder / "CURRENT")
+        self._write_current(name)
         _sync(self.folder)
 
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a generation's manifest after checking its digest and format version.
-
-    Raises:
-        DamagedError: it cannot be read or differs from its own digest.
-        OldFormatError: it is in the format of another version of dotbogi.
-    """
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        stated = manifest.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedError(f"{path}: cannot be read. {_REMEDY}") from error
-    if manifest.get("format") != FORMAT:
-        raise OldFormatError(
-            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
-            "Rebuild it: dotbogi index TABLE --model starter"
-        )
-    if stated != _digest_of(manifest):
-        raise DamagedError(f"{path}: does not match its own digest. {_REMEDY}")
-    return dict(manifest)
-
-
-def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise DamagedError(f"{path}: missing. {_REMEDY}") from error
-    if size != expected["size"]:
-        raise DamagedError(f"{path}: {size} bytes, expected {expected['size']}. {_REMEDY}")
-    if digest(path) != expected["sha256"]:
-        raise DamagedError(f"{path}: its bytes have changed since it was published. {_REMEDY}")
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON in UTF-8."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _digest_of(manifest: Mapping[str, Any]) -> str:
-    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    def _write_current(self, name: str) -> None:
+        temporary = self.folder / ".CURRENT"
+        try:
+            write_file(temporary, f"{name}\n".encode())
+            temporary.replace(self.folder / "CURRENT")
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)
 
 
 def _make_folders(folder: Path) -> list[Path]:

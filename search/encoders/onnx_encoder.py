@@ -14,7 +14,7 @@ import numpy as np
 
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import write_json
 from dotbogi.search.encoders.runtime import load_onnxruntime
 
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
