@@ -16,17 +16,19 @@ from dotbogi.indexes.errors import (
     UsageError,
     is_disk_full,
 )
-from dotbogi.indexes.files import sync, write_file, write_json
+from dotbogi.indexes.files import open_regular, sync, write_file, write_json
 from dotbogi.indexes.manifest import (
     REMEDY,
     Generation,
     check_files,
     complete_manifest,
+    is_name,
     read_manifest,
 )
 
 __all__ = ["Generation", "Workspace", "read_manifest"]
 
+_LONGEST = 20  # bytes of CURRENT
 _STAGING = ".staging"
 _LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
 
@@ -49,14 +51,15 @@ class Workspace:
         """
         path = self.folder / "CURRENT"
         try:
-            name = path.read_text(encoding="utf-8").strip()
+            with open_regular(path) as file:
+                name = file.read(_LONGEST + 1).decode().strip()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UsageError(f"{self.folder}: not a workspace ({error.strerror}).") from error
         except UnicodeDecodeError:
             name = ""
-        if not name.isdecimal():
+        if not is_name(name):
             raise DamagedError(f"{path}: does not name a generation. {REMEDY}")
         return name
 
@@ -96,9 +99,12 @@ class Workspace:
 
     def names(self) -> list[str]:
         """Return the names of all generations, oldest first."""
+        return sorted(p.name for p in self._numbered() if p.is_dir() and not p.is_symlink())
+
+    def _numbered(self) -> list[Path]:
         if not self.generations_folder.is_dir():
             return []
-        return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdecimal())
+        return [path for path in self.generations_folder.iterdir() if is_name(path.name)]
 
     def manifests(self) -> dict[str, dict[str, Any] | None]:
         """Return the manifest of every generation by name, oldest first; None if it is damaged."""
@@ -191,8 +197,7 @@ class Workspace:
             check: opens the staged generation as a search would, and raises an error if it is not
                 what it should be.
         """
-        names = self.names()
-        name = f"{int(names[-1]) + 1 if names else 1:06}"
+        name = f"{max((int(path.name) for path in self._numbered()), default=0) + 1:06}"
         before = self._name_in_current()
         complete = complete_manifest(staged, name, before, manifest)
         write_json(staged / "manifest.json", complete)

@@ -179,7 +179,26 @@ def _copy_safe_files(source: Path, folder: Path) -> None:
             for path in origin.glob(pattern):
                 target = folder / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                copy_file(path, target)
+                copy_file(_followed(path, source), target)
+
+
+def _followed(path: Path, model: Path) -> Path:
+    """Return the file that a model's file is or links to, if that is part of the model.
+
+    The hub's cache keeps a model as snapshots/REVISION, whose files link to blobs beside it.
+
+    Raises:
+        DotbogiError: the link leads elsewhere; what it names may be anything.
+    """
+    root = model.resolve()
+    if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
+        root = root.parents[1]
+    followed = path.resolve()
+    if not followed.is_relative_to(root):
+        raise DotbogiError(
+            f"{path}: a link to {followed}, outside the model. Put the file itself there."
+        )
+    return followed
 
 
 def write_prompts(config: ModelConfig, folder: Path) -> None:
