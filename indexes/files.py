@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -57,10 +58,34 @@ def copy_folder(source: Path, target: Path) -> None:
             copy_file(path, target / path.name)
 
 
-def _write(path: Path, parts: Iterable[memoryview]) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file at once, by a rename; its folder is not synced.
+
+    The bytes are first written to a new file beside it, never to one that is there already: that
+    may be a link.
+    """
+    temporary = path.with_name(f".{path.name}")
+    remove(temporary)
+    try:
+        _write(temporary, [memoryview(data)], os.O_EXCL)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with its contents, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, parts: Iterable[memoryview], flags: int = 0) -> None:
     size, hasher = 0, hashlib.sha256()
     with naming(path):
-        descriptor = os.open(path, _NEW, 0o666)
+        descriptor = os.open(path, _NEW | flags, 0o666)
         try:
             for part in parts:
                 size += len(part)

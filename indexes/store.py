@@ -1,8 +1,6 @@
 """Generations on disk: written to a staging folder, published by a rename, never changed."""
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,13 +8,12 @@ from typing import Any
 
 from dotbogi.indexes.errors import (
     DamagedError,
-    LockedError,
     NoSpaceError,
     NothingIndexedError,
     UsageError,
     is_disk_full,
 )
-from dotbogi.indexes.files import open_regular, sync, write_file, write_json
+from dotbogi.indexes.files import open_regular, remove, replace_file, sync, write_json
 from dotbogi.indexes.manifest import (
     REMEDY,
     Generation,
@@ -25,12 +22,12 @@ from dotbogi.indexes.manifest import (
     is_name,
     read_manifest,
 )
+from dotbogi.indexes.writer_lock import LOCK, writer_lock
 
 __all__ = ["Generation", "Workspace", "read_manifest"]
 
 _LONGEST = 20  # bytes of CURRENT
 _STAGING = ".staging"
-_LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
 
 
 class Workspace:
@@ -124,31 +121,11 @@ class Workspace:
             LockedError: another process holds the lock.
             UsageError: the folder cannot be created, or holds something else.
         """
-        path = self.folder / _LOCK
-        if self.folder.is_dir() and not path.exists() and any(self.folder.iterdir()):
-            raise UsageError(
-                f"{self.folder}: not empty, and not a workspace. Name an empty or new folder "
-                "with --workspace."
-            )
-        new = _make_folders(self.folder)
-        with path.open("a+") as file:
+        with writer_lock(self.folder) as new:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise LockedError(
-                    f"{self.folder}: process {holder} is writing to this workspace. "
-                    "Wait for it to end, or use another --workspace."
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            shutil.rmtree(self.generations_folder / _STAGING, ignore_errors=True)
-            try:
+                remove(self.generations_folder / _STAGING)
                 yield
             finally:
-                file.truncate(0)
                 if not self.names() and not self.rounds_folder.exists():
                     self._remove_new(new)
 
@@ -156,7 +133,7 @@ class Workspace:
         """Remove what a failed first command created, and nothing else."""
         for folder in (self.generations_folder, self.cache_folder):
             shutil.rmtree(folder, ignore_errors=True)
-        (self.folder / _LOCK).unlink()
+        (self.folder / LOCK).unlink()
         with contextlib.suppress(OSError):  # another process put something there
             for folder in new:
                 folder.rmdir()
@@ -216,8 +193,11 @@ class Workspace:
         return Generation(folder, read_manifest(folder))
 
     def _take_back(self, name: str, before: str | None) -> None:
-        """Undo a rename after which CURRENT could not be changed, or not be put on the disk."""
-        with contextlib.suppress(OSError):  # if it cannot be undone, the new generation is whole
+        """Undo a rename after which CURRENT could not be changed, or not be put on the disk.
+
+        If that fails too, the new generation stays published, and it is whole.
+        """
+        with contextlib.suppress(OSError, DamagedError):
             if self._name_in_current() == name:
                 if before is None:
                     (self.folder / "CURRENT").unlink()
@@ -262,24 +242,8 @@ class Workspace:
         _sync(self.folder)
 
     def _write_current(self, name: str) -> None:
-        temporary = self.folder / ".CURRENT"
-        try:
-            write_file(temporary, f"{name}\n".encode())
-            temporary.replace(self.folder / "CURRENT")
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(self.folder / "CURRENT", f"{name}\n".encode())
 
 
 def _sync(path: Path) -> None:
     sync(path)
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Create a folder with its parents; return the new ones, deepest first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
-    return missing
