@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.system_errors import explained
 
+# What libraries raise about the contents of a file.
+_UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError,
+)  # fmt: skip
 _AT_ONCE = 1 << 20  # bytes copied at a time
 # O_NONBLOCK: opening a fifo would otherwise wait for its other end forever.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -174,16 +179,15 @@ def naming(path: Path) -> Iterator[None]:
 def reading(path: Path) -> Iterator[None]:
     """Turn what a library raises about the contents of a file into DamagedError with its name.
 
-    Errors of the system, such as too many open files, say nothing about the contents and pass.
+    Errors of the system, such as too many open files, say nothing about the contents.
     """
     try:
         yield
     except DotbogiError:
         raise
-    except OSError as error:
-        if error.errno not in (None, errno.ENOENT):  # pyarrow's own have no number
-            raise
-        why = "missing" if error.errno else "cannot be read"
-        raise DamagedError(f"{path}: {why}. Build the index again.") from error
-    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError) as error:
-        raise DamagedError(f"{path}: cannot be read. Build the index again.") from error
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: missing. Build the index again.") from error
+    except _UNREADABLE as error:
+        raise explained(error, path) or DamagedError(
+            f"{path}: cannot be read. Build the index again."
+        ) from error

@@ -12,6 +12,7 @@ from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError
 from dotbogi.indexes.files import digest_of_regular, open_regular
+from dotbogi.indexes.system_errors import explained
 
 FORMAT = 5
 _NAME = "manifest.json"
@@ -76,6 +77,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             manifest = json.loads(file.read().decode())
         stated = manifest.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        if explained(error):
+            raise
         raise DamagedError(f"{path}: cannot be read. {REMEDY}") from error
     if manifest.get("format") != FORMAT:
         raise OldFormatError(

@@ -8,10 +8,8 @@ from typing import Any
 
 from dotbogi.indexes.errors import (
     DamagedError,
-    NoSpaceError,
     NothingIndexedError,
     UsageError,
-    is_disk_full,
 )
 from dotbogi.indexes.files import open_regular, remove, replace_file, sync, write_json
 from dotbogi.indexes.manifest import (
@@ -22,6 +20,7 @@ from dotbogi.indexes.manifest import (
     is_name,
     read_manifest,
 )
+from dotbogi.indexes.system_errors import explained, for_user
 from dotbogi.indexes.writer_lock import LOCK, writer_lock
 
 __all__ = ["Generation", "Workspace", "read_manifest"]
@@ -53,6 +52,8 @@ class Workspace:
         except FileNotFoundError:
             return None
         except OSError as error:
+            if explained(error):
+                raise
             raise UsageError(f"{self.folder}: not a workspace ({error.strerror}).") from error
         except UnicodeDecodeError:
             name = ""
@@ -144,17 +145,16 @@ class Workspace:
 
         Raises:
             NoSpaceError: the disk is full.
+            DotbogiError: another error of the system; see `system_errors`.
         """
         folder = self.generations_folder / _STAGING
         folder.mkdir(parents=True)
         try:
             yield folder
         except Exception as error:
-            if is_disk_full(error):
-                place = getattr(error, "filename", None) or self.folder
-                raise NoSpaceError(
-                    f"{place}: the disk is full; nothing was published. Free some space."
-                ) from error
+            shown = for_user(error, self.folder)
+            if shown and shown is not error:
+                raise shown from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)

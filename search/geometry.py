@@ -85,12 +85,12 @@ class Geometry:
             DamagedError: the file cannot be read.
         """
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         path = folder / "geometry.safetensors"
         try:
-            with reading(path), path.open("rb"):  # errors of the system have no number otherwise
-                arrays = load_file(path)
+            with reading(path):
+                arrays = load(path.read_bytes())
                 means = arrays.pop("query_mean"), arrays.pop("answer_mean")
                 names = [field.name for field in fields(Adapter)]
                 return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
