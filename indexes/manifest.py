@@ -5,13 +5,14 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError
 from dotbogi.indexes.files import digest_of_regular, open_regular
+from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.system_errors import explained
 
 FORMAT = 5
@@ -28,6 +29,7 @@ class Generation:
 
     folder: Path
     manifest: Mapping[str, Any]
+    held: Hold | None = field(default=None, compare=False, repr=False)  # keeps it from removal
 
     @property
     def name(self) -> str:

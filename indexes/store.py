@@ -8,10 +8,12 @@ from typing import Any
 
 from dotbogi.indexes.errors import (
     DamagedError,
+    DotbogiError,
     NothingIndexedError,
     UsageError,
 )
 from dotbogi.indexes.files import open_regular, remove, replace_file, sync, write_json
+from dotbogi.indexes.holds import REMOVING, hold, remove_unless_held
 from dotbogi.indexes.manifest import (
     REMEDY,
     Generation,
@@ -27,6 +29,7 @@ __all__ = ["Generation", "Workspace", "read_manifest"]
 
 _LONGEST = 20  # bytes of CURRENT
 _STAGING = ".staging"
+_PUBLISHING = ".publishing"  # the name of the generation that is being published
 
 
 class Workspace:
@@ -68,15 +71,21 @@ class Workspace:
             NothingIndexedError: nothing has been indexed yet.
             DamagedError: a file is missing or differs from the manifest.
         """
-        name = self.current_name()
-        if name is None:
-            raise NothingIndexedError(
-                f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
-                f"--workspace {self.folder}"
-            )
-        if name not in self.names():
-            raise DamagedError(f"{self.folder}: published generation {name} is missing. {REMEDY}")
-        return self.generation(name)
+        while (name := self.current_name()) is not None:
+            try:
+                if name not in self.names():
+                    raise DamagedError(
+                        f"{self.folder}: published generation {name} is missing. {REMEDY}"
+                    )
+                return self.generation(name)
+            except DotbogiError:
+                # It may have been removed since CURRENT was read; then another one is published.
+                if self._name_in_current() == name:
+                    raise
+        raise NothingIndexedError(
+            f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
+            f"--workspace {self.folder}"
+        )
 
     def generation(self, name: str) -> Generation:
         """Return one generation after checking the sizes and digests of all its files.
@@ -91,9 +100,10 @@ class Workspace:
                 f"{self.folder}: no generation {name!r}; there are: "
                 f"{', '.join(self.names()) or 'none'}."
             )
+        held = hold(folder)
         manifest = read_manifest(folder)
         check_files(folder, manifest)
-        return Generation(folder, manifest)
+        return Generation(folder, manifest, held)
 
     def names(self) -> list[str]:
         """Return the names of all generations, oldest first."""
@@ -124,11 +134,43 @@ class Workspace:
         """
         with writer_lock(self.folder) as new:
             try:
-                remove(self.generations_folder / _STAGING)
+                self._clear()
                 yield
             finally:
                 if not self.names() and not self.rounds_folder.exists():
                     self._remove_new(new)
+
+    def _clear(self) -> None:
+        """Remove what a killed writer left: parts of a generation, or one that was never named.
+
+        While a generation is published, `_PUBLISHING` has its name. If CURRENT has another one,
+        the writer was killed before it could name the new generation there.
+        """
+        remove(self.generations_folder / _STAGING)
+        for path in self.generations_folder.glob(f"{REMOVING}*"):
+            remove(path)
+        marker = self.generations_folder / _PUBLISHING
+        with contextlib.suppress(FileNotFoundError, DamagedError):  # CURRENT may be damaged
+            with open_regular(marker) as file:
+                name = file.read(_LONGEST).decode("ascii", "replace")
+            orphan = self.generations_folder / name
+            is_orphan = self.current_name() != name and name in self.names()
+            if not is_orphan or remove_unless_held(orphan):
+                remove(marker)
+
+    def prune(self, keep: int) -> tuple[list[str], list[str]]:
+        """Remove old generations; return the names of those removed and of those still open.
+
+        The newest `keep` stay, and so do the published one and any that is open in a process.
+        The caller holds the writer lock.
+
+        Raises:
+            DamagedError: CURRENT does not name a generation.
+        """
+        current, names = self.current_name(), self.names()
+        old = [name for name in names[: max(len(names) - keep, 0)] if name != current]
+        removed = [name for name in old if remove_unless_held(self.generations_folder / name)]
+        return removed, [name for name in old if name not in removed]
 
     def _remove_new(self, new: list[Path]) -> None:
         """Remove what a failed first command created, and nothing else."""
@@ -183,17 +225,19 @@ class Workspace:
         check_files(staged, complete)
         check(Generation(staged, complete))
         folder = self.generations_folder / name
-        staged.rename(folder)
         try:
+            replace_file(self.generations_folder / _PUBLISHING, name.encode())
+            _sync(self.generations_folder)
+            staged.rename(folder)
             _sync(self.generations_folder)
             self._set_current(name)
         except BaseException:
             self._take_back(name, before)
             raise
-        return Generation(folder, read_manifest(folder))
+        return Generation(folder, read_manifest(folder), hold(folder))
 
     def _take_back(self, name: str, before: str | None) -> None:
-        """Undo a rename after which CURRENT could not be changed, or not be put on the disk.
+        """Undo a publication that could not be put on the disk to the end.
 
         If that fails too, the new generation stays published, and it is whole.
         """
@@ -203,7 +247,8 @@ class Workspace:
                     (self.folder / "CURRENT").unlink()
                 else:
                     self._write_current(before)
-            shutil.rmtree(self.generations_folder / name, ignore_errors=True)
+            remove(self.generations_folder / name)
+            remove(self.generations_folder / _PUBLISHING)
 
     def _name_in_current(self) -> str | None:
         try:
@@ -243,6 +288,7 @@ class Workspace:
 
     def _write_current(self, name: str) -> None:
         replace_file(self.folder / "CURRENT", f"{name}\n".encode())
+        remove(self.generations_folder / _PUBLISHING)
 
 
 def _sync(path: Path) -> None:

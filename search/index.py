@@ -15,6 +15,7 @@ from dotbogi.indexes.collection import Answer, Collection, open_collection, save
 from dotbogi.indexes.dense import DenseIndex
 from dotbogi.indexes.errors import DamagedError, ModelMismatchError
 from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.metadata import MetadataIndex
 from dotbogi.indexes.store import Generation
@@ -49,6 +50,7 @@ class SearchIndex:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
+    held: Hold | None = None  # the generation is not removed while its index is open
 
     @property
     def vectors(self) -> AdaptedEncoder:
@@ -198,6 +200,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         trained_on=read_trained_on(folder),
         answers={answer.id: answer for answer in collection.answers},
         preferred=_preferred(collection),
+        held=generation.held,
     )
 
 
