@@ -103,8 +103,8 @@ def _write(path: Path, parts: Iterable[memoryview], flags: int = 0) -> None:
         found = path.lstat().st_size
     if found != size or digest_of_regular(path) != hasher.hexdigest():
         raise DamagedError(
-            f"{path}: the disk holds {found} bytes that are not the {size} that were written; "
-            "nothing was published. Check the disk and its free space."
+            f"{path}: the disk holds {found} bytes that are not the {size} that were written. "
+            "Check the disk and its free space."
         )
 
 
