@@ -62,14 +62,10 @@ class _Commands(click.Group):
 
 def _for_user(error: Exception) -> click.ClickException | None:
     """Return an error as one line with its exit code, or None if it is a bug in dotbogi."""
-    from dotbogi.indexes.errors import DotbogiError, is_disk_full
+    from dotbogi.indexes.system_errors import for_user
 
-    if isinstance(error, DotbogiError):
-        return _line(str(error), error.exit_code)
-    if is_disk_full(error):
-        return _line("the disk is full; nothing was published. Free some space.", 5)
-    if isinstance(error, PermissionError):
-        return _line(f"{error.filename}: permission denied.", 1)
+    if shown := for_user(error):
+        return _line(str(shown), shown.exit_code)
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
         for extra, packages in _EXTRAS.items():

@@ -8,7 +8,7 @@ from dotbogi.commands.output import described_model, print_json, without_files
 
 @click.group()
 def history() -> None:
-    """List the generations of a workspace, verify them, or publish an older one again."""
+    """List the generations of a workspace, verify or remove them, or publish an older one again."""
 
 
 @history.command("list")
@@ -74,6 +74,37 @@ def verify(name: str | None, workspace: str, as_json: bool) -> None:
         print_json({"verified": whole, "damaged": damaged})
     if damaged:
         raise DamagedError(f"{workspace}: {len(damaged)} of {len(names)} generations are damaged.")
+
+
+@history.command("prune")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    required=True,
+    help="How many of the newest generations stay.",
+)
+@workspace_option
+@json_option
+def prune(keep: int, workspace: str, as_json: bool) -> None:
+    """Remove all but the newest generations, to free space.
+
+    The published one stays too, and so does any that is open in a process.
+
+    \b
+    dotbogi history prune --keep 3
+    """
+    from dotbogi.indexes import Workspace
+
+    store = Workspace(workspace)
+    store.current()  # a workspace whose published generation is damaged may need an old one
+    with store.writing():
+        removed, still_open = store.prune(keep)
+    if as_json:
+        print_json({"removed": removed, "open": still_open, "kept": store.names()})
+        return
+    click.echo(f"removed: {', '.join(removed) or 'none'}; kept: {', '.join(store.names())}")
+    for name in still_open:
+        click.echo(f"note: {name} stays, because it is open in a process", err=True)
 
 
 @history.command("rollback")

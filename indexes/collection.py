@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dotbogi.indexes.errors import DotbogiError
+from dotbogi.indexes.files import reading, write_parquet
 from dotbogi.indexes.tables.table import Origin, Row, Skip, Table
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
@@ -268,9 +269,8 @@ def open_collection(folder: Path) -> Collection:
 def _open(folder: Path, prefix: str) -> Collection:
     answers = _read_parquet(folder / f"{prefix}answers.parquet")
     questions = _read_parquet(folder / f"{prefix}questions.parquet")
-    count = len(questions["text"])  # older generations lack the last three columns
-    return Collection(
-        [
+    with reading(folder / f"{prefix}answers.parquet"):
+        opened = [
             Answer(id_, text, json.loads(metadata), tuple(json.loads(aliases)))
             for id_, text, metadata, aliases in zip(
                 answers["id"],
@@ -279,20 +279,18 @@ def _open(folder: Path, prefix: str) -> Collection:
                 answers.get("aliases", ["[]"] * len(answers["id"])),
                 strict=True,
             )
-        ],
-        [
-            KnownQuestion(*row)
-            for row in zip(
-                questions["text"],
-                questions["answer_id"],
-                questions["split"],
-                questions.get("origin", [None] * count),
-                questions.get("preferred", [0] * count),
-                questions.get("opposed", [0] * count),
-                strict=True,
-            )
-        ],
-    )
+        ]
+    with reading(folder / f"{prefix}questions.parquet"):
+        count = len(questions["text"])  # older generations lack the last three columns
+        columns = (
+            questions["text"],
+            questions["answer_id"],
+            questions["split"],
+            questions.get("origin", [None] * count),
+            questions.get("preferred", [0] * count),
+            questions.get("opposed", [0] * count),
+        )
+        return Collection(opened, [KnownQuestion(*row) for row in zip(*columns, strict=True)])
 
 
 def _canonical(value: Any) -> str:
@@ -301,18 +299,18 @@ def _canonical(value: Any) -> str:
 
 def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     types = {"preferred": pa.int64(), "opposed": pa.int64()}
     arrays = {
         name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()
     }
-    pq.write_table(pa.table(arrays), path, compression="zstd")
+    write_parquet(path, pa.table(arrays), compression="zstd")
 
 
 def _read_parquet(path: Path) -> dict[str, list[Any]]:
     import pyarrow.parquet as pq
 
     # pq.read_table would import pyarrow.dataset and pandas, which takes half a second.
-    columns: dict[str, list[Any]] = pq.ParquetFile(path).read().to_pydict()
+    with reading(path):
+        columns: dict[str, list[Any]] = pq.ParquetFile(path).read().to_pydict()
     return columns

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.files import reading, write_file
 
 DenseKind = Literal["exact", "hnsw"]
 Vectors = NDArray[np.float32]
@@ -154,7 +155,7 @@ class DenseIndex:
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own format."""
         index = self._index if self.kind == "hnsw" else _on_cpu(self._index)
-        faiss.write_index(index, str(path))
+        write_file(path, faiss.serialize_index(index))
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
@@ -164,10 +165,13 @@ class DenseIndex:
             DamagedError: FAISS cannot read the file.
         """
         faiss.set_deserialization_vector_byte_limit(_MOST_BYTES)
-        try:
-            index = faiss.read_index(str(path))
-        except RuntimeError as error:
-            raise DamagedError(f"{path}: FAISS cannot read it. Build the index again.") from error
+        with reading(path), path.open("rb"):  # FAISS gives errors of the system no number
+            try:
+                index = faiss.read_index(str(path))
+            except RuntimeError as error:
+                raise DamagedError(
+                    f"{path}: FAISS cannot read it. Build the index again."
+                ) from error
         return cls(_on_gpu(index) if kind == "exact" else index, kind)
 
 

@@ -11,7 +11,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError
-from dotbogi.indexes.store import digest, write_json
+from dotbogi.indexes.files import digest, write_json
 from dotbogi.indexes.web import PassingError, RangeError, chunks, open_url
 
 Progress = Callable[[str, int, int | None], None]

@@ -1,7 +1,5 @@
 """Errors for users: one line with what was found, what was expected and what to do."""
 
-import errno
-
 
 class DotbogiError(Exception):
     """An error that the user can act on; its text is the one line that is printed."""
@@ -27,16 +25,6 @@ class DamagedError(DotbogiError):
 
 class OldFormatError(DamagedError):
     """A file is in the format of another version of dotbogi."""
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error from any library means that the disk is full.
-
-    Python sets errno; FAISS, SQLite and safetensors say so only in the message.
-    """
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return "No space left on device" in str(error) or "disk is full" in str(error)
 
 
 class LockedError(DotbogiError):

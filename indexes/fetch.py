@@ -13,9 +13,9 @@ from typing import Any
 
 from dotbogi.indexes.download import Expected, Patience, Progress, download
 from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.files import digest, write_json
 from dotbogi.indexes.hub import HubName, load_from_hub, parse_hub_name, write_table
 from dotbogi.indexes.public_sets import CATALOGUE, HUB_PREFIX, PublicSet, SetFile, find_set
-from dotbogi.indexes.store import digest, write_json
 
 _RECORD = "set.json"  # {file name: its digest, URL, …}, in each set's folder
 

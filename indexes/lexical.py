@@ -1,5 +1,6 @@
 """The lexical index: BM25 over tokens, with bm25s or rank-bm25."""
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -9,11 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import reading, write_file, write_json, write_parquet
+
 BM25Engine = Literal["bm25s", "rank-bm25"]
 Tokens = list[list[str]]
 
 K1 = 1.5
 B = 0.75
+
+_ARRAYS = ("data", "indices", "indptr")
+_SETTINGS = ("k1", "b", "delta", "method", "idf_method", "dtype", "int_dtype", "backend")
 
 
 class BM25Index:
@@ -89,26 +96,62 @@ class BM25Index:
         folder.mkdir(parents=True, exist_ok=True)
         if self._scorer is None or self.engine == "rank-bm25":
             import pyarrow as pa
-            import pyarrow.parquet as pq
 
             column = pa.array(self._tokens, pa.list_(pa.string()))
-            pq.write_table(pa.table({"tokens": column}), folder / "tokens.parquet")
+            write_parquet(folder / "tokens.parquet", pa.table({"tokens": column}))
         else:
-            self._scorer.save(folder, show_progress=False)
+            _save_scorer(self._scorer, folder)
 
     @classmethod
     def open(cls, folder: Path, engine: BM25Engine, rows: int) -> "BM25Index":
-        """Read what `save` wrote."""
-        if (folder / "tokens.parquet").is_file():
-            import pyarrow.parquet as pq
+        """Read what `save` wrote.
 
-            table = pq.ParquetFile(folder / "tokens.parquet").read()
-            return cls.build(table["tokens"].to_pylist(), engine)
-        import bm25s
+        Raises:
+            DamagedError: a file cannot be read, or the index has another number of rows.
+        """
+        with reading(folder):
+            if (folder / "tokens.parquet").is_file():
+                import pyarrow.parquet as pq
 
-        return cls(
-            bm25s.BM25.load(folder, load_corpus=False, show_progress=False), engine, rows, []
-        )
+                table = pq.ParquetFile(folder / "tokens.parquet").read()
+                index = cls.build(table["tokens"].to_pylist(), engine)
+            else:
+                import bm25s
+
+                scorer = bm25s.BM25.load(folder, load_corpus=False, show_progress=False)
+                index = cls(scorer, engine, _rows_of(scorer), [])
+        if len(index) != rows:
+            raise DamagedError(f"{folder}: an index of {len(index)} texts; expected {rows}.")
+        return index
+
+
+def _save_scorer(scorer: Any, folder: Path) -> None:
+    """Write the files that `bm25s.BM25.load` reads; its own `save` ignores some errors."""
+    for name in _ARRAYS:
+        buffer = io.BytesIO()
+        np.save(buffer, scorer.scores[name], allow_pickle=False)
+        write_file(folder / f"{name}.csc.index.npy", buffer.getbuffer())
+    write_json(folder / "vocab.index.json", scorer.vocab_dict)
+    settings = {name: getattr(scorer, name) for name in _SETTINGS}
+    write_json(folder / "params.index.json", {**settings, "num_docs": scorer.scores["num_docs"]})
+
+
+def _rows_of(scorer: Any) -> int:
+    """Return the number of texts of an opened index after checking that its arrays fit together.
+
+    Raises:
+        ValueError: they do not.
+    """
+    data, indices, starts = (scorer.scores[name] for name in _ARRAYS)
+    rows = int(scorer.scores["num_docs"])
+    fits = (
+        data.shape == indices.shape == (int(starts[-1]),)
+        and len(starts) > max(scorer.vocab_dict.values(), default=-1) + 1
+        and (not len(indices) or (indices.min() >= 0 and indices.max() < rows))
+    )
+    if not fits:
+        raise ValueError("the arrays do not fit together")
+    return rows
 
 
 def _okapi(tokens: Tokens) -> Any:

@@ -1,50 +1,35 @@
 """Generations on disk: written to a staging folder, published by a rename, never changed."""
 
 import contextlib
-import fcntl
-import hashlib
-import json
-import logging
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import (
     DamagedError,
-    LockedError,
-    NoSpaceError,
+    DotbogiError,
     NothingIndexedError,
-    OldFormatError,
     UsageError,
-    is_disk_full,
 )
+from dotbogi.indexes.files import open_regular, remove, replace_file, sync, write_json
+from dotbogi.indexes.holds import REMOVING, hold, remove_unless_held
+from dotbogi.indexes.manifest import (
+    REMEDY,
+    Generation,
+    check_files,
+    complete_manifest,
+    is_name,
+    read_manifest,
+)
+from dotbogi.indexes.system_errors import explained, for_user
+from dotbogi.indexes.writer_lock import LOCK, writer_lock
 
-FORMAT = 5
+__all__ = ["Generation", "Workspace", "read_manifest"]
+
+_LONGEST = 20  # bytes of CURRENT
 _STAGING = ".staging"
-_LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
-_REMEDY = (
-    "Publish another generation (dotbogi history rollback), or rebuild "
-    "(dotbogi index TABLE --model MODEL)."
-)
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """One published state on disk: a folder and its manifest."""
-
-    folder: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its number, in six digits."""
-        return self.folder.name
+_PUBLISHING = ".publishing"  # the name of the generation that is being published
 
 
 class Workspace:
@@ -65,15 +50,18 @@ class Workspace:
         """
         path = self.folder / "CURRENT"
         try:
-            name = path.read_text(encoding="utf-8").strip()
+            with open_regular(path) as file:
+                name = file.read(_LONGEST + 1).decode().strip()
         except FileNotFoundError:
             return None
         except OSError as error:
+            if explained(error):
+                raise
             raise UsageError(f"{self.folder}: not a workspace ({error.strerror}).") from error
         except UnicodeDecodeError:
             name = ""
-        if not name.isdecimal():
-            raise DamagedError(f"{path}: does not name a generation. {_REMEDY}")
+        if not is_name(name):
+            raise DamagedError(f"{path}: does not name a generation. {REMEDY}")
         return name
 
     def current(self) -> Generation:
@@ -83,15 +71,21 @@ class Workspace:
             NothingIndexedError: nothing has been indexed yet.
             DamagedError: a file is missing or differs from the manifest.
         """
-        name = self.current_name()
-        if name is None:
-            raise NothingIndexedError(
-                f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
-                f"--workspace {self.folder}"
-            )
-        if name not in self.names():
-            raise DamagedError(f"{self.folder}: published generation {name} is missing. {_REMEDY}")
-        return self.generation(name)
+        while (name := self.current_name()) is not None:
+            try:
+                if name not in self.names():
+                    raise DamagedError(
+                        f"{self.folder}: published generation {name} is missing. {REMEDY}"
+                    )
+                return self.generation(name)
+            except DotbogiError:
+                # It may have been removed since CURRENT was read; then another one is published.
+                if self._name_in_current() == name:
+                    raise
+        raise NothingIndexedError(
+            f"{self.folder}: nothing is indexed here yet. Run: dotbogi index TABLE "
+            f"--workspace {self.folder}"
+        )
 
     def generation(self, name: str) -> Generation:
         """Return one generation after checking the sizes and digests of all its files.
@@ -106,16 +100,19 @@ class Workspace:
                 f"{self.folder}: no generation {name!r}; there are: "
                 f"{', '.join(self.names()) or 'none'}."
             )
+        held = hold(folder)
         manifest = read_manifest(folder)
-        for file, expected in manifest["files"].items():
-            _check_file(folder / file, expected)
-        return Generation(folder, manifest)
+        check_files(folder, manifest)
+        return Generation(folder, manifest, held)
 
     def names(self) -> list[str]:
         """Return the names of all generations, oldest first."""
+        return sorted(p.name for p in self._numbered() if p.is_dir() and not p.is_symlink())
+
+    def _numbered(self) -> list[Path]:
         if not self.generations_folder.is_dir():
             return []
-        return sorted(p.name for p in self.generations_folder.iterdir() if p.name.isdecimal())
+        return [path for path in self.generations_folder.iterdir() if is_name(path.name)]
 
     def manifests(self) -> dict[str, dict[str, Any] | None]:
         """Return the manifest of every generation by name, oldest first; None if it is damaged."""
@@ -135,39 +132,51 @@ class Workspace:
             LockedError: another process holds the lock.
             UsageError: the folder cannot be created, or holds something else.
         """
-        path = self.folder / _LOCK
-        if self.folder.is_dir() and not path.exists() and any(self.folder.iterdir()):
-            raise UsageError(
-                f"{self.folder}: not empty, and not a workspace. Name an empty or new folder "
-                "with --workspace."
-            )
-        new = _make_folders(self.folder)
-        with path.open("a+") as file:
+        with writer_lock(self.folder) as new:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise LockedError(
-                    f"{self.folder}: process {holder} is writing to this workspace. "
-                    "Wait for it to end, or use another --workspace."
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            shutil.rmtree(self.generations_folder / _STAGING, ignore_errors=True)
-            try:
+                self._clear()
                 yield
             finally:
-                file.truncate(0)
                 if not self.names() and not self.rounds_folder.exists():
                     self._remove_new(new)
+
+    def _clear(self) -> None:
+        """Remove what a killed writer left: parts of a generation, or one that was never named.
+
+        While a generation is published, `_PUBLISHING` has its name. If CURRENT has another one,
+        the writer was killed before it could name the new generation there.
+        """
+        remove(self.generations_folder / _STAGING)
+        for path in self.generations_folder.glob(f"{REMOVING}*"):
+            remove(path)
+        marker = self.generations_folder / _PUBLISHING
+        with contextlib.suppress(FileNotFoundError, DamagedError):  # CURRENT may be damaged
+            with open_regular(marker) as file:
+                name = file.read(_LONGEST).decode("ascii", "replace")
+            orphan = self.generations_folder / name
+            is_orphan = self.current_name() != name and name in self.names()
+            if not is_orphan or remove_unless_held(orphan):
+                remove(marker)
+
+    def prune(self, keep: int) -> tuple[list[str], list[str]]:
+        """Remove old generations; return the names of those removed and of those still open.
+
+        The newest `keep` stay, and so do the published one and any that is open in a process.
+        The caller holds the writer lock.
+
+        Raises:
+            DamagedError: CURRENT does not name a generation.
+        """
+        current, names = self.current_name(), self.names()
+        old = [name for name in names[: max(len(names) - keep, 0)] if name != current]
+        removed = [name for name in old if remove_unless_held(self.generations_folder / name)]
+        return removed, [name for name in old if name not in removed]
 
     def _remove_new(self, new: list[Path]) -> None:
         """Remove what a failed first command created, and nothing else."""
         for folder in (self.generations_folder, self.cache_folder):
             shutil.rmtree(folder, ignore_errors=True)
-        (self.folder / _LOCK).unlink()
+        (self.folder / LOCK).unlink()
         with contextlib.suppress(OSError):  # another process put something there
             for folder in new:
                 folder.rmdir()
@@ -178,53 +187,74 @@ class Workspace:
 
         Raises:
             NoSpaceError: the disk is full.
+            DotbogiError: another error of the system; see `system_errors`.
         """
         folder = self.generations_folder / _STAGING
         folder.mkdir(parents=True)
         try:
             yield folder
         except Exception as error:
-            if is_disk_full(error):
-                raise NoSpaceError(
-                    f"{self.folder}: the disk is full; nothing was published. Free some space."
-                ) from error
+            shown = for_user(error, self.folder)
+            if shown and shown is not error:
+                raise shown from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, staged: Path, manifest: Mapping[str, Any]) -> Generation:
+    def publish(
+        self, staged: Path, manifest: Mapping[str, Any], check: Callable[[Generation], None]
+    ) -> Generation:
         """Make the staged folder the next generation and name it in CURRENT.
 
         Everything is on disk before the rename, and CURRENT changes last. If the process is killed
-        at any point, either the old or the new generation is published, and it is complete.
+        at any point, either the old or the new generation is published, and it is complete. After
+        any error, it is the old one.
+
+        Args:
+            staged: the folder that `staging` yielded, with all files but the manifest.
+            manifest: what it says besides the entries that every manifest has.
+            check: opens the staged generation as a search would, and raises an error if it is not
+                what it should be.
         """
-        names = self.names()
-        name = f"{int(names[-1]) + 1 if names else 1:06}"
-        files = {
-            str(path.relative_to(staged)): {"size": path.stat().st_size, "sha256": digest(path)}
-            for path in sorted(staged.rglob("*"))
-            if path.is_file()
-        }
-        try:
-            parent = self.current_name()
-        except DamagedError:
-            parent = None
-        complete = {
-            "format": FORMAT,
-            "generation": name,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "parent": parent,
-            **manifest,
-            "files": files,
-        }
-        write_json(staged / "manifest.json", {**complete, "digest": _digest_of(complete)})
+        name = f"{max((int(path.name) for path in self._numbered()), default=0) + 1:06}"
+        before = self._name_in_current()
+        complete = complete_manifest(staged, name, before, manifest)
+        write_json(staged / "manifest.json", complete)
         for path in [*staged.rglob("*"), staged]:
             _sync(path)
+        check_files(staged, complete)
+        check(Generation(staged, complete))
         folder = self.generations_folder / name
-        staged.rename(folder)
-        _sync(self.generations_folder)
-        self._set_current(name)
-        return Generation(folder, read_manifest(folder))
+        try:
+            replace_file(self.generations_folder / _PUBLISHING, name.encode())
+            _sync(self.generations_folder)
+            staged.rename(folder)
+            _sync(self.generations_folder)
+            self._set_current(name)
+        except BaseException:
+            self._take_back(name, before)
+            raise
+        return Generation(folder, read_manifest(folder), hold(folder))
+
+    def _take_back(self, name: str, before: str | None) -> None:
+        """Undo a publication that could not be put on the disk to the end.
+
+        If that fails too, the new generation stays published, and it is whole.
+        """
+        with contextlib.suppress(OSError, DamagedError):
+            if self._name_in_current() == name:
+                if before is None:
+                    (self.folder / "CURRENT").unlink()
+                else:
+                    self._write_current(before)
+            remove(self.generations_folder / name)
+            remove(self.generations_folder / _PUBLISHING)
+
+    def _name_in_current(self) -> str | None:
+        try:
+            return self.current_name()
+        except DamagedError:
+            return None
 
     def roll_back(self, name: str | None = None) -> Generation:
         """Publish an older generation again: the named one, or the last intact one.
@@ -253,76 +283,13 @@ class Workspace:
         raise UsageError(f"{self.folder}: no intact generation before {current or 'the first'}.")
 
     def _set_current(self, name: str) -> None:
-        temporary = self.folder / ".CURRENT"
-        temporary.write_text(name + "\n", encoding="utf-8")
-        _sync(temporary)
-        temporary.replace(self.folder / "CURRENT")
+        self._write_current(name)
         _sync(self.folder)
 
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return a generation's manifest after checking its digest and format version.
-
-    Raises:
-        DamagedError: it cannot be read or differs from its own digest.
-        OldFormatError: it is in the format of another version of dotbogi.
-    """
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        stated = manifest.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedError(f"{path}: cannot be read. {_REMEDY}") from error
-    if manifest.get("format") != FORMAT:
-        raise OldFormatError(
-            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
-            "Rebuild it: dotbogi index TABLE --model starter"
-        )
-    if stated != _digest_of(manifest):
-        raise DamagedError(f"{path}: does not match its own digest. {_REMEDY}")
-    return dict(manifest)
-
-
-def _check_file(path: Path, expected: Mapping[str, Any]) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise DamagedError(f"{path}: missing. {_REMEDY}") from error
-    if size != expected["size"]:
-        raise DamagedError(f"{path}: {size} bytes, expected {expected['size']}. {_REMEDY}")
-    if digest(path) != expected["sha256"]:
-        raise DamagedError(f"{path}: its bytes have changed since it was published. {_REMEDY}")
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON in UTF-8."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def _digest_of(manifest: Mapping[str, Any]) -> str:
-    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    def _write_current(self, name: str) -> None:
+        replace_file(self.folder / "CURRENT", f"{name}\n".encode())
+        remove(self.generations_folder / _PUBLISHING)
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _make_folders(folder: Path) -> list[Path]:
-    """Create a folder with its parents; return the new ones, deepest first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
-    return missing
+    sync(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.hits import Ranking
-from dotbogi.indexes.store import write_json
 from dotbogi.indexes.views import SIGNALS
 from dotbogi.search.candidates import Candidates
 
@@ -52,7 +52,12 @@ class Calibration:
     @classmethod
     def open(cls, folder: Path) -> "Calibration":
         """Read what `save` wrote."""
-        return cls(**json.loads((folder / "calibration.json").read_text(encoding="utf-8")))
+        path = folder / "calibration.json"
+        with reading(path):
+            opened = cls(**json.loads(path.read_text(encoding="utf-8")))
+            if set(opened.coefficients) != set(FEATURES):
+                raise ValueError("other features")
+        return opened
 
 
 def features_of(query: str, candidates: Candidates, fused: Ranking) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import reading, write_json
 from dotbogi.search.calibration import DEFAULT
 from dotbogi.search.confidence import Calibration
 from dotbogi.search.fusion import FusionWeights
@@ -27,5 +27,7 @@ class Fitted:
     @classmethod
     def open(cls, folder: Path) -> "Fitted":
         """Read what `save` wrote."""
-        weights = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
-        return cls(FusionWeights(**weights), Calibration.open(folder))
+        path = folder / "fusion.json"
+        with reading(path):
+            weights = FusionWeights(**json.loads(path.read_text(encoding="utf-8")))
+        return cls(weights, Calibration.open(folder))

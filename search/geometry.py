@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import reading, write_file
 from dotbogi.search.encoders import Encoder, unit_rows
 
 # How many known questions the stand-ins count for in the mean of the queries (benchmarks/LOG.md).
@@ -72,9 +73,9 @@ class Geometry:
 
     def save(self, folder: Path) -> None:
         """Write geometry.safetensors into a staged generation."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(self._arrays(), folder / "geometry.safetensors")
+        write_file(folder / "geometry.safetensors", save(dict(self._arrays())))
 
     @classmethod
     def open(cls, folder: Path) -> "Geometry":
@@ -84,16 +85,22 @@ class Geometry:
             DamagedError: the file cannot be read.
         """
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         path = folder / "geometry.safetensors"
         try:
-            arrays = load_file(path)
-            means = arrays.pop("query_mean"), arrays.pop("answer_mean")
-            names = [field.name for field in fields(Adapter)]
-            return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
-        except (OSError, KeyError, SafetensorError) as error:
+            with reading(path):
+                arrays = load(path.read_bytes())
+                means = arrays.pop("query_mean"), arrays.pop("answer_mean")
+                names = [field.name for field in fields(Adapter)]
+                return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
+        except SafetensorError as error:
             raise DamagedError(f"{path}: cannot be read.") from error
+
+    def shapes(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Return the shapes of the means and of the adapter's maps."""
+        maps = [self.adapter.query, self.adapter.answer] if self.adapter else []
+        return [self.query_mean.shape, self.answer_mean.shape], [array.shape for array in maps]
 
     def _arrays(self) -> Mapping[str, NDArray[np.float32]]:
         arrays = {"query_mean": self.query_mean, "answer_mean": self.answer_mean}

@@ -13,11 +13,13 @@ from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Answer, Collection, open_collection, save_collection
 from dotbogi.indexes.dense import DenseIndex
-from dotbogi.indexes.errors import ModelMismatchError
+from dotbogi.indexes.errors import DamagedError, ModelMismatchError
+from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.metadata import MetadataIndex
-from dotbogi.indexes.store import Generation, write_json
+from dotbogi.indexes.store import Generation
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
@@ -51,6 +53,7 @@ class SearchIndex:
     # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
     corrector: Corrector | None = None  # of queries
+    held: Hold | None = None  # the generation is not removed while its index is open
 
     @property
     def vectors(self) -> AdaptedEncoder:
@@ -187,6 +190,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     Raises:
         ModelMismatchError: the vectors were made by another model or the tokens by another
             analyzer.
+        DamagedError: a file cannot be read, or its size does not fit the other files.
     """
     manifest, folder = generation.manifest, generation.folder
     config = IndexConfig(**manifest["index"])
@@ -205,23 +209,13 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
             "Rebuild: dotbogi index TABLE"
         )
     collection = open_collection(folder)
-    sizes = {"question": len(collection.questions)}  # the other views have one text per answer
-    bm25 = {
-        view: BM25Index.open(
-            folder / f"bm25.{view}", config.bm25, sizes.get(view, len(collection.answers))
-        )
-        for view in BM25_VIEWS
-    }
-    dense = {
-        view: DenseIndex.open(folder / f"dense.{view}.faiss", config.dense)
-        for view in _saved_dense_views(collection)
-    }
-    views = make_views(collection, bm25, {"whole": dense["answer"], **dense})
+    _check_counts(collection, manifest, folder)
+    views = _open_views(collection, config, encoder.dim, folder)
     return SearchIndex(
         collection=collection,
         config=config,
         encoder=encoder,
-        geometry=Geometry.open(folder),
+        geometry=_open_geometry(folder, encoder.dim),
         analyzer=analyzer,
         views=views,
         fitted=Fitted.open(folder),
@@ -230,7 +224,50 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         answers={answer.id: answer for answer in collection.answers},
         preferred=_preferred(collection),
         corrector=_corrector(config, collection, analyzer, views),
+        held=generation.held,
     )
+
+
+def _check_counts(collection: Collection, manifest: Mapping[str, Any], folder: Path) -> None:
+    found = {"answers": len(collection.answers), "questions": len(collection.questions)}
+    if found != manifest["counts"]:
+        raise DamagedError(
+            f"{folder}: holds {found['answers']} answers and {found['questions']} questions; its "
+            f"manifest says {manifest['counts']}. Build the index again."
+        )
+    with reading(folder / "questions.parquet"):
+        owners_of_questions(collection)  # each question has an answer
+
+
+def _open_views(
+    collection: Collection, config: IndexConfig, dim: int, folder: Path
+) -> dict[str, View]:
+    rows = {"question": len(collection.questions)}  # the other views have one text per answer
+    bm25 = {
+        view: BM25Index.open(
+            folder / f"bm25.{view}", config.bm25, rows.get(view, len(collection.answers))
+        )
+        for view in BM25_VIEWS
+    }
+    dense: dict[str, DenseIndex] = {}
+    for view in _saved_dense_views(collection):
+        path = folder / f"dense.{view}.faiss"
+        dense[view] = DenseIndex.open(path, config.dense)
+        found = len(dense[view]), dense[view].dim
+        expected = rows.get(view, len(collection.answers)), dim
+        if found != expected:
+            raise DamagedError(f"{path}: (vectors, dimensions) are {found}; expected {expected}.")
+    return make_views(collection, bm25, {"whole": dense["answer"], **dense})
+
+
+def _open_geometry(folder: Path, dim: int) -> Geometry:
+    geometry = Geometry.open(folder)
+    means, maps = geometry.shapes()
+    if set(means) != {(dim,)} or not set(maps) <= {(dim, dim)}:
+        raise DamagedError(
+            f"{folder / 'geometry.safetensors'}: its means and maps are not of {dim} dimensions."
+        )
+    return geometry
 
 
 def question_digest(question: str) -> str:
@@ -240,7 +277,9 @@ def question_digest(question: str) -> str:
 
 def read_trained_on(folder: Path) -> frozenset[str]:
     """Return the digests of the questions that a generation's model was trained on."""
-    return frozenset(json.loads((folder / "trained.json").read_text(encoding="utf-8")))
+    path = folder / "trained.json"
+    with reading(path):
+        return frozenset(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _preferred(collection: Collection) -> dict[str, dict[str, Preference]]:

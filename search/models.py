@@ -4,14 +4,13 @@ Each generation, and each round of a run, contains it as `model`, beside its `en
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import copy_file, copy_folder, write_json
 from dotbogi.search.encoders import export_encoder
 from dotbogi.search.encoders.model_folder import first_position, prompts_of, read_modules
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
@@ -127,7 +126,7 @@ def enter_model(config: ModelConfig, folder: Path, texts: Sequence[str]) -> None
 def copy_model(source: Path, target: Path) -> None:
     """Copy model and encoder from one generation's or round's folder into another."""
     for name in ("model", "encoder"):
-        shutil.copytree(source / name, target / name)
+        copy_folder(source / name, target / name)
 
 
 def save_model(config: ModelConfig, folder: Path) -> None:
@@ -180,7 +179,26 @@ def _copy_safe_files(source: Path, folder: Path) -> None:
             for path in origin.glob(pattern):
                 target = folder / path.relative_to(source)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+                copy_file(_followed(path, source), target)
+
+
+def _followed(path: Path, model: Path) -> Path:
+    """Return the file that a model's file is or links to, if that is part of the model.
+
+    The hub's cache keeps a model as snapshots/REVISION, whose files link to blobs beside it.
+
+    Raises:
+        DotbogiError: the link leads elsewhere; what it names may be anything.
+    """
+    root = model.resolve()
+    if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
+        root = root.parents[1]
+    followed = path.resolve()
+    if not followed.is_relative_to(root):
+        raise DotbogiError(
+            f"{path}: a link to {followed}, outside the model. Put the file itself there."
+        )
+    return followed
 
 
 def write_prompts(config: ModelConfig, folder: Path) -> None:

@@ -20,6 +20,7 @@ from dotbogi.search.geometry import Geometry
 from dotbogi.search.index import index_encoded, read_trained_on, save_index
 from dotbogi.search.known_questions import fit_on_known_questions
 from dotbogi.search.models import ModelConfig, check_model, copy_model, enter_model
+from dotbogi.search.staged import check_staged
 
 _LIBRARIES = (
     "bm25s", "faiss-cpu", "faiss-gpu", "kiwipiepy", "numpy", "onnxruntime", "rank-bm25",
@@ -180,7 +181,9 @@ def publish_index(
             "confidence": index.fitted.calibration.source,
             "libraries": library_versions(),
         }
-        generation = workspace.publish(staged, manifest)
+        generation = workspace.publish(
+            staged, manifest, lambda written: check_staged(written, index)
+        )
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
     return generation
 

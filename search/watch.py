@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakMethod
 
+from dotbogi.indexes.errors import DotbogiError
+from dotbogi.indexes.files import open_regular
+
 EVERY = 1.0  # seconds between two checks of CURRENT
 RETRY = 30.0  # seconds until a generation that could not be opened is tried again
+
+_MOST = 64  # bytes of CURRENT
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +89,7 @@ def _watch(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError:
+        with open_regular(path) as file:
+            return file.read(_MOST)
+    except (OSError, DotbogiError):
         return b""

@@ -12,7 +12,8 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.store import Generation, Workspace, write_json
+from dotbogi.indexes.files import write_json
+from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.update import update
 from dotbogi.search.encoded import IndexConfig

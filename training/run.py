@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, open_collection
-from dotbogi.indexes.store import Workspace, digest
+from dotbogi.indexes.files import digest
+from dotbogi.indexes.store import Workspace
 from dotbogi.search.index import index_encoded
 from dotbogi.search.known_questions import Asked, Query, ask, queries_of
 from dotbogi.search.publish import library_versions

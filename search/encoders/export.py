@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.files import copy_file
 from dotbogi.search.encoders.encoder import Encoder, unit_rows
 from dotbogi.search.encoders.model_folder import (
     fingerprint_of_folder,
@@ -60,7 +61,7 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
         return facts
     facts = _facts(model, f"int8, graph {GRAPH_VERSION}")
     tokenizer = folder / "tokenizer.json"
-    shutil.copyfile(model / read_modules(model)[0]["path"] / "tokenizer.json", tokenizer)
+    copy_file(model / read_modules(model)[0]["path"] / "tokenizer.json", tokenizer)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         float32 = Path(temporary) / "model.onnx"
         save_graph(build_graph(model, "float32"), float32)

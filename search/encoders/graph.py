@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, save_model
 
+from dotbogi.indexes.files import write_file
 from dotbogi.search.encoders.model_folder import (
     POSITIONS_BEHIND_PADDING,
     first_position,
@@ -79,7 +80,10 @@ def build_graph(folder: Path, precision: Precision) -> ModelProto:
 def save_graph(graph: ModelProto, path: Path) -> None:
     """Write a graph; the constants of a large one go into a file beside it."""
     size = sum(len(constant.raw_data) for constant in graph.graph.initializer)
-    save_model(graph, str(path), save_as_external_data=size > _LARGE, location=f"{path.name}.data")
+    if size > _LARGE:
+        save_model(graph, str(path), save_as_external_data=True, location=f"{path.name}.data")
+    else:
+        write_file(path, graph.SerializeToString())
 
 
 def _read(folder: Path) -> tuple[_Architecture, dict[str, Floats]]:

@@ -14,7 +14,8 @@ import numpy as np
 
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.system_errors import explained
 from dotbogi.search.encoders.runtime import load_onnxruntime
 
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
@@ -48,10 +49,9 @@ class EncoderFacts:
         Raises:
             DamagedError: the file cannot be read.
         """
-        try:
-            return cls(**json.loads((folder / "encoder.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise DamagedError(f"{folder / 'encoder.json'}: cannot be read.") from error
+        path = folder / "encoder.json"
+        with reading(path):
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 class OnnxEncoder:
@@ -88,11 +88,15 @@ class OnnxEncoder:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # onnxruntime has a class for each of its status codes
-            raise DamagedError(f"{graph!r:.200}: onnxruntime cannot read it.") from error
+            raise explained(error) or DamagedError(
+                f"{graph!r:.200}: onnxruntime cannot read it."
+            ) from error
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # tokenizers raises no narrower class
-            raise DamagedError(f"{tokenizer}: cannot be read.") from error
+            raise explained(error, tokenizer) or DamagedError(
+                f"{tokenizer}: cannot be read."
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress

@@ -20,7 +20,7 @@ from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import write_json
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.training.fit.columns import column_prompts, make_dataset

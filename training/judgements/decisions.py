@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, Split
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import write_json
 from dotbogi.indexes.text import same_text_key
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, pair_key
-from dotbogi.indexes.store import write_json
+from dotbogi.indexes.files import write_json
 from dotbogi.indexes.text import clean, same_text_key
 from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict
 from dotbogi.training.judgements.decisions import Pair, count_by_split

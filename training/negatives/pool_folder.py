@@ -9,7 +9,8 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.store import Generation, Workspace, digest, write_json
+from dotbogi.indexes.files import digest, write_json
+from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.models import ModelConfig, check_model, enter_model

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from markupsafe import Markup
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.store import Workspace, read_manifest
+from dotbogi.indexes.manifest import read_manifest
+from dotbogi.indexes.store import Workspace
 from dotbogi.search.fusion import METHODS
 from dotbogi.training.gate import LEVEL
 from dotbogi.training.ledger import (

@@ -1,0 +1,193 @@
+"""Files that are known to be on the disk, and files that are safe to open."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.system_errors import explained
+
+# What libraries raise about the contents of a file.
+_UNREADABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError,
+)  # fmt: skip
+_AT_ONCE = 1 << 20  # bytes copied at a time
+# O_NONBLOCK: opening a fifo would otherwise wait for its other end forever.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def write_file(path: Path, data: Any) -> None:
+    """Write bytes, put them on the disk, and compare what is there with what was handed over.
+
+    Libraries that write files themselves may drop an error that comes with the last bytes, when
+    the file is closed. Their output is therefore made in memory and written here.
+
+    Args:
+        path: a new file, or one to replace; a link is refused.
+        data: bytes, or anything with a buffer of bytes.
+
+    Raises:
+        OSError: the file cannot be written; the error has its name.
+        DamagedError: the disk holds other bytes than those handed over.
+    """
+    _write(path, [memoryview(data).cast("B")])
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a regular file as `write_file` writes one.
+
+    Raises:
+        OSError: the copy cannot be written.
+        DamagedError: the source is not a regular file, or the copy differs from it.
+    """
+    with open_regular(source) as file:
+        _write(target, iter(lambda: memoryview(file.read(_AT_ONCE)), b""))
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder of regular files and folders; see `copy_file`."""
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            copy_folder(path, target / path.name)
+        else:
+            copy_file(path, target / path.name)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file at once, by a rename; its folder is not synced.
+
+    The bytes are first written to a new file beside it, never to one that is there already: that
+    may be a link.
+    """
+    temporary = path.with_name(f".{path.name}")
+    remove(temporary)
+    try:
+        _write(temporary, [memoryview(data)], os.O_EXCL)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with its contents, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, parts: Iterable[memoryview], flags: int = 0) -> None:
+    size, hasher = 0, hashlib.sha256()
+    with naming(path):
+        descriptor = os.open(path, _NEW | flags, 0o666)
+        try:
+            for part in parts:
+                size += len(part)
+                hasher.update(part)
+                while part:
+                    part = part[os.write(descriptor, part) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)  # may raise too: some file systems report a full disk only here
+        found = path.lstat().st_size
+    if found != size or digest_of_regular(path) != hasher.hexdigest():
+        raise DamagedError(
+            f"{path}: the disk holds {found} bytes that are not the {size} that were written. "
+            "Check the disk and its free space."
+        )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON in UTF-8."""
+    write_file(path, (json.dumps(value, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def write_parquet(path: Path, table: Any, **options: Any) -> None:
+    """Write a pyarrow table; `options` are those of pyarrow.parquet.write_table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, **options)
+    write_file(path, buffer.getvalue())
+
+
+def sync(path: Path) -> None:
+    """Put a file's bytes, or a folder's names, on the disk."""
+    with naming(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file for reading if it is a regular one, without following a link or waiting.
+
+    Raises:
+        OSError: there is no such file, or it cannot be opened.
+        DamagedError: it is a link, a fifo, a device or a folder.
+    """
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+            raise DamagedError(f"{path}: not a regular file.") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedError(f"{path}: not a regular file.")
+    return open(descriptor, "rb")
+
+
+def digest_of_regular(path: Path) -> str:
+    """Return the SHA-256 of a regular file's bytes; see `open_regular`."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add a file's name to errors of the system that lack one, such as those of `os.write`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what a library raises about the contents of a file into DamagedError with its name.
+
+    Errors of the system, such as too many open files, say nothing about the contents.
+    """
+    try:
+        yield
+    except DotbogiError:
+        raise
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path}: missing. Build the index again.") from error
+    except _UNREADABLE as error:
+        raise explained(error, path) or DamagedError(
+            f"{path}: cannot be read. Build the index again."
+        ) from error

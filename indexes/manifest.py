@@ -1,0 +1,168 @@
+"""The manifest of a generation: its settings, and the size and digest of each of its files."""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dotbogi.indexes.errors import DamagedError, OldFormatError
+from dotbogi.indexes.files import digest_of_regular, open_regular
+from dotbogi.indexes.holds import Hold
+from dotbogi.indexes.system_errors import explained
+
+FORMAT = 5
+_NAME = "manifest.json"
+REMEDY = (
+    "Publish another generation (dotbogi history rollback), or rebuild "
+    "(dotbogi index TABLE --model MODEL)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One published state on disk: a folder and its manifest."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    held: Hold | None = field(default=None, compare=False, repr=False)  # keeps it from removal
+
+    @property
+    def name(self) -> str:
+        """Its number, in six digits."""
+        return self.folder.name
+
+
+def is_name(name: str) -> bool:
+    """Return whether this is a generation's name: a number of six digits or more."""
+    return name.isascii() and name.isdecimal() and f"{int(name):06}" == name
+
+
+def complete_manifest(
+    staged: Path, name: str, parent: str | None, manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the manifest of a staged generation, with its files and its own digest.
+
+    Raises:
+        DamagedError: a link or another thing that is not a regular file is among the files.
+    """
+    files = {
+        file: {"size": _size(staged / file), "sha256": digest_of_regular(staged / file)}
+        for file in sorted(_files_in(staged))
+    }
+    complete = {
+        "format": FORMAT,
+        "generation": name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parent": parent,
+        **manifest,
+        "files": files,
+    }
+    return {**complete, "digest": _digest_of(complete)}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return a generation's manifest after checking its digest, its format and its own name.
+
+    Raises:
+        DamagedError: it cannot be read, differs from its own digest, belongs to another
+            generation, or lists no files or files elsewhere.
+        OldFormatError: it is in the format of another version of dotbogi.
+    """
+    path = folder / _NAME
+    try:
+        with open_regular(path) as file:
+            manifest = json.loads(file.read().decode())
+        stated = manifest.pop("digest")
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        if explained(error):
+            raise
+        raise DamagedError(f"{path}: cannot be read. {REMEDY}") from error
+    if manifest.get("format") != FORMAT:
+        raise OldFormatError(
+            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
+            "Rebuild it: dotbogi index TABLE --model starter"
+        )
+    if stated != _digest_of(manifest):
+        raise DamagedError(f"{path}: does not match its own digest. {REMEDY}")
+    if manifest.get("generation") != folder.name:
+        raise DamagedError(
+            f"{folder}: holds generation {manifest.get('generation')} under another name. {REMEDY}"
+        )
+    _check_list(path, manifest.get("files"))
+    return dict(manifest)
+
+
+def _check_list(path: Path, files: Any) -> None:
+    """Check that a manifest lists files, all inside the generation's folder."""
+    if not isinstance(files, dict) or not files:
+        raise DamagedError(f"{path}: lists no files. {REMEDY}")
+    for name, expected in files.items():
+        parts = PurePosixPath(name).parts
+        # The first comparison refuses a//b, ./a and a/, which name a file in a second way.
+        is_inside = "/".join(parts) == name and parts and not {"..", "/"} & {*parts, name[:1]}
+        if not is_inside or name == _NAME or not name.isprintable():
+            raise DamagedError(f"{path}: lists {name!r}, which is no file of its own. {REMEDY}")
+        if not isinstance(expected, dict) or set(expected) != {"size", "sha256"}:
+            raise DamagedError(f"{path}: lists {name!r} without size and digest. {REMEDY}")
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that a generation's folder holds the files of its manifest, as published, and no more.
+
+    Indexes and models are opened by the names in the folder, so a file that is not in the manifest
+    could be used without having been checked.
+
+    Raises:
+        DamagedError: a file is missing, is not listed, is not a regular file, or has changed.
+    """
+    files, found = manifest["files"], _files_in(folder)
+    for name in sorted({*files} - found):
+        raise DamagedError(f"{folder / name}: missing. {REMEDY}")
+    for name in sorted(found - {*files, _NAME}):
+        raise DamagedError(
+            f"{folder / name}: was not published with this generation. Remove it, or rebuild "
+            "(dotbogi index TABLE --model MODEL)."
+        )
+    # All sizes first: reading a file that has grown to gigabytes, or a device, takes long.
+    for name, expected in files.items():
+        if (size := _size(folder / name)) != expected["size"]:
+            raise DamagedError(
+                f"{folder / name}: {size} bytes, expected {expected['size']}. {REMEDY}"
+            )
+    for name, expected in files.items():
+        if digest_of_regular(folder / name) != expected["sha256"]:
+            raise DamagedError(
+                f"{folder / name}: its bytes have changed since it was published. {REMEDY}"
+            )
+
+
+def _files_in(folder: Path) -> set[str]:
+    """Return all that is in a folder and its folders, by path; links are not followed."""
+    found: set[str] = set()
+    for directory, folders, files in os.walk(folder, onerror=_raise):
+        inside = Path(directory)
+        links = [name for name in folders if (inside / name).is_symlink()]
+        found.update((inside / name).relative_to(folder).as_posix() for name in [*files, *links])
+    return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _size(path: Path) -> int:
+    """Return the size of a regular file."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DamagedError(f"{path}: not a regular file. {REMEDY}")
+    return found.st_size
+
+
+def _digest_of(manifest: Mapping[str, Any]) -> str:
+    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
