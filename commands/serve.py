@@ -21,6 +21,11 @@ _bounds = together(
         help="Searches that may wait for a thread; the next one gets 429.",
     ),
     defaulted(
+        "--max-connections", type=click.IntRange(8, 65_536),
+        setting=f"{_SETTINGS}.max_connections",
+        help="Open connections; further ones are closed at once.",
+    ),
+    defaulted(
         "--max-body", type=click.IntRange(1_000, 100_000_000), setting=f"{_SETTINGS}.max_body",
         help="Bytes per request.",
     ),

@@ -111,7 +111,10 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-    workspace: Path, *options: str, keys: Mapping[str, Any] | None = None
+    workspace: Path,
+    *options: str,
+    keys: Mapping[str, Any] | None = None,
+    descriptors: int | None = None,
 ) -> Iterator[Service]:
     """Run `dotbogi serve` on a free port for as long as the block lasts."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -119,6 +122,8 @@ def serving(
     if keys:
         environment["DOTBOGI_KEYS"] = json.dumps(keys)
     command = [sys.executable, str(ROOT / "cli.py"), "serve", "--workspace", str(workspace)]
+    if descriptors:
+        command = ["prlimit", f"--nofile={descriptors}", *command]
     log = workspace.parent / "service.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(

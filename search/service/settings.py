@@ -13,6 +13,8 @@ class Settings:
     threads: int = 2  # searches at a time
     max_waiting: int = 64  # searches waiting for a thread; one more gets a 429
     max_requests: int = 256  # open at a time, including those whose body is still arriving
+    max_connections: int = 512  # open at a time; fewer if there are not descriptors for them
+    head_seconds: float = 5.0  # for the head of a request to arrive, from the connection or reply
     max_body: int = 1_000_000  # bytes
     body_seconds: float = 10.0  # for the whole body to arrive
     max_query: int = 1_000  # characters
