@@ -1,6 +1,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from server_kills import killed
 from service_process import Answered, Service, publish, serving
@@ -8,12 +9,16 @@ from service_process import Answered, Service, publish, serving
 # A second or so of real work on one thread.
 HEAVY = {"queries": [f"{n} " + "배송 환불 예약 비밀번호 우산 " * 30 for n in range(256)], "k": 100}
 
+LET_IN = ("--max-cost", "200000")  # it costs four times what is let in otherwise
 
-def ask_all(service: Service, number: int) -> tuple[list[threading.Thread], list[Answered]]:
+
+def ask_all(
+    service: Service, number: int, body: Any = HEAVY
+) -> tuple[list[threading.Thread], list[Answered]]:
     answered: list[Answered] = []
 
     def ask() -> None:
-        answered.append(service.call("POST", "/v1/search", HEAVY))
+        answered.append(service.call("POST", "/v1/search", body))
 
     threads = [threading.Thread(target=ask) for _ in range(number)]
     for thread in threads:
@@ -30,7 +35,7 @@ def wait_until(service: Service, line: str) -> None:
 
 def test_beyond_the_queue_a_request_is_told_when_to_come_again(tmp_path: Path) -> None:
     publish(tmp_path / "w")
-    with serving(tmp_path / "w", "--threads", "1", "--max-waiting", "1") as service:
+    with serving(tmp_path / "w", "--threads", "1", "--max-waiting", "1", *LET_IN) as service:
         threads, answered = ask_all(service, 8)
         wait_until(service, 'dotbogi_queue_waiting{queue="search"} 1.0')
         assert service.call("GET", "/readyz").status == 503
@@ -61,7 +66,7 @@ def test_a_service_that_is_told_to_end_at_once_ends(tmp_path: Path) -> None:
 
 def test_what_is_in_flight_is_finished_before_the_service_ends(tmp_path: Path) -> None:
     publish(tmp_path / "w")
-    with serving(tmp_path / "w", "--threads", "1") as service:
+    with serving(tmp_path / "w", "--threads", "1", *LET_IN) as service:
         threads, answered = ask_all(service, 3)
         wait_until(service, 'dotbogi_queue_waiting{queue="search"} 2.0')
         assert answered == []

@@ -53,8 +53,8 @@ def create_app(
     `rounds` renders the pages under /rounds; without it, they do not exist.
     """
     metrics, sessions = Metrics(), Sessions(settings.keys)
-    work = Work("search", settings.threads, settings.max_waiting, metrics)
-    writing = Work("feedback", 1, settings.max_waiting, metrics)
+    work = Work("search", settings.threads, settings, metrics)
+    writing = Work("feedback", 1, settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

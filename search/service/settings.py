@@ -12,6 +12,7 @@ class Settings:
     keys: Keys = field(default_factory=Keys)  # none: all is open, but only on loopback
     threads: int = 2  # searches at a time
     max_waiting: int = 64  # searches waiting for a thread; one more gets a 429
+    max_wait: int = 20  # seconds that a search waits for a thread; then it gets a 503
     max_requests: int = 256  # open at a time, including those whose body is still arriving
     max_connections: int = 512  # open at a time; fewer if there are not descriptors for them
     head_seconds: float = 5.0  # for the head of a request to arrive, from the connection or reply
@@ -21,3 +22,4 @@ class Settings:
     max_text: int = 10_000  # characters of a text to embed, or of a document to rank
     max_batch: int = 256  # queries, texts or documents per request
     max_k: int = 100
+    max_cost: int = 40_000  # of a request; see bounds.py
