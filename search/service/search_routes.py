@@ -94,4 +94,5 @@ async def answer(answer_id: Annotated[str, Path(max_length=200)], context: InCon
     match = searcher.index.answers.get(answer_id)
     if match is None:
         raise ServiceError(404, "no_such_answer", "The generation has no answer with this id.")
-    return json_reply(asdict(match), searcher.generation)
+    content = {"id": match.id, "text": match.text, "metadata": dict(match.metadata)}
+    return json_reply(content, searcher.generation)
