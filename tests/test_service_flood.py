@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from service_process import Service, publish, serving
 
-from dotbogi.search.service.settings import Settings
-
 FLOODS = {256: 300, 1024: 1500}  # descriptors of the service → connections
+HEAD_SECONDS = 4.0
+SETTINGS = {"head_seconds": HEAD_SECONDS, "max_connections": 900}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -76,7 +76,7 @@ def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> No
         for most in FLOODS:
             publish(tmp_path / str(most) / "w")
             services[most] = stack.enter_context(
-                serving(tmp_path / str(most) / "w", "--max-connections", "900", descriptors=most)
+                serving(tmp_path / str(most) / "w", descriptors=most, settings=SETTINGS)
             )
         known = {most: stack.enter_context(kept(service)) for most, service in services.items()}
         assert all(healthy(connection) for connection in known.values())
@@ -84,12 +84,12 @@ def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> No
         started = time.monotonic()
         held = {most: half_open(service, FLOODS[most]) for most, service in services.items()}
         answered = 0
-        while time.monotonic() < started + Settings().head_seconds - 1:
+        while time.monotonic() < started + HEAD_SECONDS - 1:
             for connection in known.values():
                 answered += healthy(connection)
-            time.sleep(0.5)
+            time.sleep(0.3)
         at_once = {most: closed(connections) for most, connections in held.items()}
-        time.sleep(max(0, started + Settings().head_seconds + 2 - time.monotonic()))
+        time.sleep(max(0, started + HEAD_SECONDS + 2 - time.monotonic()))
         for most, service in services.items():
             assert service.call("GET", "/healthz", timeout=5).status == 200
             grown = megabytes(service) - memory[most]
@@ -131,6 +131,7 @@ def test_without_a_free_descriptor_the_connected_are_answered_and_nothing_is_log
         assert service.log.stat().st_size < 20_000
         for each in held:
             each.close()
+        time.sleep(0.5)
         assert service.call("GET", "/healthz", timeout=5).status == 200
 
 
@@ -143,7 +144,7 @@ def test_a_head_that_comes_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
         "a reply before": get,
         "a body": get[:-2] + b"Content-Length: 9\r\n\r\n",
     }
-    with serving(tmp_path / "w") as service:
+    with serving(tmp_path / "w", settings=SETTINGS) as service:
         lines = {}
         for name, sent in first.items():
             lines[name] = socket.create_connection(("127.0.0.1", service.port), timeout=1)
@@ -159,4 +160,4 @@ def test_a_head_that_comes_byte_by_byte_is_cut_off(tmp_path: Path) -> None:
             time.sleep(0.5)
         print({name: f"{seconds:.1f} s" for name, seconds in lasted.items()})
         assert not lines
-        assert max(lasted.values()) < 3 * Settings().head_seconds
+        assert max(lasted.values()) < 3 * HEAD_SECONDS

@@ -20,6 +20,7 @@ from dotbogi.search.service.listener import Listener, connection_limit
 from dotbogi.search.service.settings import Settings
 
 _LAST_SECONDS = 30  # for requests in progress when the service is told to stop
+_SENT = 256 * 1024  # bytes of a reply that the system holds for a connection
 _BACKLOG = 512  # connections that the system holds until they are accepted
 
 
@@ -99,6 +100,9 @@ def _listening(address: str, port: int, connections: int) -> Listener:
         # Connections inherit this. asyncio sets it only for its own sockets. Without it, a reply
         # in two packets waits 40 ms for the first one's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The system would let it grow to megabytes, of which the limit of unread replies knows
+        # nothing.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
         return Listener(listener, connection_limit(connections))
     except OSError as error:
         raise DotbogiError(

@@ -15,7 +15,9 @@ class Settings:
     max_wait: int = 20  # seconds that a search waits for a thread; then it gets a 503
     max_requests: int = 256  # open at a time, including those whose body is still arriving
     max_connections: int = 512  # open at a time; fewer if there are not descriptors for them
-    head_seconds: float = 5.0  # for the head of a request to arrive, from the connection or reply
+    head_seconds: float = 10.0  # for the head of a request to arrive, from the connection or reply
+    reply_seconds: float = 30.0  # for a reply to be taken by its caller
+    max_unread: int = 64_000_000  # bytes of replies that wait to be taken, of all callers
     max_body: int = 1_000_000  # bytes
     body_seconds: float = 10.0  # for the whole body to arrive
     max_query: int = 1_000  # characters
