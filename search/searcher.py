@@ -226,6 +226,14 @@ class Searcher:
             self._state = _State(open_index(generation, encoder), generation.name)
         return True
 
+    def knows(self, generation: str) -> bool:
+        """Return whether a generation of this name has been published, even if it was deleted."""
+        if generation == self.generation:
+            return True
+        names = [self.generation or "0", *(self._workspace.names() if self._workspace else ())]
+        number = int(generation) if generation.isdecimal() else 0
+        return 1 <= number <= max(map(int, names)) and generation == f"{number:06}"
+
     def close(self) -> None:
         """Stop watching; the open generation can still be searched."""
         if self._watcher is not None:

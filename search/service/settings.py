@@ -10,6 +10,7 @@ class Settings:
     """The limits and the keys of a service."""
 
     keys: Keys = field(default_factory=Keys)  # none: all is open, but only on loopback
+    failed_keys: int = 100  # wrong keys that an address may send in a minute; then it gets 429
     threads: int = 2  # searches at a time
     max_waiting: int = 64  # searches waiting for a thread; one more gets a 429
     max_wait: int = 20  # seconds that a search waits for a thread; then it gets a 503
