@@ -60,17 +60,15 @@ def test_what_costs_too_much_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.starter
-def test_the_most_expensive_requests_take_seconds(tmp_path: Path) -> None:
+def test_the_most_expensive_request_takes_seconds(tmp_path: Path) -> None:
     publish(tmp_path / "w")
     with serving(tmp_path / "w") as service:
-        for fields in ({}, {"explain": True}):
-            number = 11 if fields else 35
-            started = time.monotonic()
-            reply = service.call("POST", "/v1/search", many(number, 1000, k=100, **fields))
-            seconds = time.monotonic() - started
-            print(f"{number} queries of 1,000 characters, {fields or 'plain'}: {seconds:.1f} s")
-            assert reply.status == 200
-            assert seconds < LONGEST
+        started = time.monotonic()
+        reply = service.call("POST", "/v1/search", many(35, 1000, k=100))
+        seconds = time.monotonic() - started
+    print(f"35 queries of 1,000 characters: {seconds:.1f} s")
+    assert reply.status == 200
+    assert seconds < LONGEST
 
 
 def test_who_waits_too_long_for_a_thread_is_told_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from service_process import Service, publish, serving
 
 FLOODS = {256: 300, 1024: 1500}  # descriptors of the service → connections
-HEAD_SECONDS = 4.0
+HEAD_SECONDS = 3.0
 SETTINGS = {"head_seconds": HEAD_SECONDS, "max_connections": 900}
 
 
@@ -103,7 +103,7 @@ def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> No
             assert log < 20_000
             assert grown < 100
         print(f"{answered} answers on connections from before")
-        assert answered >= 6
+        assert answered >= 4
         for connections in held.values():
             for each in connections:
                 each.close()

@@ -55,7 +55,7 @@ def searches(service: Service) -> int:
 def test_a_reply_that_is_not_read_is_dropped_with_its_connection(tmp_path: Path) -> None:
     """Nor is another one made for the same connection; who reads slowly, but reads, gets it all."""
     publish(tmp_path / "w")
-    with serving(tmp_path / "w", settings={"reply_seconds": 3.0}) as service:
+    with serving(tmp_path / "w", settings={"reply_seconds": 2.0}) as service:
         with asking(service, 1) as (slow,):
             received = slow.recv(4096)
             with asking(service, 10, requests=3):
