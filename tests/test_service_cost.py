@@ -1,17 +1,18 @@
 """No request keeps a thread for long, and none waits for a thread without end."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from service_process import publish, serving
+from service_process import Service, publish, serving
 from test_service_load import ask_all, wait_until
 
 from dotbogi.search.service.settings import Settings
 
 TEXT = "배송이 늦어서 환불하고 싶은데 예약 비밀번호를 잊었어요 " * 400
-LONGEST = 20.0  # seconds of the most expensive request, on a machine with other work; 3 without
+LONGEST = 8.0  # seconds of a core for the most expensive request; 3.7 on one shared with others
 
 
 def many(number: int, length: int, **fields: Any) -> dict[str, Any]:
@@ -22,23 +23,29 @@ def texts(number: int, length: int) -> dict[str, Any]:
     return {"input": [f"{n:03} {TEXT}"[:length] for n in range(number)]}
 
 
+def seconds_of_core(service: Service) -> float:
+    """Return the processor time of a service; the clock would measure its neighbours too."""
+    fields = Path(f"/proc/{service.process.pid}/stat").read_text(encoding="ascii").split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 # Worked out by hand: a query costs its characters + 30 + k, three times that with `explain`; a
 # text its characters, 1,500 at most, + 30.
 COSTS: list[tuple[str, dict[str, Any], int]] = [
-    ("/v1/search", many(256, 116, k=10), 39_936),
-    ("/v1/search", many(256, 117, k=10), 40_192),
-    ("/v1/search", many(35, 1000, k=100), 39_550),
-    ("/v1/search", many(36, 1000, k=100), 40_680),
-    ("/v1/search", many(11, 1000, k=100, explain=True), 37_290),
-    ("/v1/search", many(12, 1000, k=100, explain=True), 40_680),
-    ("/v1/search", many(256, 10, k=12, explain=True), 39_936),
+    ("/v1/search", many(256, 38, k=10), 19_968),
+    ("/v1/search", many(256, 39, k=10), 20_224),
+    ("/v1/search", many(17, 1000, k=100), 19_210),
+    ("/v1/search", many(18, 1000, k=100), 20_340),
+    ("/v1/search", many(5, 1000, k=100, explain=True), 16_950),
+    ("/v1/search", many(6, 1000, k=100, explain=True), 20_340),
+    ("/v1/search", many(128, 10, k=12, explain=True), 19_968),
     ("/v1/search", many(256, 500, k=100, explain=True), 483_840),
-    ("/v1/embeddings", texts(26, 4_000), 39_780),
-    ("/v1/embeddings", texts(27, 4_000), 41_310),
-    ("/v1/embeddings", texts(256, 126), 39_936),
-    ("/v1/embeddings", texts(256, 127), 40_192),
-    ("/v1/rerank", {"query": "밥", "documents": texts(256, 126)["input"]}, 39_936),
-    ("/v1/rerank", {"query": "밥", "documents": texts(256, 127)["input"]}, 40_192),
+    ("/v1/embeddings", texts(13, 4_000), 19_890),
+    ("/v1/embeddings", texts(14, 4_000), 21_420),
+    ("/v1/embeddings", texts(256, 48), 19_968),
+    ("/v1/embeddings", texts(256, 49), 20_224),
+    ("/v1/rerank", {"query": "밥", "documents": texts(256, 48)["input"]}, 19_968),
+    ("/v1/rerank", {"query": "밥", "documents": texts(256, 49)["input"]}, 20_224),
 ]
 
 
@@ -63,12 +70,12 @@ def test_what_costs_too_much_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_the_most_expensive_request_takes_seconds(tmp_path: Path) -> None:
     publish(tmp_path / "w")
     with serving(tmp_path / "w") as service:
-        started = time.monotonic()
-        reply = service.call("POST", "/v1/search", many(35, 1000, k=100))
-        seconds = time.monotonic() - started
-    print(f"35 queries of 1,000 characters: {seconds:.1f} s")
+        before, started = seconds_of_core(service), time.monotonic()
+        reply = service.call("POST", "/v1/search", many(17, 1000, k=100))
+        took, waited = seconds_of_core(service) - before, time.monotonic() - started
+    print(f"17 queries of 1,000 characters: {took:.1f} s of a core in {waited:.1f} s")
     assert reply.status == 200
-    assert seconds < LONGEST
+    assert took < LONGEST
 
 
 def test_who_waits_too_long_for_a_thread_is_told_so(tmp_path: Path) -> None:

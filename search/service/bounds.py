@@ -12,7 +12,7 @@ from dotbogi.search.service.schemas import (
 )
 from dotbogi.search.service.settings import Settings
 
-# What a request costs is counted in characters, each about a tenth of a millisecond of a core.
+# What a request costs is counted in characters, each about 0.2 ms of a core at most.
 _EACH = 30  # of a query or a text, however short
 _READ = 1_500  # of a text at most: models cut off what is longer
 _EXPLAINED = 3  # times as much: a second search, and the words of every answer found

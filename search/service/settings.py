@@ -25,4 +25,4 @@ class Settings:
     max_text: int = 10_000  # characters of a text to embed, or of a document to rank
     max_batch: int = 256  # queries, texts or documents per request
     max_k: int = 100
-    max_cost: int = 40_000  # of a request; see bounds.py
+    max_cost: int = 20_000  # of a request; see bounds.py
