@@ -116,6 +116,7 @@ def serving(
     keys: Mapping[str, Any] | None = None,
     descriptors: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Service]:
     """Run `dotbogi serve` on a free port for as long as the block lasts.
 
@@ -130,6 +131,7 @@ def serving(
     if settings is not None:
         program = ROOT / "tests" / "serve_with.py"
         command = [sys.executable, str(program), str(workspace), json.dumps(settings)]
+    command = [*prefix, *command]
     if descriptors:
         command = ["prlimit", f"--nofile={descriptors}", *command]
     log = workspace.parent / "service.log"

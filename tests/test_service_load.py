@@ -1,8 +1,10 @@
+import signal
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from server_kills import killed
 from service_process import Answered, Service, publish, serving
 
@@ -75,6 +77,25 @@ def test_what_is_in_flight_is_finished_before_the_service_ends(tmp_path: Path) -
             thread.join()
         assert [reply.status for reply in answered] == [200] * 3
         assert all(len(reply.json["results"]) == 256 for reply in answered)
+
+
+@pytest.mark.parametrize("prefix", [(), ("nohup",)], ids=["closed terminal", "nohup"])
+def test_sighup_drops_nothing_that_is_in_flight(tmp_path: Path, prefix: tuple[str, ...]) -> None:
+    """It ends the service as SIGTERM does; under nohup it does nothing."""
+    publish(tmp_path / "w")
+    options = ("--threads", "1", *LET_IN)
+    with serving(tmp_path / "w", *options, prefix=prefix) as service:
+        threads, answered = ask_all(service, 2)
+        wait_until(service, 'dotbogi_queue_waiting{queue="search"} 1.0')
+        service.process.send_signal(signal.SIGHUP)
+        for thread in threads:
+            thread.join()
+        print(f"{[reply.status for reply in answered]} after SIGHUP")
+        assert [reply.status for reply in answered] == [200] * 2
+        if prefix:
+            assert service.call("GET", "/healthz").status == 200
+        else:
+            assert service.process.wait(60) == 0
 
 
 def test_acknowledged_feedback_survives_a_kill(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def serve(
     started: Callable[[str, str], None],
     rounds: RoundsPages | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests in progress and return.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests in progress and return.
 
     Args:
         workspace: path of the workspace folder.
@@ -61,7 +61,9 @@ def serve(
             searcher.search("ready")  # load everything before the first search
         server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds), settings))
         # Signals may come before uvicorn handles them, and uvicorn raises them again when it ends.
-        for name in (signal.SIGTERM, signal.SIGINT):
+        # A terminal that is closed sends SIGHUP, unless nohup has had it ignored.
+        ignores = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        for name in (signal.SIGTERM, signal.SIGINT, *(() if ignores else (signal.SIGHUP,))):
             signal.signal(name, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{address}]" if ":" in address else address
         started(f"http://{shown}:{listener.getsockname()[1]}", searcher.generation or "")
