@@ -21,6 +21,15 @@ _bounds = together(
         help="Searches that may wait for a thread; the next one gets 429.",
     ),
     defaulted(
+        "--max-wait", type=click.IntRange(1, 3_600), setting=f"{_SETTINGS}.max_wait",
+        help="Seconds that a search waits for a thread; then it gets 503.",
+    ),
+    defaulted(
+        "--max-connections", type=click.IntRange(8, 65_536),
+        setting=f"{_SETTINGS}.max_connections",
+        help="Open connections; further ones are closed at once.",
+    ),
+    defaulted(
         "--max-body", type=click.IntRange(1_000, 100_000_000), setting=f"{_SETTINGS}.max_body",
         help="Bytes per request.",
     ),
@@ -39,6 +48,10 @@ _bounds = together(
     defaulted(
         "--max-k", type=click.IntRange(10, 1_000), setting=f"{_SETTINGS}.max_k",
         help="Answers per query.",
+    ),
+    defaulted(
+        "--max-cost", type=click.IntRange(2_000, 1_000_000_000), setting=f"{_SETTINGS}.max_cost",
+        help="Cost of a request, about its characters; see docs/service.md.",
     ),
 )  # fmt: skip
 

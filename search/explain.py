@@ -64,7 +64,8 @@ def _parts(shares: Iterable[float]) -> dict[str, float]:
 
 
 def _words(query: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
-    matched = dict.fromkeys(token for token in query if any(token in text for text in texts))
+    held = {token for text in texts for token in text}
+    matched = dict.fromkeys(token for token in query if token in held)
     lemmas = [word for token in matched if (word := lemma(token))]
     return lemmas or list(matched)
 

@@ -54,6 +54,7 @@ class _Connection:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     database: sqlite3.Connection | None = None
+    files: "_Files | None" = None  # those that it has open
 
     def close(self) -> None:
         if self.database is not None:
@@ -161,18 +162,37 @@ class FeedbackStore:
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to one thread; after an error, the next call connects again."""
+        """Lend the connection to one thread; after an error, the next call connects again.
+
+        SQLite writes on into files that were deleted or replaced. So the open ones are compared
+        with those on the disk, before and after.
+
+        Raises:
+            DotbogiError: the file was deleted or replaced meanwhile; what was written is gone.
+        """
         connection = self._connections.setdefault(os.getpid(), _Connection())
         with connection.lock:
             try:
+                if connection.database is not None and _files(self._path) != connection.files:
+                    _remove_log(self._path, connection.files)
+                    connection.close()  # last: until then no other file gets an inode of these
                 if connection.database is None:
                     if not self._path.exists():
                         _create(self._path)
                     connection.database = _connect(self._path)
+                    connection.files = _files(self._path)
                 yield connection.database
             except sqlite3.Error as error:
                 connection.close()
                 raise _explained(error, self._path) from error
+            except FileNotFoundError as error:
+                raise DotbogiError(f"{self._path.parent}: the folder is gone.") from error
+            if _files(self._path) != connection.files:
+                connection.close()
+                raise DotbogiError(
+                    f"{self._path}: it was deleted or replaced while it was written to, so nothing "
+                    "is certain to be stored. Try again."
+                )
 
     def _read(self, number: int, values: list[str]) -> Feedback:
         row = dict(zip(_COLUMNS.split(", "), values, strict=True))
@@ -218,6 +238,30 @@ def _check(feedback: Feedback) -> None:
         raise UsageError("the feedback is not valid Unicode (a lone surrogate).")
 
 
+_Files = tuple[tuple[int, int] | None, ...]  # device and inode of the database and of its log
+
+
+def _files(path: Path) -> _Files:
+    """Return what tells the files at this path from others that were there before."""
+
+    def file(path: Path) -> tuple[int, int] | None:
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    return file(path), file(path.with_name(f"{path.name}-wal"))
+
+
+def _remove_log(path: Path, files: _Files | None) -> None:
+    """Remove the log of a database that is gone, before SQLite applies it to another one."""
+    database, log = _files(path)
+    if files and database != files[0] and log == files[1]:
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 def _create(path: Path) -> None:
     """Create an empty database under a temporary name; rename it if there is none yet."""
     folder = os.open(path.parent, os.O_RDONLY)
@@ -225,6 +269,8 @@ def _create(path: Path) -> None:
         fcntl.flock(folder, fcntl.LOCK_EX)
         if path.exists():
             return  # created by another process in the meantime
+        for suffix in ("-wal", "-shm"):  # of a database that was deleted
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
         temporary = path.with_name(f".{_FILE}")
         for suffix in ("", "-journal", "-wal", "-shm"):  # left by a killed process
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)

@@ -12,15 +12,16 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.errors import NothingIndexedError, UsageError
+from dotbogi.indexes.errors import DotbogiError, NothingIndexedError, UsageError
 from dotbogi.indexes.hits import Hit, Ranking
 from dotbogi.indexes.metadata import Where
-from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.search.encoders import Encoder
 from dotbogi.search.index import SearchIndex, open_index
 from dotbogi.search.ranking import CANDIDATES, clean_texts, find_hits, find_rankings
 from dotbogi.search.watch import Watcher
 
+Problem = Literal["workspace_missing", "current_damaged", "generation_damaged"]
 MinConfidence = float | Literal["auto"] | None
 
 
@@ -60,6 +61,7 @@ class Searcher:
         self._encoder = encoder
         self._watcher: Watcher | None = None
         self._reloading = threading.Lock()
+        self._failed: str | None = None  # the published generation, if it could not be opened
         _searchers.add(self)
 
     @classmethod
@@ -217,14 +219,46 @@ class Searcher:
         with self._reloading:
             if self._workspace.current_name() == self.generation:
                 return False
-            generation = self._workspace.current()
-            encoder, state = self._encoder, self._state
-            if encoder is None and state is not None:
-                loaded = state.index.encoder
-                if loaded.fingerprint == generation.manifest["model_fingerprint"]:
-                    encoder = loaded  # the same model is not loaded twice
-            self._state = _State(open_index(generation, encoder), generation.name)
+            try:
+                self._state = self._opened(self._workspace.current())
+            except Exception:
+                self._failed = self._workspace.current_name()
+                raise
         return True
+
+    def _opened(self, generation: Generation) -> _State:
+        encoder, state = self._encoder, self._state
+        if encoder is None and state is not None:
+            loaded = state.index.encoder
+            if loaded.fingerprint == generation.manifest["model_fingerprint"]:
+                encoder = loaded  # the same model is not loaded twice
+        return _State(open_index(generation, encoder), generation.name)
+
+    def problem(self) -> Problem | None:
+        """Return what is wrong on the disk with the published generation; the open one answers.
+
+        A generation that is being opened is no problem.
+        """
+        if self._workspace is None:
+            return None
+        if not self._workspace.folder.is_dir():
+            return "workspace_missing"
+        try:
+            name = self._workspace.current_name()
+        except DotbogiError:
+            return "current_damaged"
+        if name is None:
+            return "current_damaged" if self.generation else None
+        is_there = (self._workspace.generations_folder / name).is_dir()
+        return "generation_damaged" if name == self._failed or not is_there else None
+
+    def knows(self, generation: str) -> bool:
+        """Return whether a generation of this name has been published, even if it was deleted."""
+        if generation == self.generation:
+            return True
+        names = [self.generation or "0", *(self._workspace.names() if self._workspace else ())]
+        number = int(generation) if generation.isdecimal() else 0
+        return 1 <= number <= max(map(int, names)) and generation == f"{number:06}"
 
     def close(self) -> None:
         """Stop watching; the open generation can still be searched."""

@@ -111,18 +111,33 @@ class Service:
 
 @contextlib.contextmanager
 def serving(
-    workspace: Path, *options: str, keys: Mapping[str, Any] | None = None
+    workspace: Path,
+    *options: str,
+    keys: Mapping[str, Any] | None = None,
+    descriptors: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Service]:
-    """Run `dotbogi serve` on a free port for as long as the block lasts."""
+    """Run `dotbogi serve` on a free port for as long as the block lasts.
+
+    With `settings`, it takes those instead of options.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("DOTBOGI_KEYS", None)
     if keys:
         environment["DOTBOGI_KEYS"] = json.dumps(keys)
     command = [sys.executable, str(ROOT / "cli.py"), "serve", "--workspace", str(workspace)]
+    command += ["--port", "0", "--json", *options]
+    if settings is not None:
+        program = ROOT / "tests" / "serve_with.py"
+        command = [sys.executable, str(program), str(workspace), json.dumps(settings)]
+    command = [*prefix, *command]
+    if descriptors:
+        command = ["prlimit", f"--nofile={descriptors}", *command]
     log = workspace.parent / "service.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [*command, "--port", "0", "--json", *options],
+            command,
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

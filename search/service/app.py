@@ -25,9 +25,9 @@ from dotbogi.search.service.settings import Settings
 from dotbogi.search.service.work import Work
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is not JSON"},
+    400: {"description": "The body is not JSON, or its length is ambiguous"},
     401: {"description": "The key is missing or wrong"},
-    403: {"description": "The key's role is too low"},
+    403: {"description": "The role of the key is too low, or another site sent this"},
     404: {"description": "Not found"},
     405: {"description": "The method is not allowed"},
     408: {"description": "The body took too long to arrive"},
@@ -36,7 +36,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     415: {"description": "The body is not application/json"},
     421: {"description": "Without keys, only requests to localhost are answered"},
     422: {"description": "The request does not match this schema, or is over a limit"},
-    429: {"description": "Too many requests at once; Retry-After says when to try again"},
+    429: {"description": "Too many requests or wrong keys; Retry-After says when to try again"},
     500: {"description": "The service failed"},
     503: {"description": "Temporarily unavailable"},
 }
@@ -53,8 +53,8 @@ def create_app(
     `rounds` renders the pages under /rounds; without it, they do not exist.
     """
     metrics, sessions = Metrics(), Sessions(settings.keys)
-    work = Work("search", settings.threads, settings.max_waiting, metrics)
-    writing = Work("feedback", 1, settings.max_waiting, metrics)
+    work = Work("search", settings.threads, settings, metrics)
+    writing = Work("feedback", 1, settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -12,6 +12,11 @@ from dotbogi.search.service.schemas import (
 )
 from dotbogi.search.service.settings import Settings
 
+# What a request costs is counted in characters, each about 0.2 ms of a core at most.
+_EACH = 30  # of a query or a text, however short
+_READ = 1_500  # of a text at most: models cut off what is longer
+_EXPLAINED = 3  # times as much: a second search, and the words of every answer found
+
 
 def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:
     """Return the queries of a search after checking its limits.
@@ -24,6 +29,8 @@ def check_search(body: SearchOne | SearchMany, settings: Settings) -> list[str]:
     _at_most("queries", len(queries), settings.max_batch)
     for query in queries:
         _at_most("characters of a query", len(query), settings.max_query)
+    cost = sum(len(query) + _EACH + body.k for query in queries)
+    _check_cost(cost * (_EXPLAINED if body.explain else 1), settings)
     return queries
 
 
@@ -48,6 +55,15 @@ def check_rerank(body: RerankBody, settings: Settings) -> None:
     _check_texts("documents", body.documents, settings)
 
 
+def _check_cost(cost: int, settings: Settings) -> None:
+    if cost > settings.max_cost:
+        raise ServiceError(
+            422, "over_limit",
+            f"The request costs {cost}, more than the limit of {settings.max_cost}. "
+            "Send fewer or shorter texts, or a smaller k.",
+        )  # fmt: skip
+
+
 def check_feedback(body: FeedbackBody, settings: Settings) -> None:
     """Check the limits of feedback, which are those of a search.
 
@@ -62,6 +78,7 @@ def _check_texts(name: str, texts: list[str], settings: Settings) -> None:
     _at_most(name, len(texts), settings.max_batch)
     for text in texts:
         _at_most(f"characters of a text in {name}", len(text), settings.max_text)
+    _check_cost(sum(min(len(text), _READ) + _EACH for text in texts), settings)
 
 
 def _at_most(what: str, count: int, limit: int) -> None:

@@ -26,6 +26,8 @@ async def feedback(body: FeedbackBody, context: InContext) -> Response:
     searcher = context.searcher.pinned()
     if body.answer_id not in searcher.index.answers:
         raise ServiceError(404, "no_such_answer", "The generation has no answer with this id.")
+    if not context.searcher.knows(body.generation):
+        raise ServiceError(404, "no_such_generation", "There has been no such generation.")
     entry = Feedback(
         id=body.id,
         client=body.client,

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import time
 import uuid
@@ -13,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dotbogi.search.service.attempts import Attempts, Lines
+from dotbogi.search.service.callers import check_framing, check_host, check_site
 from dotbogi.search.service.errors import ServiceError, internal_error
 from dotbogi.search.service.keys import Key, Role
 from dotbogi.search.service.metrics import Metrics
@@ -73,6 +74,7 @@ class Guard:
         self._metrics, self._routes, self._generation = metrics, routes, generation
         self._requests = _Slots(settings.max_requests)  # of authorised callers
         self._forms, self._refused = _Slots(_STRANGERS), _Slots(_STRANGERS)
+        self._attempts, self._lines = Attempts(settings.failed_keys), Lines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -98,6 +100,8 @@ class Guard:
                 answer = refusal(internal_error(), Request(scope))
                 await answer(scope, receive, sending)
         finally:
+            if status == 401 and _gives_key(request := Request(scope)):
+                self._attempts.failed(request)
             self._record(scope, status, time.perf_counter() - started)
 
     def _add_headers(self, message: Message, request_id: str) -> None:
@@ -137,18 +141,20 @@ class Guard:
             await self._app(request.scope, _replay(body, receive), send)
 
     def _check_caller(self, request: Request) -> None:
-        path = request.scope["path"]
-        if path in OPEN:
-            return
-        if self._settings.keys:
-            self._check_key(request, role_of(path))
-        elif not _is_loopback(request.headers.get("host", "")):
-            # Another site's name may point here (DNS rebinding).
+        check_framing(request)
+        has_keys = bool(self._settings.keys)
+        if has_keys and _gives_key(request) and (seconds := self._attempts.wait(request)):
             raise ServiceError(
-                421,
-                "wrong_host",
-                "Without keys, only requests to localhost are answered. Set keys.",
-            )
+                429, "too_many_keys", "Too many wrong keys came from this address.",
+                {"Retry-After": str(seconds)},
+            )  # fmt: skip
+        path = request.scope["path"]
+        if path not in OPEN:
+            if has_keys:
+                self._check_key(request, role_of(path))
+            else:
+                check_host(request)
+        check_site(request, has_keys)
 
     def _check_key(self, request: Request, needed: Role) -> None:
         key = self._key_of(request)
@@ -226,6 +232,8 @@ class Guard:
             self._metrics.request(route, status, seconds)
         level = logging.DEBUG if route in OPEN or route == "/metrics" else logging.INFO
         state = scope["state"]
+        if self._settings.keys and "caller" not in state and not self._lines.admits():
+            return  # strangers could fill the disk
         # No path, query string or header: they may contain a key or a user's query.
         logger.log(
             level, "%s %s %s %.1f ms key=%s request=%s",
@@ -241,17 +249,6 @@ class Guard:
         return next((r for r in templates if path.startswith(r.partition("{")[0])), "other")
 
 
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    name = name.strip("[]")
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives the body already read, and then what follows it."""
     given = False
@@ -264,6 +261,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
+
+
+def _gives_key(request: Request) -> bool:
+    path = request.scope["path"]
+    if path in OPEN:
+        return path == paths.ENTER and request.method == "POST"
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and bool(given.strip())
 
 
 def _has_body(request: Request) -> bool:

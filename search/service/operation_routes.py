@@ -11,7 +11,7 @@ from dotbogi.search.service.context import InContext
 from dotbogi.search.service.errors import ServiceError, nothing_indexed
 from dotbogi.search.service.metrics import CONTENT_TYPE
 from dotbogi.search.service.replies import json_reply
-from dotbogi.search.service.schemas import ReloadReply, StateReply
+from dotbogi.search.service.schemas import ReadyReply, ReloadReply, StateReply
 
 router = APIRouter()
 
@@ -24,14 +24,17 @@ async def healthz(context: InContext) -> Response:
     return json_reply({"status": "ok"}, context.searcher.generation)
 
 
-@router.get("/readyz", response_model=StateReply)
+@router.get("/readyz", response_model=ReadyReply)
 async def readyz(context: InContext) -> Response:
-    """Report whether a search would be accepted now; needs no key."""
+    """Report whether a search would be accepted now, and problems on the disk; needs no key."""
     if context.searcher.generation is None:
         raise nothing_indexed()
     if context.work.full:
         raise ServiceError(503, "busy", "The queue is full.", {"Retry-After": "1"})
-    return json_reply({"status": "ready"}, context.searcher.generation)
+    content = {"status": "ready"}
+    if problem := await asyncio.to_thread(context.searcher.problem):
+        content["problem"] = problem
+    return json_reply(content, context.searcher.generation)
 
 
 @router.get(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from typing_extensions import TypeAliasType
 
 from dotbogi.search.feedback import Verdict
+from dotbogi.search.searcher import Problem
 
 
 def _integral(value: Any) -> Any:
@@ -244,6 +245,20 @@ class StateReply(BaseModel):
 
     status: Literal["ok", "ready"]
     generation: str
+
+
+class ReadyReply(StateReply):
+    """The state of the service; searches are answered even if there is a problem."""
+
+    problem: (
+        Annotated[
+            Problem,
+            Field(
+                description="What is wrong on the disk, if anything. The open generation answers."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ErrorDetail(BaseModel):

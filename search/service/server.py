@@ -1,6 +1,7 @@
 """`dotbogi serve`: one process that answers over HTTP."""
 
 import contextlib
+import functools
 import ipaddress
 import signal
 import socket
@@ -13,10 +14,14 @@ from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.search.feedback import FeedbackStore
 from dotbogi.search.searcher import Searcher
 from dotbogi.search.service.app import create_app
+from dotbogi.search.service.connection import Connection
 from dotbogi.search.service.context import RoundsPages
+from dotbogi.search.service.listener import Listener, connection_limit
 from dotbogi.search.service.settings import Settings
 
 _LAST_SECONDS = 30  # for requests in progress when the service is told to stop
+_SENT = 256 * 1024  # bytes of a reply that the system holds for a connection
+_BACKLOG = 512  # connections that the system holds until they are accepted
 
 
 def serve(
@@ -27,7 +32,7 @@ def serve(
     started: Callable[[str, str], None],
     rounds: RoundsPages | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests in progress and return.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests in progress and return.
 
     Args:
         workspace: path of the workspace folder.
@@ -50,22 +55,27 @@ def serve(
     with (
         contextlib.closing(Searcher.open(workspace, watch=True, allow_empty=True)) as searcher,
         contextlib.closing(FeedbackStore.open(Path(workspace))) as feedback,
-        _listening(address, port) as listener,
+        _listening(address, port, settings.max_connections) as listener,
     ):
         if searcher.generation:
             searcher.search("ready")  # load everything before the first search
-        server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds)))
+        server = uvicorn.Server(_config(create_app(searcher, feedback, settings, rounds), settings))
         # Signals may come before uvicorn handles them, and uvicorn raises them again when it ends.
-        for name in (signal.SIGTERM, signal.SIGINT):
+        # A terminal that is closed sends SIGHUP, unless nohup has had it ignored.
+        ignores = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        for name in (signal.SIGTERM, signal.SIGINT, *(() if ignores else (signal.SIGHUP,))):
             signal.signal(name, lambda *_: setattr(server, "should_exit", True))
         shown = f"[{address}]" if ":" in address else address
         started(f"http://{shown}:{listener.getsockname()[1]}", searcher.generation or "")
         server.run(sockets=[listener])
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: object, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
+        loop="asyncio",  # uvloop, if it is installed, does not call Listener.accept
+        http=functools.partial(Connection, settings=settings),  # type: ignore[arg-type]
+        backlog=_BACKLOG,
         log_config=None,  # cli.py sets up logging
         access_log=False,  # it would show query strings; guard.py has its own
         ws="none",
@@ -85,14 +95,17 @@ def _address(host: str) -> str:
         ) from error
 
 
-def _listening(address: str, port: int) -> socket.socket:
+def _listening(address: str, port: int, connections: int) -> Listener:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        listener = socket.create_server((address, port), family=family, backlog=512)
+        listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
         # Connections inherit this. asyncio sets it only for its own sockets. Without it, a reply
         # in two packets waits 40 ms for the first one's acknowledgement.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
+        # The system would let it grow to megabytes, of which the limit of unread replies knows
+        # nothing.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
+        return Listener(listener, connection_limit(connections))
     except OSError as error:
         raise DotbogiError(
             f"cannot listen on {address}:{port} ({error.strerror}). "

@@ -10,15 +10,21 @@ from typing import TypeVar
 
 from dotbogi.search.service.errors import ServiceError
 from dotbogi.search.service.metrics import Metrics
+from dotbogi.search.service.settings import Settings
 
 T = TypeVar("T")
 
 
 class Work:
-    """A bounded thread pool with a bounded queue; jobs beyond it are told when to try again."""
+    """A bounded thread pool with a bounded queue; jobs beyond it are told when to try again.
 
-    def __init__(self, name: str, threads: int, waiting: int, metrics: Metrics) -> None:
-        self._threads, self._most = threads, threads + waiting
+    A job that has begun is finished: a thread cannot be stopped. One that waits does not wait
+    longer than the limit, whatever those before it do.
+    """
+
+    def __init__(self, name: str, threads: int, settings: Settings, metrics: Metrics) -> None:
+        self._threads, self._most = threads, threads + settings.max_waiting
+        self._longest = settings.max_wait
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._name, self._metrics = name, metrics
         self._lock = threading.Lock()
@@ -34,7 +40,8 @@ class Work:
         """Return what the job returns.
 
         Raises:
-            ServiceError: the queue is full (429, with Retry-After).
+            ServiceError: the queue is full (429), or the job has waited too long (503); both have
+                Retry-After.
         """
         with self._lock:
             if self.full:
@@ -44,7 +51,11 @@ class Work:
             self._show()
         future = self._pool.submit(self._timed, job, time.perf_counter())
         future.add_done_callback(lambda _: self._done())  # also for a cancelled one
-        return await asyncio.wrap_future(future)
+        result = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait({result}, timeout=self._longest)
+        if not done and future.cancel():  # which fails if it has begun
+            raise _late()
+        return await result
 
     def _timed(self, job: Callable[[], T], submitted: float) -> T:
         started = time.perf_counter()
@@ -66,6 +77,13 @@ class Work:
     def close(self) -> None:
         """Wait for running jobs, drop waiting ones, and end the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _late() -> ServiceError:
+    return ServiceError(
+        503, "waited_too_long", "Other requests keep the service busy; try again later.",
+        {"Retry-After": "5"},
+    )  # fmt: skip
 
 
 def busy(seconds: int) -> ServiceError:

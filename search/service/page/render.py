@@ -69,8 +69,9 @@ def refusal(error: ServiceError, request: Request) -> Response:
         return error_response(error, request.state.request_id)
     if error.status in (401, 403):
         wanted = paths.shown_after_entering(f"{path}?{request.url.query}")
-        return key_page(request, wanted, error.status, "key_low" if error.status == 403 else None)
-    text = WORDS[language_of(request)].get(f"error_{error.status}")
+        return key_page(request, wanted, error.status, "key_low" if error.code == "role" else None)
+    words = WORDS[language_of(request)]
+    text = words.get(f"error_{error.code}") or words.get(f"error_{error.status}")
     response = html_page(request, "problem.html.jinja", error.status, problem=text)
     response.headers.update(error.headers or {})
     return response

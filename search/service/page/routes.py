@@ -111,8 +111,9 @@ async def entrance(request: Request) -> Response:
 
 
 @router.post(paths.LEAVE)
-async def leave(request: Request) -> Response:
-    """End a session."""
+async def leave(request: Request, context: InContext) -> Response:
+    """End a session, here and in the browser."""
+    context.sessions.end(request.cookies.get(COOKIE, ""))
     response = _redirect(f"{paths.HOME}?lang={language_of(request)}")
     response.delete_cookie(COOKIE)
     return response
