@@ -15,15 +15,18 @@ from dotbogi.indexes.collection import (
     Answer,
     Collection,
     KnownQuestion,
+    build_collection,
     open_collection,
     save_collection,
 )
 from dotbogi.indexes.store import Workspace
+from dotbogi.indexes.tables import read_table
 from dotbogi.search import Searcher
 from dotbogi.search.confidence import FEATURES, Calibration
 from dotbogi.search.feedback import FeedbackStore
 from dotbogi.search.fitted import Fitted
 from dotbogi.search.index import open_index
+from dotbogi.training import LoopConfig, run_loop
 from dotbogi.training.judgements.decisions import Decision, apply_decisions, save_decisions
 from dotbogi.training.judgements.feedback import Poll, apply_feedback, count_votes, feedback_counts
 from dotbogi.training.negatives.files import open_negatives
@@ -443,17 +446,22 @@ def test_a_table_keeps_what_users_prefer_among_its_own_pairs(workspace: Path) ->
     assert (place.current_name() or "") >= (before or "")
 
 
-def test_nothing_is_published_by_a_table_that_lacks_pairs_and_that_is_said(
+def test_a_table_that_lacks_pairs_is_published_by_the_command_and_not_by_the_loop(
     workspace: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = Workspace(workspace).current_name()
     lines = (workspace.parent / "pairs.csv").read_text(encoding="utf-8").splitlines()
     fewer = workspace.parent / "fewer.csv"
     fewer.write_text("\n".join([lines[0], *lines[2:]]) + "\n", encoding="utf-8")
+    collection, _ = build_collection(read_table(fewer))
+    config = LoopConfig(rounds=1, kind="adapter", fit={"epochs": 1, "learning_rate": 1e-9})
     with caplog.at_level("INFO"):
-        train(workspace, fewer, "--learning-rate", 1e-9)
+        run_loop(Workspace(workspace), collection, config)
     assert Workspace(workspace).current_name() == before
     assert re.search("nothing .* published: the table lacks pairs", caplog.text)
+    train(workspace, fewer, "--learning-rate", 1e-9)  # indexes the table first
+    published = open_collection(Workspace(workspace).current().folder)
+    assert len(published.questions) == len(collection.questions)
 
 
 def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(workspace: Path) -> None:

@@ -314,7 +314,7 @@ def test_without_the_texts_one_line_says_so(
     with pytest.raises(UsageError, match=r"data_small\.json"):
         read_texts(tmp_path, tmp_path)
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match="out exists"):
+    with pytest.raises(UsageError, match="out: exists"):
         make_starter(tmp_path / WHEEL, tmp_path, tmp_path, tmp_path / "out")
 
 

@@ -209,6 +209,6 @@ def test_service_page_and_command_say_what_was_searched_for(
         assert result["hits"][0]["corrected"] == "환불 언제 되나요"
         assert result["hits"][0]["explanation"]["parts"]
         page = service.call("GET", f"/?q={quote(typed)}&lang=ko").body.decode()
-        assert "“환불 언제 되나요”로 찾았어요." in page
+        assert "“환불 언제 되나요”(으)로 찾았어요." in page
     told = json.loads(run("query", "환불 언제", "-w", workspace, "--json").stdout)
     assert told["hits"][0]["corrected"] is None

@@ -41,16 +41,6 @@ def join(initial: str, vowel: str, final: str = "") -> str:
     return chr(_FIRST + number)
 
 
-def ro(text: str) -> str:
-    """Return the particle "by" as it follows a text.
-
-    >>> ro("비밀번호"), ro("환불"), ro("반품")
-    ('로', '로', '으로')
-    """
-    last = text[-1:]
-    return "로" if not last or not is_syllable(last) or split(last)[2] in ("", "ㄹ") else "으로"
-
-
 def initials_of(text: str) -> str:
     """Return a text with each syllable as its initial consonant.
 

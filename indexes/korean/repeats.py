@@ -11,6 +11,7 @@ _FACE = re.compile(
 # An input method takes the first ㅋ of ㅋㅋ into the syllable before it: 닼ㅋ for 다ㅋㅋ.
 _SWALLOWED = re.compile(r"([가-힣])[ㅋㅎ]+")
 _RUN = re.compile(r"([^\W\d])\1{2,}")
+_GAP = re.compile(r" (?=[!?.,])")  # before a mark, where a face stood
 _MARKS = re.compile(r"([!?.,~^;])[!?.,~^;\s]*(?=[!?.,~^;])|\^\^|[~^]+")
 
 
@@ -22,7 +23,7 @@ def without_repeats(text: str) -> str:
     """
     apart = _SWALLOWED.sub(lambda face: _without_final(face[1]), text)
     shorter = _RUN.sub(r"\1", _FACE.sub(" ", _MARKS.sub("", apart)))
-    return " ".join(map(_without_drawl, shorter.split()))
+    return _GAP.sub("", " ".join(map(_without_drawl, shorter.split())))
 
 
 def _without_final(syllable: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dotbogi.indexes.hits import Hit
-from dotbogi.indexes.korean.jamo import ro
 from dotbogi.indexes.text import clean, is_valid_unicode
 from dotbogi.search.explain import Explanation, explanations
 from dotbogi.search.index import SearchIndex
@@ -59,7 +58,7 @@ def find_results(
     instead = hits[0].corrected if hits else None
     said = words["found"].format(count=len(hits)) if hits else words["nothing"]
     if instead:
-        said = f"{words['instead'].format(text=instead, ro=ro(instead))} {said}"
+        said = f"{words['instead'].format(text=instead)} {said}"
     return Results(
         query=query,
         said=f"{words['unsure']} {said}" if is_unsure else said,

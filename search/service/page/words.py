@@ -19,7 +19,7 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
         "try": "이렇게 물어볼 수 있어요",
         "found": "답 {count}개",
         "nothing": "맞는 답을 찾지 못했어요. 다른 말로 물어봐 주세요.",
-        "instead": "“{text}”{ro} 찾았어요.",
+        "instead": "“{text}”(으)로 찾았어요.",
         "unsure": "딱 맞는 답은 없는 것 같아요. 그나마 가까운 답이에요.",
         "too_long": "질문이 너무 길어요. {most}자 안으로 줄여 주세요.",
         "unreadable": "읽을 수 없는 글자가 있어요. 다시 적어 주세요.",
