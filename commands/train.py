@@ -34,7 +34,7 @@ from dotbogi.commands.output import (
 from dotbogi.commands.source import read, read_test
 
 if TYPE_CHECKING:
-    from dotbogi.indexes import Workspace
+    from dotbogi.indexes import Reading, Workspace
     from dotbogi.indexes.source import Source
     from dotbogi.training import LoopConfig, RunResult
 
@@ -192,6 +192,7 @@ def _train_on_pairs(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
     """Return lines about the table that was read, and the result of the run."""
+    from dotbogi.indexes.source import read_questions
     from dotbogi.training import check_run, run_loop
 
     refuse(options, "needs --objective cosine", "score_column")
@@ -199,16 +200,26 @@ def _train_on_pairs(
     source = read(table, workspace, reading_of(options))
     if table and workspace.current_name() is not None:
         check_run(source.collection, config, model)
+        if options["test_table"]:  # refused before anything is published
+            read_questions(options["test_table"], workspace, _names_of(options))
         source = _indexed(source, workspace, progress)
     origin, held_out = dict(source.origin), None
     if options["test_table"]:
-        test = read_test(options["test_table"], workspace, reading_of(options))
+        test = read_test(options["test_table"], workspace, _names_of(options))
         origin["test_table"], held_out = test.origin["table"], test.collection
     result = run_loop(
         workspace, source.collection, replace(config, source=origin), model=model,
         held_out=held_out, progress=progress,
     )  # fmt: skip
     return source.lines(), result
+
+
+def _names_of(options: Mapping[str, Any]) -> "Reading":
+    """Return the names of columns alone: a test table is read by its own looks otherwise."""
+    from dotbogi.indexes import Reading
+
+    reading = reading_of(options)
+    return Reading(question=reading.question, answer=reading.answer, answer_id=reading.answer_id)
 
 
 def _indexed(source: "Source", workspace: "Workspace", progress: bool) -> "Source":
@@ -304,8 +315,8 @@ def _print_result(
         click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
         click.echo(f"dotbogi index TABLE --model {result.model}")
     else:
-        click.echo("no round was better: nothing was published")
+        click.echo("no round was better: no model was published")
         if table:
-            click.echo(f"the table was not indexed. To search it: dotbogi index {table}")
+            click.echo(f"the table is indexed, with the model as it was: {workspace.folder}")
     if (report := workspace.rounds_folder / result.run / "report.html").is_file():
         click.echo(f"report: {report}")

@@ -57,13 +57,17 @@ def keep_ids(new: Collection, old: Collection) -> tuple[Collection, dict[str, Ma
         [a for a in left if a.id not in matches], [a for a in free if a.id not in used]
     )
     ids = _new_ids(new.answers, stated, matches)
-    answers = []
+    answers: list[Answer] = []
+    given = set(ids.values())
     for answer in new.answers:
         before = known.get(matches[answer.id].id if answer.id in matches else ids[answer.id])
         aliases = dict.fromkeys([*answer.aliases, *(before.aliases if before else ())])
         if before and before.id != ids[answer.id]:
             aliases[before.id] = None
-        aliases.pop(ids[answer.id], None)
+        for alias in [*aliases]:
+            if alias in given:  # it is an answer of its own, or another one has it already
+                del aliases[alias]
+        given |= aliases.keys()
         answers.append(replace(answer, id=ids[answer.id], aliases=tuple(aliases)))
     questions = [replace(q, answer_id=ids[q.answer_id]) for q in new.questions]
     ordered = sorted(answers, key=lambda answer: answer.id)

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.manifest import read_manifest
 from dotbogi.indexes.store import Workspace
 from dotbogi.indexes.tables.table import Reading
 
@@ -28,10 +29,13 @@ def kept(workspace: Workspace) -> Reading:
     """Return the settings that the workspace keeps."""
     if workspace.current_name() is None:
         return Reading()
-    try:
-        stored: Mapping[str, Any] = workspace.current().manifest["source"].get("reading", {})
+    name = workspace.current_name()
+    assert name
+    try:  # the manifest alone: other files may be damaged, and the table is indexed anew
+        manifest = read_manifest(workspace.generations_folder / name)
     except DamagedError:
-        return Reading()  # a new generation may be indexed over a damaged one
+        return Reading()
+    stored: Mapping[str, Any] = manifest["source"].get("reading", {})
     values: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()
     }

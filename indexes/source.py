@@ -1,7 +1,7 @@
 """Where a collection comes from: a table, a public set, the published generation or the sample."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from dotbogi.indexes.fetch import Fetched, fetch
 from dotbogi.indexes.public_sets import is_set_name
 from dotbogi.indexes.settings import kept, kept_settings, said
 from dotbogi.indexes.store import Workspace
-from dotbogi.indexes.tables import SAMPLE_PATH, Reading, read_table
+from dotbogi.indexes.tables import SAMPLE_PATH, Reading, Table, read_table
+from dotbogi.indexes.tables.bots import is_rasa
 
 COLUMNS = ("question", "further", "answer", "answer_id")
 
@@ -70,8 +71,8 @@ def read_source(
             "of questions and answers (dotbogi fetch lists them), or --answer-column."
         )
     path = public.path if public else table or SAMPLE_PATH
-    settings, notes = (given, ()) if public else kept_settings(workspace, given)
-    read = read_table(path, settings)
+    settings, notes = kept_settings(workspace, given)
+    read = read_table(path, given) if public else _read(path, settings, given)
     collection, counts = build_collection(read)
     _refuse_skips(path, counts, strict=strict)
     fetched = (fetched_note(public),) if public and public.new else ()
@@ -79,6 +80,19 @@ def read_source(
     columns = {name: getattr(read.columns, name) for name in COLUMNS}
     origin = {**_origin(table, public), **columns, "reading": said(settings)}
     return Source(collection, origin, counts, (*fetched, *notes))
+
+
+def _read(path: Path, settings: Reading, given: Reading) -> Table:
+    """Read a table; what was only kept from another one gives way where it does not fit."""
+    if path.is_dir() or is_rasa(path):
+        return read_table(path, given)
+    try:
+        return read_table(path, settings)
+    except DotbogiError:
+        looser = replace(settings, sheet=given.sheet, encoding=given.encoding)
+        if looser == settings:
+            raise
+        return read_table(path, looser)
 
 
 def read_questions(

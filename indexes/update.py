@@ -76,7 +76,7 @@ def update(new: Collection, old: Collection) -> Update:
     taught = _taught(old)
     questions, restored = _with_taught(kept.questions, taught, ids)
     aside = [question for question in taught if question.answer_id not in ids]
-    removed = _set_aside(old, ids, aside, from_column=_states_ids(new))
+    removed = _set_aside(old, ids, aside)
     collection = replace(kept, questions=questions, removed=removed)
     before_aside = {id(q) for q in (old.removed.questions if old.removed else ())}
     returned = sum(id(q) in before_aside for q in taught if q.answer_id in ids)
@@ -111,23 +111,18 @@ def _with_taught(
     return result, count
 
 
-def _states_ids(new: Collection) -> bool:
-    return any(answer.id != id_of(answer.text) for answer in new.answers)
-
-
 def _set_aside(
-    old: Collection, ids: Mapping[str, str], aside: Sequence[KnownQuestion], *, from_column: bool
+    old: Collection, ids: Mapping[str, str], aside: Sequence[KnownQuestion]
 ) -> Collection | None:
     """Return the removed answers that something hangs on.
 
-    That is what users taught, or an id that could not be found again: the answer has got it from
-    an earlier text of its own, rather than from its present text or from the table.
+    That is what users taught, or an id that is not made from the answer's present text.
     """
     needed = {question.answer_id for question in aside}
     earlier: dict[str, Answer] = {}
     for answer in [*old.answers, *(old.removed.answers if old.removed else ())]:
-        inherited = not from_column and answer.id != id_of(answer.text)
-        if answer.id not in ids and (answer.id in needed or inherited):
+        is_needed = answer.id in needed or answer.id != id_of(answer.text)
+        if answer.id not in ids and is_needed:
             earlier.setdefault(answer.id, answer)
     if not earlier:
         return None
@@ -143,6 +138,7 @@ def _changes(
     taught: Mapping[str, int],
 ) -> Changes:
     published = {ids.get(answer.id, answer.id): answer for answer in old.answers}
+    published |= {answer.id: answer for answer in old.answers}  # rather than one merged into it
     aside = {answer.id: answer for answer in (old.removed.answers if old.removed else ())}
     changes = Changes(
         removed=[(a.id, a.text) for a in old.answers if a.id not in ids],
@@ -196,7 +192,7 @@ def change_lines(changes: Mapping[str, Any]) -> list[str]:
     taught = {name.replace("_", " "): n for name, n in changes["taught"].items() if n}
     if taught:
         lines.append(f"taught by users: {', '.join(f'{n} {name}' for name, n in taught.items())}")
-    votes = {name: n for name, n in changes.get("votes", {}).items() if n}
+    votes = {name: n for name, n in (changes.get("votes") or {}).items() if n}
     if votes:
         what = ", ".join(f"{n} about answers {name}" for name, n in votes.items())
         lines.append(f"votes: {what}; all are kept")

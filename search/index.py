@@ -49,7 +49,7 @@ class SearchIndex:
     fitted: Fitted
     metadata: MetadataIndex
     trained_on: frozenset[str] = frozenset()  # digests of the model's training questions
-    answers: Mapping[str, Answer] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)  # by id, and by former ids
     # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
     corrector: Corrector | None = None  # of queries
@@ -113,10 +113,16 @@ def index_encoded(
         fitted=fitted or Fitted(),
         metadata=MetadataIndex(collection.answers),
         trained_on=trained_on,
-        answers={answer.id: answer for answer in collection.answers},
+        answers=_by_id(collection),
         preferred=_preferred(collection),
         corrector=_corrector(encoded.config, collection, analyzer, views),
     )
+
+
+def _by_id(collection: Collection) -> dict[str, Answer]:
+    """Return the answers by their ids, and by the ids that they had or that rows of theirs have."""
+    aliases = {alias: answer for answer in collection.answers for alias in answer.aliases}
+    return aliases | {answer.id: answer for answer in collection.answers}
 
 
 def _corrector(
@@ -203,6 +209,8 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
             f"{encoder.dim} dimensions. Rebuild: dotbogi index TABLE --model MODEL"
         )
     analyzer = config.open_analyzer()
+    if config.words:
+        analyzer.tokenize(["가"])  # loads the words now, rather than with the first query
     if analyzer.fingerprint != manifest["analyzer_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its tokens are from another version of the {config.analyzer} analyzer. "
@@ -221,7 +229,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         fitted=Fitted.open(folder),
         metadata=MetadataIndex(collection.answers),
         trained_on=read_trained_on(folder),
-        answers={answer.id: answer for answer in collection.answers},
+        answers=_by_id(collection),
         preferred=_preferred(collection),
         corrector=_corrector(config, collection, analyzer, views),
         held=generation.held,

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
+from typing import Any, TypeVar
 
 from dotbogi.indexes.analyzer import Analyzer, corrected
 from dotbogi.indexes.errors import UsageError
@@ -17,7 +17,8 @@ from dotbogi.indexes.text import same_text_key
 
 STEPS = ("keyboard", "repeats", "initials", "spelling", "synonyms")
 NONE = "none"
-MOST = 3  # corrections of a query
+MOST = 3  # corrections of a query, and words of initials in it
+_LONGEST = 100  # characters of a query with initials
 _SYLLABLES_ALL = 4
 
 _LATIN_LETTERS = re.compile(r"[A-Za-z]+")
@@ -26,6 +27,25 @@ _WORDS = re.compile(r"\w+")
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅣ]{2,}")
 _SYLLABLES = re.compile(r"[가-힣]+[ㅋㅎㅠㅜ]*")  # with a face behind them
 _INITIALS = re.compile(rf"(?<![가-힣ㄱ-ㅣ])[{INITIALS}]{{2,}}(?:\s+[{INITIALS}]{{2,}})*(?![ㅏ-ㅣ])")
+
+Value = TypeVar("Value")
+
+
+def _once(compute: Callable[["Corrector"], Value]) -> Any:
+    """Return a property that is computed when it is first used.
+
+    Without the lock of functools.cached_property, which a fork could leave closed; two threads at
+    most compute it twice.
+    """
+    name = f"_computed{compute.__name__}"
+
+    def get(self: "Corrector") -> Value:
+        if name not in self.__dict__:
+            self.__dict__[name] = compute(self)
+        value: Value = self.__dict__[name]
+        return value
+
+    return property(get, doc=compute.__doc__)
 
 
 def steps_of(tolerance: str) -> tuple[str, ...]:
@@ -102,7 +122,7 @@ class Corrector:
     def _is_latin(self, word: str) -> bool:
         return word.lower() in self._latin_words or word in self._synonyms
 
-    @cached_property
+    @_once
     def _latin_words(self) -> frozenset[str]:
         texts = chain(self._questions, self._answers)
         return frozenset(word for text in texts for word in _LATIN_WORD.findall(text.lower()))
@@ -130,13 +150,15 @@ class Corrector:
     def _with_words(self, text: str) -> list[str]:
         """Return the text with words in the place of initial consonants, the commonest first."""
         match = _INITIALS.search(text)
-        if match is None:
+        if match is None or len(text) > _LONGEST:
             return [text]
         before, after = text[: match.start()], text[match.end() :]
         if whole := self._meant(match.group()):
             return [before + meant + after for meant in whole]
-        words = [(self._meant(word) or [word])[0] for word in match.group().split()]
-        return [before + " ".join(words) + after]
+        words = match.group().split()
+        # Each one looks through the words of the whole collection.
+        meant = [(self._meant(word) or [word])[0] for word in words[:MOST]]
+        return [before + " ".join([*meant, *words[MOST:]]) + after]
 
     def _meant(self, typed: str) -> list[str]:
         """Return what these initials may stand for: the commonest nouns of the collection.
@@ -146,7 +168,7 @@ class Corrector:
         letters = typed.replace(" ", "")
         if len(set(letters)) == 1:
             return []  # a face: ㅋㅋ
-        nouns = self._nouns.get(typed, [])[:MOST]
+        nouns: list[str] = self._nouns.get(typed, [])[:MOST]
         if len(nouns) == MOST:
             return nouns
         texts, initials = self._phrases
@@ -157,11 +179,11 @@ class Corrector:
             :MOST
         ]
 
-    @cached_property
+    @_once
     def _known(self) -> frozenset[str]:
         return frozenset(map(same_text_key, self._questions))
 
-    @cached_property
+    @_once
     def _nouns(self) -> dict[str, list[str]]:
         """Nouns of two syllables or more by their initials, those of most answers first."""
         counts = self._bm25.frequencies()
@@ -171,7 +193,7 @@ class Corrector:
                 by_initials.setdefault(initials_of(token[:-2]), []).append(token[:-2])
         return by_initials
 
-    @cached_property
+    @_once
     def _phrases(self) -> tuple[str, str]:
         """All texts, one a line, and the same with initial consonants alone."""
         joined = "\n".join(" ".join(text.split()) for text in [*self._questions, *self._answers])

@@ -91,6 +91,7 @@ def as_documents(hits: list[Hit], generation: str | None = "000001") -> list[Doc
                 "score": hit.score,
                 "confidence": hit.confidence,
                 "question": hit.question,
+                "corrected": hit.corrected,
                 "generation": generation,
             },
         )
@@ -204,6 +205,7 @@ def test_haystack_pipelines_get_the_hits_as_documents(folder: Path, searcher: Se
                 "topic": hit.metadata["topic"],
                 "confidence": hit.confidence,
                 "question": hit.question,
+                "corrected": hit.corrected,
                 "generation": "000001",
             }
             for hit in hits
@@ -308,7 +310,9 @@ def test_mcp_has_one_tool_that_answers_as_the_searcher_does(
     folder: Path, searcher: Searcher, mode: str
 ) -> None:
     def expected(*arguments: Any, **settings: Any) -> Any:
-        fields = ("answer_id", "text", "score", "confidence", "question", "metadata")
+        fields = (
+            "answer_id", "text", "score", "confidence", "question", "corrected", "metadata",
+        )  # fmt: skip
         hits = searcher.search(*arguments, **settings)
         return {
             "generation": "000001",

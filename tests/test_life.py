@@ -216,3 +216,58 @@ def test_a_collection_that_continues_itself_does_not_change() -> None:
     again = update(old, old)
     assert again.collection == old
     assert not again.changes
+
+
+def test_indexing_again_without_a_table_forgets_no_removed_answer() -> None:
+    first_state = unnamed("배송은 이틀 걸립니다.", "환불은 사흘 걸려요.")
+    edited = update(unnamed("배송은 사흘 걸립니다.", "환불은 사흘 걸려요."), first_state).collection
+    cut = update(unnamed("환불은 사흘 걸려요."), edited).collection
+    again = update(cut, cut).collection  # what `index` without a table and `train` do
+    back = update(unnamed("배송은 사흘 걸립니다.", "환불은 사흘 걸려요."), again)
+    ids = {answer.text: answer.id for answer in back.collection.answers}
+    assert ids["배송은 사흘 걸립니다."] == id_of("배송은 이틀 걸립니다.")
+    assert [text for _, text in back.changes.returned] == ["배송은 사흘 걸립니다."]
+
+
+def test_an_alias_that_becomes_an_answer_of_its_own_is_no_alias() -> None:
+    old = Collection([Answer("A", "같은 답입니다.", aliases=("B",))], [])
+    kept, _ = keep_ids(
+        Collection([Answer("A", "같은 답입니다."), Answer("B", "새 답입니다.")], []), old
+    )
+    assert {answer.id: answer.aliases for answer in kept.answers} == {"A": (), "B": ()}
+
+
+def test_former_ids_still_work_for_votes_and_answers(tmp_path: Path) -> None:
+    workspace, table = tmp_path / "w", tmp_path / "faq.xlsx"
+    index(workspace, Shop().save(table, ids=False))
+    old = {answer.text: answer.id for answer in published(workspace).answers}[ANSWERS["D1"]]
+    index(workspace, Shop().save(table, ids=True), "--id-column", "내부키")
+    with serving(workspace) as service:
+        assert service.call("GET", f"/v1/answers/{old}").json["id"] == "D1"
+        body = {
+            "id": "v1", "client": "c", "query": TAUGHT, "shown": [old], "answer_id": old,
+            "verdict": "best", "generation": "000001",
+        }  # fmt: skip
+        assert service.call("POST", "/v1/feedback", body).status == 201
+    assert "1 votes" in train(workspace, "--with-feedback")
+
+
+def test_a_damaged_model_loses_neither_settings_nor_ids(tmp_path: Path) -> None:
+    workspace, table, shop = tmp_path / "w", tmp_path / "faq.xlsx", Shop()
+    index(workspace, shop.save(table, ids=True), "--id-column", "내부키")
+    model = Workspace(workspace).current().folder / "model" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    shop.answers["D1"] = "배송비는 없어졌어요."
+    changes = index(workspace, shop.save(table, ids=True), "--model", "starter")["changes"]
+    assert counts(changes) == {"edited": 1, "unchanged": 9}
+    assert {answer.id for answer in published(workspace).answers} == set(ANSWERS)
+
+
+def test_kept_settings_that_do_not_fit_an_export_give_way(tmp_path: Path) -> None:
+    workspace, table = tmp_path / "w", tmp_path / "faq.xlsx"
+    index(workspace, Shop().save(table, ids=True), "--id-column", "내부키", "--sheet", "Sheet")
+    before = published(workspace)
+    for name in ("out.xlsx", "out.csv", "out.jsonl", "beir"):
+        assert run("export", tmp_path / name, "-w", workspace).exit_code == 0
+        index(workspace, tmp_path / name)
+        assert published(workspace).answers == before.answers, name

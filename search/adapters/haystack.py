@@ -55,6 +55,7 @@ class DotbogiRetriever:
         documents = []
         for hit in hits:
             facts = {"confidence": hit.confidence, "question": hit.question}
+            facts["corrected"] = hit.corrected
             meta = {**hit.metadata, **facts, "generation": pinned.generation}
             documents.append(Document(hit.answer_id, hit.text, meta=meta, score=hit.score))
         return {"documents": documents}

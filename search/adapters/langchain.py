@@ -48,5 +48,5 @@ class DotbogiRetriever(BaseRetriever):
 
 def _document(hit: Hit, generation: str | None) -> Document:
     facts = {"score": hit.score, "confidence": hit.confidence, "question": hit.question}
-    metadata = {**hit.metadata, **facts, "generation": generation}
+    metadata = {**hit.metadata, **facts, "corrected": hit.corrected, "generation": generation}
     return Document(page_content=hit.text, id=hit.answer_id, metadata=metadata)

@@ -40,6 +40,9 @@ class FoundAnswer(BaseModel):
         Field(description="The probability that the answer is right; first hit only."),
     ]
     question: Annotated[str | None, Field(description="The known question that matched.")]
+    corrected: Annotated[
+        str | None, Field(description="What was searched for, if not for the query as typed.")
+    ]
     metadata: dict[str, str]
 
 

@@ -24,7 +24,8 @@ async def feedback(body: FeedbackBody, context: InContext) -> Response:
     """Store a user's verdict on an answer; it is on the disk before the reply."""
     check_feedback(body, context.settings)
     searcher = context.searcher.pinned()
-    if body.answer_id not in searcher.index.answers:
+    match = searcher.index.answers.get(body.answer_id)
+    if match is None:
         raise ServiceError(404, "no_such_answer", "The generation has no answer with this id.")
     if not context.searcher.knows(body.generation):
         raise ServiceError(404, "no_such_generation", "There has been no such generation.")
@@ -33,7 +34,7 @@ async def feedback(body: FeedbackBody, context: InContext) -> Response:
         client=body.client,
         query=body.query,
         shown=tuple(body.shown),
-        answer_id=body.answer_id,
+        answer_id=match.id,  # the client may have seen it under a former id
         verdict=body.verdict,
         generation=body.generation,
         time=datetime.now(UTC).isoformat(timespec="seconds"),

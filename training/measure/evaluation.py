@@ -134,9 +134,11 @@ def evaluate_table(searcher: Searcher, table: Collection) -> tuple[Evaluation, l
     texts = {answer.id: answer.text for answer in table.answers}
     questions = []
     for question in table.questions:
-        answer_id = question.answer_id
-        if answer_id not in answers or answers[answer_id].text != texts[answer_id]:
-            answer_id = by_text.get(same_text_key(texts[answer_id]), "")
+        answer_id, text = question.answer_id, texts[question.answer_id]
+        if answer_id in answers and answers[answer_id].text == text:
+            answer_id = answers[answer_id].id  # it may have named a former id
+        else:
+            answer_id = by_text.get(same_text_key(text), "")
         if answer_id:
             questions.append(replace(question, answer_id=answer_id))
     if not table.questions:
