@@ -19,7 +19,10 @@ def dictionary() -> None:
 
 
 @dictionary.command()
-@click.option("-n", "shown", default=20, show_default=True, help="How many changes to show.")
+@click.option(
+    "-n", "shown", default=20, show_default=True, type=click.IntRange(min=0),
+    help="How many changes to show.",
+)  # fmt: skip
 @workspace_option
 @json_option
 def check(shown: int, workspace: str, as_json: bool) -> None:
@@ -55,12 +58,15 @@ def check(shown: int, workspace: str, as_json: bool) -> None:
         click.echo(f"{change.verdict}: {change.question}")
         click.echo(f"  - {texts.get(change.before, 'no answer')}")
         click.echo(f"  + {texts.get(change.after, 'no answer')}")
-    if changes or settings["words_now"] != settings["words_then"]:
+    if foretold.is_new:
         click.echo(f"to publish it: dotbogi index --workspace {workspace}")
 
 
 @dictionary.command()
-@click.option("-n", "shown", default=20, show_default=True, help="How many of each kind to show.")
+@click.option(
+    "-n", "shown", default=20, show_default=True, type=click.IntRange(min=0),
+    help="How many of each kind to show.",
+)  # fmt: skip
 @workspace_option
 @json_option
 def suggest(shown: int, workspace: str, as_json: bool) -> None:
@@ -80,8 +86,8 @@ def suggest(shown: int, workspace: str, as_json: bool) -> None:
         print_json(asdict(found))
         return
     click.echo(f"for synonyms.csv ({len(found.synonyms)} pairs, with the cosine of the words):")
-    for one, other, count in found.synonyms[:shown]:
-        click.echo(f"  {one},{other}  # {count}")
+    for one, other, cosine in found.synonyms[:shown]:
+        click.echo(f"  {one},{other}  # {cosine}")
     click.echo(f"for dictionary.csv ({len(found.words)} words, with the number of questions):")
     for word, count in found.words[:shown]:
         click.echo(f"  {word}  # {count}")

@@ -78,11 +78,13 @@ def index(
         --query-prompt "query: " --answer-prompt "passage: "
     """
     from dotbogi.indexes import Workspace
+    from dotbogi.indexes.korean.lexicon import read_lexicon
     from dotbogi.indexes.update import change_lines
     from dotbogi.search import index_collection
 
     source = read(table, Workspace(workspace), reading_of(options), strict=strict)
     if dry_run:
+        read_lexicon(Path(workspace))  # raises what the index would
         _print_plan(source, Workspace(workspace), as_json)
         return
     generation = index_collection(

@@ -253,7 +253,8 @@ def _train_on_scores(
     refuse(
         options, "does not apply to --objective cosine",
         "rounds", "patience", "negatives", "id_column", "window", "bound", "bound_absolute",
-        "sampling", "start_from", "with_feedback", "folds", "holdout",
+        "sampling", "start_from", "with_feedback", "folds", "holdout", "sheet", "header", "only",
+        "split", "encoding", "delimiter", "markup", "further_columns",
     )  # fmt: skip
     if table is None:
         raise UsageError("--objective cosine needs a TABLE of two text columns and a score column.")

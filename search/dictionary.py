@@ -43,6 +43,7 @@ class Foretold:
     asked: int
     changes: list[Change]
     settings: Mapping[str, int]  # groups of synonyms and words, now and then
+    is_new: bool  # the files say something else than what is published
 
 
 def foretell(workspace: Workspace) -> Foretold:
@@ -68,7 +69,8 @@ def foretell(workspace: Workspace) -> Foretold:
         "synonyms_now": len(now.synonyms), "synonyms_then": len(then.synonyms),
         "words_now": len(now.words), "words_then": len(then.words),
     }  # fmt: skip
-    return Foretold(len(before), sorted(changes, key=lambda c: c.verdict), settings)
+    ordered = sorted(changes, key=lambda change: change.verdict)
+    return Foretold(len(before), ordered, settings, now != then)
 
 
 def _verdict(
