@@ -316,8 +316,8 @@ def _print_result(
         click.echo("no collection is indexed here, so there is nothing to search yet. Run:")
         click.echo(f"dotbogi index TABLE --model {result.model}")
     else:
-        click.echo("no round was better: no model was published")
-        if table:
-            click.echo(f"the table is indexed, with the model as it was: {workspace.folder}")
+        as_it_was = "the table is indexed, with the model as it was"
+        what = as_it_was if table else "nothing was published"
+        click.echo(f"no round was better: {what}")
     if (report := workspace.rounds_folder / result.run / "report.html").is_file():
         click.echo(f"report: {report}")

@@ -87,7 +87,7 @@ def test_a_poisoned_run_is_dropped_ends_early_and_leaves_what_is_published(tmp_p
     result = run("train", table, "-w", w, "--rounds", 3)
     assert result.exit_code == 0, result.output
     assert "ended after round 1 of 3: no gain" in result.stdout
-    assert "nothing was published" in result.stdout
+    assert "with the model as it was" in result.stdout
     assert Workspace(w).current_name() == published.name
     rounds = [e for e in read_events(w / "rounds" / "run-0001") if isinstance(e, Measured)]
     assert [event.kept for event in rounds] == [True, False]
