@@ -24,13 +24,13 @@ from public_data import SETS, collection_of
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection, build_collection
 from dotbogi.indexes.tables import SAMPLE_PATH, read_table
-from dotbogi.search.encoded import TOLERANCE, EncodedCollection, IndexConfig
+from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import CachedEncoder, open_encoder
 from dotbogi.search.index import SearchIndex, index_encoded
 from dotbogi.search.known_questions import fit_on_known_questions, folds_of
 from dotbogi.search.models import ModelConfig, enter_model
 from dotbogi.search.ranking import find
-from dotbogi.search.typed import NONE, STEPS
+from dotbogi.search.typed import NONE, STEPS, TOLERANCE
 
 ROOT = Path(__file__).parent.parent
 TYPED = ROOT / "benchmarks" / "typed.csv"

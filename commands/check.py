@@ -100,19 +100,12 @@ def check(
 
 
 def _read(table: Path | None, workspace: "Workspace", options: dict[str, Any]) -> "Table":
-    from dotbogi.indexes.settings import kept_settings
-    from dotbogi.indexes.source import fetched_note, public_set
-    from dotbogi.indexes.tables import SAMPLE_PATH, read_table
+    from dotbogi.indexes.source import find_table
 
     with byte_bars() as progress:
-        public = public_set(table, progress=progress)
-    print_notes([fetched_note(public)] if public and public.new else [])
-    if table is None or public:
-        return read_table(public.path if public else SAMPLE_PATH, reading_of(options))
-    reading, notes = kept_settings(workspace, reading_of(options))
-    read = read_table(table, reading)
-    print_notes(f"{read.path}: {note}" for note in (*notes, *read.notes))
-    return read
+        found = find_table(table, workspace, reading_of(options), progress=progress)
+    print_notes(found.notes)
+    return found.table
 
 
 def _lines(findings: Sequence["Finding"], shown: int) -> Iterator[str]:

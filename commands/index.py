@@ -52,7 +52,7 @@ _SETTINGS = "search.encoded:IndexConfig"
     help="Type of FAISS index.",
 )  # fmt: skip
 @defaulted(
-    "--tolerance", metavar="STEPS", setting=if_new("search.encoded:TOLERANCE"),
+    "--tolerance", metavar="STEPS", setting=if_new("search.typed:TOLERANCE"),
     help="What is corrected in queries, or none; see docs/korean.md.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would change, and publish nothing.")

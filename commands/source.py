@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from dotbogi.commands.output import byte_bars, print_notes
 
 if TYPE_CHECKING:
-    from dotbogi.indexes import Reading, Workspace
+    from dotbogi.indexes import Collection, Reading, Workspace
     from dotbogi.indexes.source import Source
 
 
@@ -23,11 +23,16 @@ def read(
 
 
 def read_test(
-    table: Path, workspace: "Workspace", reading: "Reading", *, strict: bool = False
+    table: Path,
+    workspace: "Workspace",
+    reading: "Reading",
+    *,
+    strict: bool = False,
+    collection: "Collection | None" = None,
 ) -> "Source":
     """Read a test table, which may name answers by id; print notes about it for the user."""
     from dotbogi.indexes.source import read_questions
 
-    source = read_questions(table, workspace, reading, strict=strict)
+    source = read_questions(table, workspace, reading, strict=strict, collection=collection)
     print_notes(source.notes)
     return source

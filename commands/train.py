@@ -192,21 +192,21 @@ def _train_on_pairs(
     table: Path | None, workspace: "Workspace", options: Mapping[str, Any], progress: bool
 ) -> tuple[list[str], "RunResult"]:
     """Return lines about the table that was read, and the result of the run."""
-    from dotbogi.indexes.source import read_questions
     from dotbogi.training import check_run, run_loop
 
     refuse(options, "needs --objective cosine", "score_column")
     config, model = _loop_config(options), model_of(options)
     source = read(table, workspace, reading_of(options))
-    if table and workspace.current_name() is not None:
-        check_run(source.collection, config, model)
-        if options["test_table"]:  # refused before anything is published
-            read_questions(options["test_table"], workspace, _names_of(options))
-        source = _indexed(source, workspace, progress)
-    origin, held_out = dict(source.origin), None
+    test = None
     if options["test_table"]:
-        test = read_test(options["test_table"], workspace, _names_of(options))
-        origin["test_table"], held_out = test.origin["table"], test.collection
+        test = read_test(
+            options["test_table"], workspace, _names_of(options), collection=source.collection
+        )
+    if table and workspace.current_name() is not None:
+        check_run(source.collection, config, model)  # before anything is published
+        source = _indexed(source, workspace, progress)
+    origin = {**source.origin, **({"test_table": test.origin["table"]} if test else {})}
+    held_out = test.collection if test else None
     result = run_loop(
         workspace, source.collection, replace(config, source=origin), model=model,
         held_out=held_out, progress=progress,
@@ -230,9 +230,7 @@ def _indexed(source: "Source", workspace: "Workspace", progress: bool) -> "Sourc
     from dotbogi.search.continued import plan
 
     changes = plan(workspace, source.collection)
-    if any(changes["answers"][kind] for kind in ("added", "edited", "removed", "returned")) or any(
-        changes["questions"][kind] for kind in ("added", "removed")
-    ):
+    if changes["differs"]:
         print_lines(change_lines(changes), err=True)
         generation = index_collection(
             workspace, source.collection, source.origin, progress=progress

@@ -64,6 +64,43 @@ def read_source(
     if table is None and workspace.current_name() is not None:
         generation = workspace.current()
         return Source(open_collection(generation.folder), generation.manifest["source"])
+    found = find_table(table, workspace, given, progress=progress)
+    collection, counts = build_collection(found.table)
+    _refuse_skips(found.table.path, counts, strict=strict)
+    columns = {name: getattr(found.table.columns, name) for name in COLUMNS}
+    origin = {**_origin(table, found.public), **columns, "reading": said(found.settings)}
+    return Source(collection, origin, counts, found.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTable:
+    """A table as it was read."""
+
+    table: Table
+    public: Fetched | None  # the public set that its name stands for
+    settings: Reading  # what the user has said about it, now or earlier
+    notes: tuple[str, ...]  # for the user: what was fetched, kept or assumed
+
+
+def find_table(
+    table: Path | None,
+    workspace: Workspace,
+    given: Reading,
+    *,
+    progress: Progress | None = None,
+) -> FoundTable:
+    """Read a table, a public set, or without a name the bundled sample.
+
+    Args:
+        table: as for `read_source`.
+        workspace: its settings for tables are used.
+        given: what the user says about the table now.
+        progress: called while a file is downloaded.
+
+    Raises:
+        UsageError: the public set has scored pairs.
+        DotbogiError: the table cannot be read.
+    """
     public = public_set(table, progress=progress)
     if public and public.scored and given.answer is None:
         raise UsageError(
@@ -73,13 +110,9 @@ def read_source(
     path = public.path if public else table or SAMPLE_PATH
     settings, notes = kept_settings(workspace, given)
     read = read_table(path, given) if public else _read(path, settings, given)
-    collection, counts = build_collection(read)
-    _refuse_skips(path, counts, strict=strict)
     fetched = (fetched_note(public),) if public and public.new else ()
     notes = tuple(f"{read.path}: {note}" for note in (*notes, *(read.notes if table else ())))
-    columns = {name: getattr(read.columns, name) for name in COLUMNS}
-    origin = {**_origin(table, public), **columns, "reading": said(settings)}
-    return Source(collection, origin, counts, (*fetched, *notes))
+    return FoundTable(read, public, settings, (*fetched, *notes))
 
 
 def _read(path: Path, settings: Reading, given: Reading) -> Table:
@@ -96,32 +129,46 @@ def _read(path: Path, settings: Reading, given: Reading) -> Table:
 
 
 def read_questions(
-    table: Path, workspace: Workspace, reading: Reading | None = None, *, strict: bool = False
+    table: Path,
+    workspace: Workspace,
+    reading: Reading | None = None,
+    *,
+    strict: bool = False,
+    collection: Collection | None = None,
 ) -> Source:
     """Return the collection of a test table, which may name its answers by their ids alone.
 
     The names of columns that the workspace keeps are used where the table has them.
+
+    Args:
+        table: a file, a folder, or the name of a public set.
+        workspace: its published answers are those that ids stand for.
+        reading: what the user says about the table.
+        strict: refuse a table with rows that cannot be used.
+        collection: answers that are going to be published, whose ids count too.
 
     Raises:
         DotbogiError: the table cannot be read.
     """
     public = public_set(table)
     path = public.path if public else table
-    answers = published_texts(workspace)
+    answers = (
+        {}
+        if workspace.current_name() is None
+        else _texts(open_collection(workspace.current().folder))
+    )
+    answers |= _texts(collection) if collection else {}
     read = read_table(path, reading, hints=kept(workspace), answers=answers)
-    collection, counts = build_collection(read)
+    questions, counts = build_collection(read)
     _refuse_skips(path, counts, strict=strict)
     notes = tuple(f"{path}: {note}" for note in read.notes)
-    return Source(collection, _origin(table, public), counts, notes)
+    return Source(questions, _origin(table, public), counts, notes)
 
 
-def published_texts(workspace: Workspace) -> dict[str, str]:
-    """Return the texts of the published answers by id and alias; none before the first index."""
-    if workspace.current_name() is None:
-        return {}
-    answers = open_collection(workspace.current().folder).answers
-    by_alias = {alias: answer.text for answer in answers for alias in answer.aliases}
-    return by_alias | {answer.id: answer.text for answer in answers}
+def _texts(collection: Collection) -> dict[str, str]:
+    """Return the texts of answers by each id that they have or had."""
+    texts = {answer.id: answer.text for answer in collection.answers}
+    return {key: texts[id_] for key, id_ in collection.ids().items()}
 
 
 def _refuse_skips(path: Path, counts: Counts, *, strict: bool) -> None:

@@ -47,7 +47,8 @@ def continued(
         "returned": {id_ for id_, _ in changes.returned},
     }
     counts = {kind: sum(votes[id_] for id_ in ids) for kind, ids in concerned.items()}
-    return updated.collection, {**changes.to_json(), "votes": counts}
+    differs = updated.collection.digest() != published.digest()  # metadata counts too
+    return updated.collection, {"differs": differs, **changes.to_json(), "votes": counts}
 
 
 def _undamaged(workspace: Workspace) -> Collection | None:

@@ -13,9 +13,8 @@ from dotbogi.indexes.lexical import BM25Engine, BM25Index, Tokens
 from dotbogi.indexes.views import BM25_VIEWS, owners_of_questions
 from dotbogi.search.encoders import CachedEncoder, Encoder
 from dotbogi.search.geometry import Geometry
-from dotbogi.search.typed import steps_of
+from dotbogi.search.typed import TOLERANCE, steps_of
 
-TOLERANCE = "keyboard,repeats,initials,spelling,synonyms"
 _STAND_INS = 100  # answers
 _STAND_IN_LETTERS = 100  # of each: queries are short
 

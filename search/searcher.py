@@ -217,12 +217,13 @@ class Searcher:
         if self._workspace is None:
             raise UsageError("this searcher has no workspace to reload from; use Searcher.open.")
         with self._reloading:
-            if self._workspace.current_name() == self.generation:
+            name = self._workspace.current_name()
+            if name == self.generation:
                 return False
             try:
                 self._state = self._opened(self._workspace.current())
             except Exception:
-                self._failed = self._workspace.current_name()
+                self._failed = name
                 raise
         return True
 

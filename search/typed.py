@@ -15,7 +15,8 @@ from dotbogi.indexes.korean.synonyms import Synonyms
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.text import same_text_key
 
-STEPS = ("keyboard", "repeats", "initials", "spelling", "synonyms")
+TOLERANCE = "keyboard,repeats,initials,spelling,synonyms"
+STEPS = tuple(TOLERANCE.split(","))
 NONE = "none"
 MOST = 3  # corrections of a query, and words of initials in it
 _LONGEST = 100  # characters of a query with initials

@@ -151,7 +151,7 @@ def test_short_questions_may_have_a_meaning(text: str) -> None:
 def test_skipped_rows_are_grouped_by_reason() -> None:
     """A row that was read in spite of its skip is checked itself."""
     skips = [
-        Skip(2, "노출 is not Y (--only)"),
+        Skip(2, "노출 is not Y (--only)", wanted=True),
         Skip(3, "the answer is blank"),
         Skip(4, "more cells"),
         Skip(5, "more cells"),

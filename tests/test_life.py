@@ -271,3 +271,17 @@ def test_kept_settings_that_do_not_fit_an_export_give_way(tmp_path: Path) -> Non
         assert run("export", tmp_path / name, "-w", workspace).exit_code == 0
         index(workspace, tmp_path / name)
         assert published(workspace).answers == before.answers, name
+
+
+def test_train_indexes_a_table_in_which_metadata_alone_has_changed(tmp_path: Path) -> None:
+    workspace, table = tmp_path / "w", tmp_path / "faq.csv"
+    pairs = [(f"질문 {n} 있어요", f"답 {n // 2} 드려요") for n in range(24)]
+
+    def save(category: str) -> Path:
+        lines = [f"{question},{answer},{category}" for question, answer in pairs]
+        table.write_text("\n".join(["질문,답변,분류", *lines]) + "\n", encoding="utf-8")
+        return table
+
+    index(workspace, save("배송"))
+    train(workspace, save("환불"))
+    assert {answer.metadata["분류"] for answer in published(workspace).answers} == {"환불"}

@@ -68,7 +68,7 @@ def skipped_rows(skips: Iterable[Skip], rows: Sequence[Row]) -> Iterator[Finding
     numbers = {row.number for row in rows}
     for skip in skips:
         # A row that was read all the same is checked itself; others the user leaves out.
-        if skip.number not in numbers and not skip.reason.endswith("(--only)"):
+        if skip.number not in numbers and not skip.wanted:
             reasons.setdefault(skip.reason, []).append(skip.number)
     for reason, skipped in reasons.items():
         kind = Kind.CONTRADICTORY_ROW

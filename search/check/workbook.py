@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.export.workbook import MOST_CHARACTERS
 from dotbogi.indexes.tables import Row, Table
+from dotbogi.indexes.tables.neutral import neutralise
 from dotbogi.search.check.finding import Finding
 
 _COLOURS = ("FFF9DB", "FFE5C2", "FFD1D1")  # yellow, orange, red, by weight
 _WIDTHS = {"row": 7, "id": 14, "question": 40, "answer": 60, "findings": 26, "advice": 60}
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
-_MOST_LETTERS = 32_767  # that Excel keeps in a cell
 
 
 def save_workbook(table: Table, findings: Sequence[Finding], path: Path) -> None:
@@ -101,5 +101,6 @@ def safe(text: str) -> str:
     """
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
+    # For people, not to be read again: codes, as an export has them, would only disturb.
     legal = ILLEGAL_CHARACTERS_RE.sub("\ufffd", text).encode("utf-8", "replace").decode("utf-8")
-    return ("'" + legal if legal.startswith(_FORMULA) else legal)[:_MOST_LETTERS]
+    return neutralise(legal)[:MOST_CHARACTERS]
