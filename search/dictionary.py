@@ -18,7 +18,7 @@ from dotbogi.search.encoders import Encoder, open_encoder, unit_rows
 from dotbogi.search.fitted import Fitted
 from dotbogi.search.geometry import Geometry
 from dotbogi.search.index import index_encoded
-from dotbogi.search.known_questions import folds_of
+from dotbogi.search.known_questions import fit_on_known_questions, folds_of
 from dotbogi.search.ranking import find
 
 ASKED = 2000  # known questions at most
@@ -56,7 +56,7 @@ def foretell(workspace: Workspace) -> Foretold:
         UsageError: a line of synonyms.csv or dictionary.csv cannot be used.
     """
     generation = workspace.current()
-    now = IndexConfig(**generation.manifest["index"])
+    now = _published(generation)
     then = replace(now, **read_lexicon(workspace.folder))
     before = first_answers(workspace, generation, now)
     after = before if now == then else first_answers(workspace, generation, then)
@@ -71,6 +71,10 @@ def foretell(workspace: Workspace) -> Foretold:
     }  # fmt: skip
     ordered = sorted(changes, key=lambda change: change.verdict)
     return Foretold(len(before), ordered, settings, now != then)
+
+
+def _published(generation: Generation) -> IndexConfig:
+    return IndexConfig(**generation.manifest["index"])
 
 
 def _verdict(
@@ -97,6 +101,8 @@ def first_answers(
         Cache(workspace.cache_folder),
     )
     geometry, fitted = Geometry.open(generation.folder), Fitted.open(generation.folder)
+    if generation.manifest["training"] is None and config.words != _published(generation).words:
+        fitted = fit_on_known_questions(encoded, geometry)  # as `index` will
     firsts: dict[str, tuple[str, Mapping[str, int]]] = {}
     for fold in folds_of(encoded, _FOLDS, 0):
         index = index_encoded(fold.rest, geometry=geometry, fitted=fitted)
@@ -126,7 +132,7 @@ def suggest(workspace: Workspace) -> Suggestions:
         NothingIndexedError: nothing is published yet.
     """
     generation = workspace.current()
-    config = IndexConfig(**generation.manifest["index"])
+    config = _published(generation)
     collection = open_collection(generation.folder)
     texts = [question.text for question in collection.questions]
     nouns = [

@@ -115,10 +115,12 @@ def _facts(
 def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -> bool:
     """Return whether a generation's fitted weights still suit an update of its collection.
 
-    They do if the settings and at least half of the answers are the same; otherwise the scores
-    differ too much.
+    They do if analyzer, engines and at least half of the answers are the same; otherwise the
+    scores differ too much. Synonyms and tolerance concern queries alone, and a few words for Kiwi
+    change few scores.
     """
-    if config != IndexConfig(**kept.manifest["index"]):
+    published = IndexConfig(**kept.manifest["index"])
+    if any(getattr(config, n) != getattr(published, n) for n in ("analyzer", "bm25", "dense")):
         return False
     before = {answer.id for answer in open_collection(kept.folder).answers}
     now = {answer.id for answer in collection.answers}
