@@ -20,12 +20,13 @@ define use-faiss-gpu
 	$(PIP) install -c constraints.txt faiss-gpu
 endef
 
-.PHONY: help demo install fix check test bench starter
+.PHONY: help demo install fix check test soak bench starter
 
 help:
 	@echo "make demo     set up, then index, train and query the bundled Korean sample"
 	@echo "make test     set up, then lint, type-check and test"
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
+	@echo "make soak     the long versions of the tests of reliability (docs/reliability.md)"
 	@echo "make fix      format and mend what ruff can"
 	@echo "make check    lint and type-check"
 	@echo "make starter  make the bundled model again from WHEEL, CORPORA and DATA into OUT, and measure it"
@@ -64,6 +65,9 @@ check: $(VENV)/installed-dev
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+soak: $(VENV)/installed-dev
+	DOTBOGI_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m soak -o timeout=0
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/cold_start.py
