@@ -1,15 +1,12 @@
 """Text → tokens for BM25: Kiwi content morphemes, Snowball stems, character n-grams."""
 
-import bisect
 import hashlib
 import importlib.metadata
-import itertools
 import os
 import re
 import threading
 import unicodedata
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, Literal, get_args
@@ -18,7 +15,7 @@ AnalyzerName = Literal["kiwi", "bigram", "whitespace"]
 
 # Nouns, pronouns, numerals, verbs, adjectives, roots, adverbs, determiners, interjections, Chinese
 # characters. Latin words and digits are taken from the text itself, with or without Kiwi.
-_CONTENT_TAGS = ("N", "VV", "VA", "XR", "M", "IC", "SH")
+CONTENT_TAGS = ("N", "VV", "VA", "XR", "M", "IC", "SH")
 _RUN = re.compile(r"[a-z\d]+|[^\W_a-z\d]+")  # 5g로 → 5g, 로: particles attach to any word
 _PART = re.compile(r"[a-z]+|\d+")
 _ENGLISH_STOP_WORDS = frozenset(
@@ -55,7 +52,7 @@ class Analyzer:
     @property
     def fingerprint(self) -> str:
         """Digest of everything that determines the tokens: the rules and the library versions."""
-        parts = ["2", self.name, " ".join(_CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
+        parts = ["2", self.name, " ".join(CONTENT_TAGS), " ".join(sorted(_ENGLISH_STOP_WORDS))]
         packages = {
             "kiwi": ["kiwipiepy", "kiwipiepy_model", "PyStemmer"],
             "bigram": ["PyStemmer"],
@@ -100,7 +97,8 @@ os.register_at_fork(
 )
 
 
-def _kiwi(words: tuple[str, ...] = ()) -> Any:
+def kiwi(words: tuple[str, ...] = ()) -> Any:
+    """Return Kiwi with further words, which is loaded when it is first used; see `Analyzer`."""
     with _loading:
         return _load_kiwi(words)
 
@@ -113,17 +111,17 @@ def _load_kiwi(words: tuple[str, ...]) -> Any:
         # Kiwi warns that 0 now means no threads. That is intended: a forked process would wait for
         # the threads forever, and they made Kiwi no faster (benchmarks/LOG.md).
         warnings.simplefilter("ignore", DeprecationWarning)
-        kiwi = Kiwi(load_multi_dict=False, num_workers=0)
+        loaded = Kiwi(load_multi_dict=False, num_workers=0)
     for word in words:
         form, _, tag = word.partition("/")
-        kiwi.add_user_word(form, tag)
-    return kiwi
+        loaded.add_user_word(form, tag)
+    return loaded
 
 
 @lru_cache(maxsize=1 << 16)
 def _is_predicate(stem: str) -> bool:
-    morphemes = _kiwi().tokenize(stem + "다")
-    return bool(morphemes[0].form == stem and morphemes[0].tag.startswith(("VV", "VA")))
+    first = kiwi().tokenize(stem + "다")[0]
+    return bool(first.form == stem and first.tag.startswith(("VV", "VA")))
 
 
 @cache
@@ -134,12 +132,18 @@ def _stem() -> Callable[[str], str]:
     return stem
 
 
+@lru_cache(maxsize=1 << 10)  # what corrects a query looks at them before BM25 does
+def morphemes(text: str, words: tuple[str, ...] = ()) -> tuple[Any, ...]:
+    """Return Kiwi's morphemes of a text in lower case."""
+    return tuple(kiwi(words).tokenize(text))
+
+
 @lru_cache(maxsize=1 << 14)  # frequent queries, and those that every training round repeats
 def _lemmas(text: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_morpheme_tokens(_kiwi(words).tokenize(text)))
+    return tuple(_morpheme_tokens(morphemes(text, words)))
 
 
-def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
+def _morpheme_tokens(found: Sequence[Any]) -> list[str]:
     """Return the lemmas of content morphemes; compounds typed as two words become one.
 
     배가 고프다 means 배고프다, and 화가 나다 means 화나다: if a noun and the predicate after it
@@ -147,12 +151,12 @@ def _morpheme_tokens(morphemes: Sequence[Any]) -> list[str]:
     """
     tokens: list[str] = []
     noun = ""
-    for morpheme in morphemes:
+    for morpheme in found:
         tag: str = morpheme.tag
         token = f"{morpheme.form}/{tag[0]}"
         if noun and tag.startswith(("VV", "VA")) and _is_predicate(noun + morpheme.form):
             tokens[-1] = noun + token
-        elif tag.startswith(_CONTENT_TAGS):
+        elif tag.startswith(CONTENT_TAGS):
             tokens.append(token)
         if tag.startswith("NN"):
             noun = morpheme.form
@@ -193,54 +197,3 @@ def _ngrams(word: str, n: int) -> Iterable[str]:
     """
     # Otherwise a run of one letter (ㅋㅋㅋㅋㅋㅋ) would outweigh the rest of a query.
     return dict.fromkeys(word[i : i + n] for i in range(max(len(word) - n, 0) + 1))
-
-
-_LONG = 6  # syllables; a longer run without a space may be several words
-
-
-@lru_cache(maxsize=1 << 14)
-def corrected(text: str, dictionary: tuple[str, ...] = ()) -> str:
-    """Return a Korean text with Kiwi's corrections of spelling, and spaces in long runs.
-
-    Args:
-        text: as typed.
-        dictionary: further words, which are right as they are; see `Analyzer`.
-    """
-    kiwi = _kiwi(dictionary)
-    words = text.split()
-    tokens = kiwi.tokenize(" ".join(words), typos="basic_with_continual_and_lengthening")
-    if any(token.typo_cost for token in tokens):
-        ends = list(itertools.accumulate(len(word) + 1 for word in words))
-        by_word: dict[int, list[Any]] = {}
-        for token in tokens:
-            by_word.setdefault(bisect.bisect_right(ends, token.start), []).append(token)
-        for number, of_word in by_word.items():
-            if any(token.typo_cost for token in of_word):
-                words[number] = kiwi.join(of_word)
-    return " ".join(kiwi.space(word) if len(word) > _LONG else word for word in words)
-
-
-# Morphemes that Kiwi makes up have the number of their tag; those it knows come after these.
-_MADE_UP = 100
-
-
-def unknown_words(
-    texts: Sequence[str], words: tuple[str, ...] = (), least: int = 3
-) -> list[tuple[str, int]]:
-    """Return nouns that Kiwi does not know, with the number of texts that have them.
-
-    Args:
-        texts: of a collection.
-        words: that it knows beside its own; see `Analyzer`.
-        least: texts that a noun has to stand in.
-    """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(
-            {
-                morpheme.form
-                for morpheme in _kiwi(words).tokenize(text)
-                if morpheme.tag in ("NNG", "NNP") and morpheme.id < _MADE_UP
-            }
-        )
-    return [(word, count) for word, count in counts.most_common() if count >= least]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
-from dotbogi.indexes.analyzer import unknown_words
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import open_collection
 from dotbogi.indexes.korean.lexicon import read_lexicon
+from dotbogi.indexes.korean.spelling import unknown_words
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.search.encoded import EncodedCollection, IndexConfig

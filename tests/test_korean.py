@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dotbogi.indexes.analyzer import corrected, unknown_words
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.korean.jamo import initials_of, is_syllable, join, split
 from dotbogi.indexes.korean.keyboard import to_hangul, to_latin
 from dotbogi.indexes.korean.lexicon import read_lexicon
 from dotbogi.indexes.korean.repeats import without_repeats
+from dotbogi.indexes.korean.spelling import respaced, spaced, spelled, unknown_words, words_of
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups, read_groups
 
 syllables = st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3)
@@ -79,20 +79,34 @@ def test_cleaning_twice_changes_nothing_more(text: str) -> None:
 @settings(max_examples=300)
 @given(anything)
 def test_correcting_twice_changes_nothing_more(text: str) -> None:
-    once = corrected(text)
-    assert corrected(once) == once
+    once = spaced(spelled(" ".join(text.split())))
+    assert spaced(spelled(once)) == once
 
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
         ("환불해주새요", "환불해주세요"), ("언제쯤 받을수잇나여", "언제쯤 받을수있나여"),
-        ("로긴이 안되요", "로긴이 안돼요"), ("주문한물건이안왔어요", "주문한 물건이 안 왔어요"),
-        ("배가 고파요", "배가 고파요"), ("refund policy pls", "refund policy pls"),
+        ("로긴이 안되요", "로긴이 안돼요"), ("배가 고파요", "배가 고파요"),
+        ("refund policy pls", "refund policy pls"),
     ],
 )  # fmt: skip
-def test_spelling_and_spaces_are_corrected(typed: str, meant: str) -> None:
-    assert corrected(typed) == meant
+def test_spelling_is_corrected(typed: str, meant: str) -> None:
+    assert spelled(typed) == meant
+
+
+def test_spaces_are_set_in_long_runs_or_all_anew() -> None:
+    assert spaced("주문한물건이안왔어요") == "주문한 물건이 안 왔어요"
+    assert spaced("배가 고파요") == "배가 고파요"
+    assert respaced("아침부터머 리가너 무아파") == "아침부터 머리가 너무 아파"
+
+
+def test_a_word_says_what_is_odd_about_it() -> None:
+    first, second = words_of("비회원 으로주문 ".strip())
+    assert (first.begins_inside, second.begins_inside) == (False, True)
+    assert words_of("해택이 뭐죠")[0].falls_apart
+    assert not words_of("혜택이 뭐죠")[0].falls_apart
+    assert [word.is_made_up for word in words_of("점메추 부탁해")] == [True, False]
 
 
 def test_synonyms_are_found_as_words_of_their_own() -> None:
@@ -107,6 +121,9 @@ def test_synonyms_are_found_as_words_of_their_own() -> None:
     assert words("앱을 깔았어요") == ["앱"]
     assert words("앱솔루트 보드카") == []  # 앱 has one syllable: only an ending may follow
     assert words("비밀번호찾기") == ["비밀번호"]
+    assert [f.word for f in Synonyms([["기프트카드", "giftcard"]]).find("내 gift card")] == [
+        "giftcard"
+    ]
     (found,) = synonyms.find("제 비번은")
     assert (found.start, found.end, found.others) == (2, 4, ("비밀번호", "pw"))
 

@@ -50,6 +50,9 @@ def corrections(index: SearchIndex, query: str) -> list[str]:
         ("환불해주새요", "환불해주세요"),
         ("쟈랴 고장", "wifi 고장"),
         ("refund 언제", "환불 언제"),
+        ("모ㅓㅏㄴㅇ 쟈랴", "ahjksd wifi"),
+        ("택베 언제 와여", "택배 언제 와여"),
+        ("ㄱㅅㄱㅅ", "감사합니다"),
     ],
 )
 def test_a_query_is_corrected_to_what_the_collection_has(

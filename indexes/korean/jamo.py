@@ -48,3 +48,13 @@ def initials_of(text: str) -> str:
     'ㅂㅅ ㅈㅎ'
     """
     return "".join(INITIALS[(ord(c) - _FIRST) // 588] if is_syllable(c) else c for c in text)
+
+
+def strokes_of(text: str) -> str:
+    """Return the key strokes of a text, as single letters of Hangul.
+
+    >>> strokes_of("왜 값")
+    'ㅇㅗㅐ ㄱㅏㅂㅅ'
+    """
+    letters = "".join("".join(split(c)) if is_syllable(c) else c for c in text)
+    return "".join(PARTS.get(c, c) for c in letters)

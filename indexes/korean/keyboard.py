@@ -7,9 +7,8 @@ from dotbogi.indexes.korean.jamo import (
     PARTS,
     VOWELS,
     is_jamo,
-    is_syllable,
     join,
-    split,
+    strokes_of,
 )
 
 _KEYS = dict(
@@ -39,13 +38,7 @@ def to_latin(text: str) -> str:
     >>> to_latin("ㅣㅐ햐ㅜ"), to_latin("안녕")
     ('login', 'dkssud')
     """
-    return "".join(_LETTERS.get(jamo, jamo) for jamo in _strokes(text))
-
-
-def _strokes(text: str) -> str:
-    """Return the key strokes of a text, as single letters of Hangul."""
-    jamo = "".join("".join(split(c)) if is_syllable(c) else c for c in text)
-    return "".join(PARTS.get(c, c) for c in jamo)
+    return "".join(_LETTERS.get(jamo, jamo) for jamo in strokes_of(text))
 
 
 def _composed(jamo: str) -> str:

@@ -10,7 +10,7 @@ from dotbogi.indexes.tables.delimited import read_text
 
 SYNONYMS, DICTIONARY = "synonyms.csv", "dictionary.csv"
 _TAGS = ("NNG", "NNP", "VV", "VA", "MAG", "IC")  # of Kiwi
-_HANGUL_OR_LATIN = re.compile(r"[가-힣a-zA-Z0-9]+")
+_HANGUL_OR_LATIN = re.compile(r"[가-힣a-zA-Z0-9]+|[ㄱ-ㅎ]+")
 
 
 def read_lexicon(workspace: Path) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """Groups of words that mean the same in a question: 비밀번호, 비번, password."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ _ENDING = re.compile(
     r"이에요|인가요|인데|라|들|(?:하|되|돼|해|했|됐|할|함|안|못).*)?"
 )
 _RUN = re.compile(r"[a-z]+|[가-힣]+")
+_LATIN_PAIR = re.compile(r"(?<![a-z])([a-z]+)[ -](?=([a-z]+))\2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +45,40 @@ class Synonyms:
     def __contains__(self, word: str) -> bool:
         return word.lower() in self._others
 
+    @property
+    def words(self) -> Collection[str]:
+        """All words, in lower case."""
+        return self._others.keys()
+
+    def others(self, word: str) -> tuple[str, ...]:
+        """Return the other words of a word's groups."""
+        return self._others.get(word.lower(), ())
+
     def find(self, text: str) -> list[Replaceable]:
         """Return the words that have synonyms, in order; the longest word wins.
 
-        A Latin word stands alone. A Korean word begins a run of letters; anything may follow it,
-        but only a particle or an ending if it has one syllable.
+        A Latin word stands alone, or two of them are one: check-in, gift card. A Korean word
+        begins a run of letters; anything may follow it, but only a particle or an ending if it has
+        one syllable.
         """
         found: list[Replaceable] = []
-        for run in _RUN.finditer(text.lower()):
+        lower = text.lower()
+        for pair in _LATIN_PAIR.finditer(lower):
+            word = pair[1] + pair[2]
+            if word in self._others:
+                found.append(Replaceable(pair.start(), pair.end(), word, self._others[word]))
+        taken = {at for pair in found for at in range(pair.start, pair.end)}
+        for run in _RUN.finditer(lower):
             letters = run.group()
+            if run.start() in taken:
+                continue
             for length in range(min(len(letters), self._longest), 0, -1):
                 word = letters[:length]
                 if word in self._others and _may_follow(word, letters[length:]):
                     at = run.start()
                     found.append(Replaceable(at, at + length, word, self._others[word]))
                     break
-        return found
+        return sorted(found, key=lambda word: word.start)
 
 
 def _may_follow(word: str, rest: str) -> bool:
