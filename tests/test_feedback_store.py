@@ -13,8 +13,15 @@ from conftest import run
 from feedback_writers import feedback
 
 import dotbogi.search.feedback
-from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.indexes.errors import (
+    DamagedError,
+    LockedError,
+    NoSpaceError,
+    OldFormatError,
+    UsageError,
+)
 from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.feedback_file import insert_vote
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,14 +118,11 @@ def test_erasing_a_client_leaves_none_of_its_bytes_in_any_file(tmp_path: Path) -
     other.add(feedback("0", client="public"))  # its connection stays open
     rng = random.Random(1)
     clients = [rng.choice(["secret", "public"]) for _ in range(10_000)]
-    rows = [(c, rng.randbytes(8).hex(), c * rng.randint(1, 80)) for c in clients]
+    rows = [(rng.randbytes(8).hex(), c, c * rng.randint(1, 80)) for c in clients]
     with store._database() as database:
         database.execute("BEGIN")
-        database.executemany(
-            "INSERT INTO feedback (client, id, query, shown, answer_id, verdict, generation, time)"
-            " VALUES (?, ?, ?, '[]', 'a1', 'right', '000001', '')",
-            rows,
-        )
+        for row in rows:
+            insert_vote(database, [*row, "[]", "a1", "right", "000001", ""])
         database.execute("COMMIT")
     assert store.erase("secret") == clients.count("secret")
     assert b"secret" not in bytes_of(tmp_path)
@@ -168,7 +172,7 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "feedback.sqlite"
     for raw in (b"", b"not a database, but long enough to be read as one" * 100):
         path.write_bytes(raw)
-        with pytest.raises(DamagedError, match=r"feedback\.sqlite: .*Move it away"):
+        with pytest.raises(DamagedError, match=r"feedback\.sqlite: .*move it away"):
             FeedbackStore.open(tmp_path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
@@ -183,11 +187,11 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> Non
     raw = path.read_bytes()
     path.write_bytes(raw[:8192] + b"\xff" * (len(raw) - 8192))
     with pytest.raises(DamagedError):
-        list(FeedbackStore.open(tmp_path).export())
+        FeedbackStore.open(tmp_path)
     path.write_bytes(raw)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 9")
-    with pytest.raises(DotbogiError, match=r"format 9\b.*reads 1"):
+    with pytest.raises(OldFormatError, match=r"format 9\b.*up to 2.*Update dotbogi"):
         FeedbackStore.open(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         FeedbackStore.open(tmp_path / "nowhere")

@@ -10,8 +10,9 @@ from typing import Any, get_args
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, Split
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.files import read_json, write_json
 from dotbogi.indexes.text import same_text_key
+from dotbogi.training.run_files import REMEDY
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer
@@ -161,7 +162,7 @@ def save_used_decisions(applied: Applied, split: Collection, folder: Path) -> No
 
 def used_decisions(folder: Path) -> Mapping[str, Any]:
     """Return the decisions that a run uses: {counts, rejected}."""
-    stored: Mapping[str, Any] = json.loads((folder / _USED).read_text(encoding="utf-8"))
+    stored: Mapping[str, Any] = read_json(folder / _USED, REMEDY)
     return stored
 
 

@@ -1,7 +1,6 @@
 """Users' feedback about answers: count the votes, and apply them to a collection."""
 
 import contextlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, pair_key
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.files import read_json, write_json
 from dotbogi.indexes.text import clean, same_text_key
 from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict
 from dotbogi.training.judgements.decisions import Pair, count_by_split
+from dotbogi.training.run_files import REMEDY
 
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 
@@ -241,7 +241,7 @@ def read_feedback(folder: Path) -> Mapping[str, Any] | None:
     path = folder / _USED
     if not path.is_file():
         return None
-    stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    stored: Mapping[str, Any] = read_json(path, REMEDY)
     return stored
 
 

@@ -21,6 +21,7 @@ from dotbogi.training.judgements.decisions import (
     read_decisions,
     save_decisions,
 )
+from dotbogi.training.ledger import Mined, open_run, read_events, run_names
 from dotbogi.training.negatives import Negative
 from dotbogi.training.negatives.files import open_negatives
 
@@ -111,18 +112,23 @@ def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
         UsageError: no run has mined yet.
         DamagedError: the suspects or the decisions cannot be read.
     """
-    folder = _last_folder(workspace)
+    folder = _last_run(workspace)
     if folder is None:
         raise UsageError(f"{workspace.folder}: no run has found suspects yet. Run: dotbogi train")
+    open_run(folder)
     paths = sorted(folder.glob("suspects-*.parquet"), key=lambda path: (len(path.name), path.name))
     minings = [open_negatives(path) for path in reversed(paths)]
     decisions = read_decisions(workspace.folder)
     return folder.name, list_suspects(minings, open_collection(folder), decisions)
 
 
-def _last_folder(workspace: Workspace) -> Path | None:
-    folders = {path.parent for path in workspace.rounds_folder.glob("run-*/suspects-*.parquet")}
-    return max(folders, default=None)
+def _last_run(workspace: Workspace) -> Path | None:
+    """Return the folder of the last run that has mined for all questions."""
+    for name in reversed(run_names(workspace)):
+        folder = workspace.rounds_folder / name
+        if any(isinstance(e, Mined) and e.fold is None for e in read_events(folder)):
+            return folder
+    return None
 
 
 def save_review(suspects: Sequence[Suspect], path: Path) -> None:
@@ -201,7 +207,8 @@ class _Known:
 
     def __init__(self, workspace: Workspace) -> None:
         folders = [workspace.current().folder] if workspace.current_name() else []
-        if folder := _last_folder(workspace):
+        if folder := _last_run(workspace):
+            open_run(folder)
             folders.append(folder)
         if not folders:
             raise UsageError(

@@ -20,7 +20,7 @@ from dotbogi.training.ledger import (
     Started,
     Tested,
     Trained,
-    read_events,
+    open_run,
 )
 from dotbogi.training.measure.bootstrap import Interval, mean_intervals
 from dotbogi.training.measure.metrics import GATE_METRIC, METRICS
@@ -106,9 +106,9 @@ def read_run(folder: Path) -> RunReport:
 
     Raises:
         UsageError: the run has measured nothing yet.
-        DamagedError: a file is missing, or cannot be read.
+        DamagedError: a file is missing, or has changed.
     """
-    events = read_events(folder)
+    events = open_run(folder)
     measured, mined = _of(events, Measured), [m for m in _of(events, Mined) if m.fold is None]
     if not measured:
         raise UsageError(
