@@ -19,7 +19,7 @@ from dotbogi.indexes.lexical import Tokens
 
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8
-_FORMAT = 1  # as user_version; 0: by the first version, which stated none
+_FORMAT = 1  # as user_version; 0: by the first version, which stated none, nor an owner
 
 T = TypeVar("T")
 
@@ -97,18 +97,30 @@ def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     if path.is_symlink() or not path.is_file():
         remove(path)  # a link would be written through, and a fifo waited for
     with closing(sqlite3.connect(path)) as database:
-        stated = _format_of(database)
+        stated = _format_of(database, path)
         database.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB)")
         if stated != _FORMAT:
+            database.execute(f"PRAGMA application_id = {_owner(path)}")
             database.execute(f"PRAGMA user_version = {_FORMAT}")
         return job(database)
 
 
-def _format_of(database: sqlite3.Connection) -> int:
-    stated: int = database.execute("PRAGMA user_version").fetchone()[0]
+def _format_of(database: sqlite3.Connection, path: Path) -> int:
+    """Return the format of a file that belongs to its name: not that of another model."""
+    stated, owner = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("user_version", "application_id")
+    )
     if stated not in (0, _FORMAT):
         raise sqlite3.DatabaseError(f"written in format {stated}; this version reads {_FORMAT}")
+    if owner != (_owner(path) if stated else 0):
+        raise sqlite3.DatabaseError("the file of another model under this name")
     return stated
+
+
+def _owner(path: Path) -> int:
+    """Return 31 bits of the digest of a file's name, which has the model's fingerprint."""
+    return int.from_bytes(hashlib.blake2b(path.stem.encode(), digest_size=4).digest()) >> 1
 
 
 def check_cache(path: Path) -> int:
@@ -120,7 +132,7 @@ def check_cache(path: Path) -> int:
     anew = "Nothing is lost: the next index or train makes this part anew."
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            _format_of(database)
+            _format_of(database, path)
             if fault := first_fault(database):
                 raise DamagedError(f"{path}: {fault}. {anew}")
             keys = [key for (key,) in database.execute("SELECT key FROM kept")]

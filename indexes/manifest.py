@@ -81,10 +81,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if explained(error):
             raise
         raise DamagedError(f"{path}: cannot be read. {REMEDY}") from error
-    if manifest.get("format") != FORMAT:
+    if (stated_format := manifest.get("format")) != FORMAT:
+        newer = isinstance(stated_format, int) and stated_format > FORMAT
         raise OldFormatError(
-            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
-            "Rebuild it: dotbogi index TABLE --model starter"
+            f"{path}: written in format {stated_format!r:.20}; this version reads {FORMAT}. "
+            f"{'Update dotbogi, or rebuild' if newer else 'Rebuild'} it: dotbogi index TABLE "
+            "--model starter"
         )
     if stated != digest_of_json(manifest):
         raise DamagedError(f"{path}: does not match its own digest. {REMEDY}")

@@ -24,6 +24,7 @@ from dotbogi.search.feedback_file import (
     prepare,
     row_fault,
 )
+from dotbogi.search.feedback_log import check_log
 
 Verdict = Literal["best", "right", "wrong"]  # best: right, and should come first
 
@@ -85,6 +86,7 @@ class FeedbackStore:
                 f"Run: dotbogi index TABLE --workspace {workspace_folder}"
             )
         store = cls(workspace_folder / _FILE)
+        check_log(store._path)
         store.check()
         return store
 
@@ -214,6 +216,11 @@ class FeedbackStore:
                     f"{self._path}: it was deleted or replaced while it was written to, so nothing "
                     "is certain to be stored. Try again."
                 )
+
+
+def has_feedback(workspace_folder: Path) -> bool:
+    """Return whether a workspace has a file of votes."""
+    return (workspace_folder / _FILE).exists()
 
 
 def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:

@@ -75,7 +75,7 @@ def prepare(database: sqlite3.Connection, path: Path) -> None:
         raise DamagedError(f"{path}: a database, but not a feedback database. {REMEDY}")
     if format_ > _FORMAT:
         raise OldFormatError(
-            f"{path}: written in format {format_}; this version reads formats up to {_FORMAT}. "
+            f"{path}: written in format {format_}; this version reads up to {_FORMAT}. "
             "Update dotbogi."
         )
     # A backup is not in this mode. The mode is stored in the file, where it may be damaged.
