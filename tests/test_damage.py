@@ -25,6 +25,8 @@ from dotbogi.indexes.store import Workspace
 from dotbogi.search import ModelConfig, Searcher, index_collection
 from dotbogi.search.feedback import FeedbackStore
 from dotbogi.training import LoopConfig, MiningConfig, resume_loop, run_loop
+from dotbogi.training.fit.config import TrainConfig, TrainingRow
+from dotbogi.training.fit.full import _Seal, finetune
 from dotbogi.training.judgements.decisions import Decision, read_decisions, save_decisions
 from dotbogi.training.judgements.feedback import read_votes
 from dotbogi.training.judgements.review import last_review
@@ -359,3 +361,52 @@ def test_every_command_that_meets_damage_says_so_in_one_line(
     verified = run("history", "verify", "-w", copy, "--json")
     assert verified.exit_code == 3
     assert len(json.loads(verified.stdout)["damaged"]) >= 1
+
+
+ROWS = [TrainingRow(question.text, ANSWERS[question.answer_id]) for question in small().questions]
+
+
+def fitted(model: Path, folder: Path) -> bytes:
+    """Train a model, and return its weights."""
+    finetune(model, ROWS, TrainConfig(epochs=3, batch_size=16, learning_rate=0.003), folder)
+    return (folder / "model" / "model.safetensors").read_bytes()
+
+
+@pytest.mark.soak
+def test_a_damaged_checkpoint_is_not_used_and_the_fit_ends_the_same(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = fitted(tiny_model, tmp_path / "whole")
+    seal = _Seal.on_save
+
+    def until_second(self: _Seal, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        seal(self, args, state, control, **kwargs)
+        if state.epoch == 2:
+            raise Interrupted
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Seal, "on_save", until_second)
+        with pytest.raises(Interrupted):
+            fitted(tiny_model, tmp_path / "cut")
+    found = {int(path.name.split("-")[1]): path for path in (tmp_path / "cut").glob("*/check*-*")}
+    newest = found[max(found)].relative_to(tmp_path / "cut")
+    assert len(found) == 2
+    tried = [newest / name for name in (
+        "optimizer.pt", "digests.json", "model.safetensors", "trainer_state.json", "rng_state.pth"
+    )]  # fmt: skip
+    rng = random.Random(3)
+    for name in rng.sample(tried, effort(1, 5)):
+        copy = Path(shutil.copytree(tmp_path / "cut", tmp_path / "copy"))
+        data = (copy / name).read_bytes()
+        _, damaged = rng.choice(list(damages(data, b"other", 3, rng)))
+        put(copy / name, damaged)
+        caplog.clear()
+        assert fitted(tiny_model, copy) == expected, name
+        said = [r.getMessage() for r in caplog.records if "earlier checkpoint" in r.getMessage()]
+        assert len(said) == 1, f"{name}: {caplog.text}"
+        assert name.name in said[0]
+        shutil.rmtree(copy)
+    for of_model in ("model/model.safetensors", "log.json", "model/config.json")[: effort(1, 3)]:
+        path = tmp_path / "whole" / of_model
+        put(path, path.read_bytes()[:-3])
+        assert fitted(tiny_model, tmp_path / "whole") == expected, of_model

@@ -1,9 +1,11 @@
+import itertools
 import json
 import os
 import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +230,61 @@ def test_feedback_is_listed_exported_and_erased_from_the_command_line(tmp_path: 
     assert run("feedback", "erase", "-w", tmp_path, "--client", "d").stdout == "2 votes erased\n"
     rest = json.loads(run("feedback", "export", "-w", tmp_path, "--json").stdout)["feedback"]
     assert [row["id"] for row in rest] == ["1"]
+
+
+def test_a_backup_made_while_others_write_is_whole_and_takes_the_place_of_the_file(
+    tmp_path: Path,
+) -> None:
+    workspace, copy = tmp_path / "w", tmp_path / "votes.sqlite"
+    workspace.mkdir()
+    store, other = FeedbackStore.open(workspace), FeedbackStore.open(workspace)
+    with pytest.raises(UsageError, match="no feedback yet"):
+        store.back_up(copy)
+    ends = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            other.add(feedback(f"{number}"))
+            if ends.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while store.check() < 20:
+            pass
+        said = run("feedback", "backup", copy, "-w", workspace)
+    finally:
+        ends.set()
+        writer.join()
+    assert said.exit_code == 0, said.output
+    votes = int(said.stdout.split()[0])
+    assert votes >= 20
+    everything = list(store.export())
+    assert len(everything) > votes
+    copy.rename(workspace / "feedback.sqlite")  # under the open stores
+    assert list(store.export()) == everything[:votes]
+    assert other.add(feedback("new"))
+    assert store.check() == votes + 1
+    store.close()
+    other.close()
+
+
+def test_a_damaged_file_is_not_backed_up_and_the_earlier_backup_stays(tmp_path: Path) -> None:
+    workspace, copy = tmp_path / "w", tmp_path / "votes.sqlite"
+    workspace.mkdir()
+    store = FeedbackStore.open(workspace)
+    store.add(feedback("1"))
+    assert run("feedback", "backup", copy, "-w", workspace, "--json").exit_code == 0
+    before = copy.read_bytes()
+    store.add(feedback("2", query="숨긴 말"))
+    store.close()
+    path = workspace / "feedback.sqlite"
+    path.write_bytes(path.read_bytes().replace("숨긴".encode(), "다른".encode()))
+    said = run("feedback", "backup", copy, "-w", workspace)
+    assert said.exit_code == 3
+    assert "row 2 differs from its checksum" in said.stderr
+    assert copy.read_bytes() == before
+    for wrong in (tmp_path, tmp_path / "nowhere" / "x"):
+        assert run("feedback", "backup", wrong, "-w", workspace).exit_code in (2, 3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["votes.sqlite", "w"]
