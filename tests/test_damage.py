@@ -1,5 +1,6 @@
 """Damage of any file in a workspace is refused with the file's name, or changes nothing."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import re
 import shutil
 import signal
 import sys
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,7 +22,7 @@ from effort import effort
 from feedback_writers import feedback
 
 from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
-from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.store import Workspace
 from dotbogi.search import ModelConfig, Searcher, index_collection
 from dotbogi.search.feedback import FeedbackStore
@@ -34,6 +36,7 @@ from dotbogi.training.ledger import Event, Ledger
 from dotbogi.training.report import report_on
 from dotbogi.training.verification import verify_workspace
 
+LEDGER = "run-0001/ledger.jsonl"
 BLOCK = 64  # bytes set to zero
 QUERY = "배고프다 내일"
 
@@ -361,6 +364,29 @@ def test_every_command_that_meets_damage_says_so_in_one_line(
     verified = run("history", "verify", "-w", copy, "--json")
     assert verified.exit_code == 3
     assert len(json.loads(verified.stdout)["damaged"]) >= 1
+
+
+@pytest.mark.soak
+def test_a_damaged_run_of_the_first_form_is_never_a_traceback(tmp_path: Path) -> None:
+    """It has no digests, so some damage is not noticed; what is noticed is one line."""
+    with tarfile.open(Path(__file__).with_name("formats") / "1.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    workspace, rng, counts = Workspace(tmp_path), random.Random(4), Counter[str]()
+    paths = [p for p in files_in(workspace.rounds_folder) if p.suffix in (".parquet", ".json")]
+    readers = [lambda: last_review(workspace), lambda: report_on(workspace)]
+    for path in [*rng.sample(paths, effort(4, len(paths))), workspace.rounds_folder / LEDGER]:
+        data, other = path.read_bytes(), paths[0].read_bytes()
+        for _, damaged in damages(data, other, effort(3, 200), rng):
+            put(path, damaged)
+            for read in readers[: effort(1, 2)]:
+                with contextlib.suppress(DotbogiError):
+                    counts["refused"] += 1
+                    read()
+                    counts["refused"] -= 1
+                    counts["not noticed"] += 1
+        put(path, data)
+    show("first form", counts)
+    assert counts["refused"] > effort(5, 500), counts
 
 
 ROWS = [TrainingRow(question.text, ANSWERS[question.answer_id]) for question in small().questions]

@@ -5,19 +5,20 @@ digest of the lines, and is replaced after each of them: a line that it does not
 killed process could not finish.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
-from dotbogi.indexes.errors import DamagedError, OldFormatError
+from dotbogi.indexes.errors import DamagedError, OldFormatError, UsageError
 from dotbogi.indexes.files import digest_of_json, read_json, reading, replace_file, sync
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.fitted import Fitted
@@ -256,19 +257,35 @@ def read_events(folder: Path) -> list[Event]:
     return read_record(folder).events
 
 
-def open_run(folder: Path, *, models: bool = False) -> list[Event]:
-    """Return the events of a run after checking its files.
+@contextlib.contextmanager
+def open_run(folder: Path) -> Iterator[list[Event]]:
+    """Yield the events of a run after checking its files, but not its working models.
 
-    Args:
-        folder: the run's folder.
-        models: also the working models, which a run that has ended has no more.
+    Files in format 1 have no digests, so whatever goes wrong with them later may be damage.
 
     Raises:
         DamagedError: the ledger is damaged, or a file that it records is missing or has changed.
     """
     record = read_record(folder)
-    check_files(folder, record.files, models=models)
-    return record.events
+    check_files(folder, record.files, models=False)
+    with contextlib.nullcontext() if record.files else reading(folder, REMEDY):
+        yield record.events
+
+
+def check_resumable(folder: Path) -> None:
+    """Check that a run can be continued: it has not ended, and all its files are as they were.
+
+    Raises:
+        UsageError: it has ended.
+        DamagedError: a file is missing or has changed.
+        OldFormatError: an older version began it, without digests.
+    """
+    record = read_record(folder)
+    if any(isinstance(event, Ended) for event in record.events):
+        raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
+    if record.events and not record.files:
+        raise OldFormatError(f"{folder}: an older version of dotbogi began this run. {REMEDY}")
+    check_files(folder, record.files)
 
 
 def _built(kind: type[Any], facts: Mapping[str, Any]) -> Any:

@@ -32,14 +32,7 @@ from dotbogi.training.judgements.feedback import (
     read_votes,
     save_feedback,
 )
-from dotbogi.training.ledger import (
-    Ended,
-    clear_models,
-    open_run,
-    published_by,
-    read_events,
-    run_names,
-)
+from dotbogi.training.ledger import check_resumable, clear_models, published_by, run_names
 from dotbogi.training.negatives import MiningConfig
 from dotbogi.training.report import write_report
 from dotbogi.training.rounds import RunResult
@@ -233,9 +226,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
         folder = workspace.rounds_folder / runs[-1]
-        if any(isinstance(event, Ended) for event in read_events(folder)):
-            raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
-        open_run(folder, models=True)
+        check_resumable(folder)
         config = _read_config(read_json(folder / "config.json", REMEDY), folder)
         _check_not_overtaken(workspace, config, folder.name)
         check_objective(config.fit, config.kind)

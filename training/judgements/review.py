@@ -115,11 +115,12 @@ def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
     folder = _last_run(workspace)
     if folder is None:
         raise UsageError(f"{workspace.folder}: no run has found suspects yet. Run: dotbogi train")
-    open_run(folder)
-    paths = sorted(folder.glob("suspects-*.parquet"), key=lambda path: (len(path.name), path.name))
-    minings = [open_negatives(path) for path in reversed(paths)]
     decisions = read_decisions(workspace.folder)
-    return folder.name, list_suspects(minings, open_collection(folder), decisions)
+    with open_run(folder) as events:
+        rounds = [e.round for e in events if isinstance(e, Mined) and e.fold is None]
+        paths = [folder / f"suspects-{number}.parquet" for number in reversed(rounds)]
+        minings = [open_negatives(path) for path in paths]
+        return folder.name, list_suspects(minings, open_collection(folder), decisions)
 
 
 def _last_run(workspace: Workspace) -> Path | None:
@@ -206,18 +207,20 @@ class _Known:
     """The questions and answers that a list may have: published ones, and the last run's."""
 
     def __init__(self, workspace: Workspace) -> None:
-        folders = [workspace.current().folder] if workspace.current_name() else []
+        collections = []
+        if workspace.current_name():
+            collections.append(open_collection(workspace.current().folder))
         if folder := _last_run(workspace):
-            open_run(folder)
-            folders.append(folder)
-        if not folders:
+            with open_run(folder):
+                collections.append(open_collection(folder))
+        if not collections:
             raise UsageError(
                 f"{workspace.folder}: nothing is indexed here yet. Run: dotbogi index TABLE"
             )
         self._questions: dict[str, str] = {}
         self._answers: dict[str, str] = {}
         self._by_id: dict[str, str] = {}
-        for collection in map(open_collection, folders):
+        for collection in collections:
             self._questions.update({same_text_key(q.text): q.text for q in collection.questions})
             self._answers.update({same_text_key(a.text): a.text for a in collection.answers})
             self._by_id.update({answer.id: answer.text for answer in collection.answers})

@@ -20,7 +20,7 @@ from dotbogi.training.ledger import (
     Started,
     Tested,
     Trained,
-    open_run,
+    read_events,
 )
 from dotbogi.training.measure.bootstrap import Interval, mean_intervals
 from dotbogi.training.measure.metrics import GATE_METRIC, METRICS
@@ -102,13 +102,13 @@ class RunReport:
 
 
 def read_run(folder: Path) -> RunReport:
-    """Read the folder of a run; an interrupted run is read as far as it got.
+    """Read the folder of a run whose files have been checked, as far as the run got.
 
     Raises:
         UsageError: the run has measured nothing yet.
-        DamagedError: a file is missing, or has changed.
+        DamagedError: a file cannot be read.
     """
-    events = open_run(folder)
+    events = read_events(folder)
     measured, mined = _of(events, Measured), [m for m in _of(events, Mined) if m.fold is None]
     if not measured:
         raise UsageError(
