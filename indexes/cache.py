@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dotbogi.indexes.databases import first_fault, is_damage
+from dotbogi.indexes.databases import ERRORS, first_fault, is_damage
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import remove
@@ -83,7 +83,7 @@ def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     """
     try:
         return _once(path, job)
-    except sqlite3.DatabaseError as error:
+    except ERRORS as error:
         if not is_damage(error):
             raise
         logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
@@ -138,7 +138,7 @@ def check_cache(path: Path) -> int:
             keys = [key for (key,) in database.execute("SELECT key FROM kept")]
             if len(_read(database, keys)) != len(keys):
                 raise DamagedError(f"{path}: a value differs from its checksum. {anew}")
-    except sqlite3.DatabaseError as error:
+    except ERRORS as error:
         if not is_damage(error):
             raise
         raise DamagedError(f"{path}: damaged ({error}). {anew}") from error

@@ -10,9 +10,12 @@ _BAD_READS = {
     sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS,
 }  # fmt: skip
 
+# A message that quotes a damaged name may not be UTF-8.
+ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the file is damaged, rather than locked, or on a full or broken disk."""
+
+def is_damage(error: Exception) -> bool:
+    """Return whether one of ERRORS says that the file is damaged, not locked or on a full disk."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: not UTF-8
     return code in _BAD_READS or code & 0xFF in _DAMAGE
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from dotbogi.indexes.databases import is_damage
+from dotbogi.indexes.databases import ERRORS, is_damage
 from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
 from dotbogi.indexes.text import is_valid_unicode
 from dotbogi.search.feedback_file import (
@@ -205,7 +205,7 @@ class FeedbackStore:
                     connection.database = _connect(self._path)
                     connection.files = _files(self._path)
                 yield connection.database
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 connection.close()
                 raise _explained(error, self._path) from error
             except FileNotFoundError as error:
@@ -321,7 +321,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _explained(error: sqlite3.Error, path: Path) -> DotbogiError:
+def _explained(error: Exception, path: Path) -> DotbogiError:
     """Return the SQLite error as one that the user can act on."""
     if is_damage(error):
         return DamagedError(f"{path}: not a readable database ({error}). {REMEDY}")

@@ -465,7 +465,10 @@ def test_a_table_that_lacks_pairs_is_published_by_the_command_and_not_by_the_loo
     assert len(published.questions) == len(collection.questions)
 
 
-def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(workspace: Path) -> None:
+def test_feedback_is_published_once_when_a_run_is_cut_off_behind_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dotbogi.training.rounds.clear_models", lambda folder: None)
     train(workspace)
     query = trained_query("물건이 안 오네")
     say(workspace, ("c", query, found(workspace, query)[4], "right"))

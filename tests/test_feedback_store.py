@@ -288,3 +288,18 @@ def test_a_damaged_file_is_not_backed_up_and_the_earlier_backup_stays(tmp_path: 
     for wrong in (tmp_path, tmp_path / "nowhere" / "x"):
         assert run("feedback", "backup", wrong, "-w", workspace).exit_code in (2, 3)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["votes.sqlite", "w"]
+
+
+def test_a_damaged_name_in_the_schema_is_refused_though_sqlite_cannot_quote_it(
+    tmp_path: Path,
+) -> None:
+    store = FeedbackStore.open(tmp_path)
+    store.add(feedback("1"))
+    store.close()
+    path = tmp_path / "feedback.sqlite"
+    raw = path.read_bytes()
+    assert b"triggeraddedfeedback" in raw
+    raw = raw.replace(b"triggeraddedfeedback", b"trigger\x92ddedfeedback")
+    path.write_bytes(raw.replace(b"CREATE TRIGGER added", b"CRAATE TRIGGER added"))
+    with pytest.raises(DamagedError, match=r"feedback\.sqlite: "):
+        FeedbackStore.open(tmp_path)
