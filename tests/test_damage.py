@@ -376,7 +376,7 @@ def test_a_damaged_run_of_the_first_form_is_never_a_traceback(tmp_path: Path) ->
     readers = [lambda: last_review(workspace), lambda: report_on(workspace)]
     for path in [*rng.sample(paths, effort(4, len(paths))), workspace.rounds_folder / LEDGER]:
         data, other = path.read_bytes(), paths[0].read_bytes()
-        for _, damaged in damages(data, other, effort(3, 200), rng):
+        for _, damaged in damages(data, other, effort(3, 10), rng):
             put(path, damaged)
             for read in readers[: effort(1, 2)]:
                 with contextlib.suppress(DotbogiError):
@@ -386,7 +386,7 @@ def test_a_damaged_run_of_the_first_form_is_never_a_traceback(tmp_path: Path) ->
                     counts["not noticed"] += 1
         put(path, data)
     show("first form", counts)
-    assert counts["refused"] > effort(5, 500), counts
+    assert counts["refused"] > effort(5, 100), counts
 
 
 ROWS = [TrainingRow(question.text, ANSWERS[question.answer_id]) for question in small().questions]
