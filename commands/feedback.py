@@ -14,7 +14,7 @@ _SHOWN = 10
 
 @click.group()
 def feedback() -> None:
-    """Show, export or erase users' feedback on answers."""
+    """Show, export, back up or erase users' feedback on answers."""
 
 
 @feedback.command("list")
@@ -73,6 +73,28 @@ def export(workspace: str, client: str | None, out: Path | None, as_json: bool) 
         else:
             for row in rows:
                 print_json(asdict(row))
+
+
+@feedback.command("backup")
+@click.argument("out", type=click.Path(path_type=Path))
+@workspace_option
+@json_option
+def backup(out: Path, workspace: str, as_json: bool) -> None:
+    """Write all feedback to OUT, a file that can take the place of feedback.sqlite.
+
+    A service may store votes meanwhile. The copy is opened and checked before it replaces OUT.
+
+    \b
+    dotbogi feedback backup votes.sqlite
+    """
+    from dotbogi.search.feedback import FeedbackStore
+
+    with contextlib.closing(FeedbackStore.open(Path(workspace))) as store:
+        votes = store.back_up(out)
+    if as_json:
+        print_json({"out": str(out), "votes": votes})
+    else:
+        click.echo(f"{votes} votes in {out}, checked")
 
 
 @feedback.command("erase")

@@ -50,30 +50,36 @@ def list_(workspace: str, as_json: bool) -> None:
 @workspace_option
 @json_option
 def verify(name: str | None, workspace: str, as_json: bool) -> None:
-    """Check the size and digest of every file in generation NAME, or in all generations.
+    """Check every file of the workspace, or of generation NAME alone.
+
+    Generations and training runs are compared with their digests, votes and the cache with their
+    checksums. A damaged cache loses nothing: it is made anew.
 
     \b
     dotbogi history verify
     """
     from dotbogi.indexes import DamagedError, DotbogiError, Workspace
+    from dotbogi.training.verification import verify_generation, verify_workspace
 
-    names = [name] if name else Workspace(workspace).names()
-    if not names:
-        raise DotbogiError(f"{workspace}: no generations yet. Run: dotbogi index TABLE")
-    damaged: dict[str, str] = {}
-    for generation in names:
-        try:
-            files = len(Workspace(workspace).generation(generation).manifest["files"])
-            said = f"{files} files, all as published"
-        except DamagedError as error:
-            damaged[generation] = said = str(error)
+    store = Workspace(workspace)
+    parts = [verify_generation(store, name)] if name else verify_workspace(store)
+    verified, damaged = [], {}
+    for part in parts:
+        if part.damaged:
+            damaged[part.name] = part.said
+        else:
+            verified.append(part.name)
         if not as_json:
-            click.echo(f"{generation}: {said}")
+            click.echo(f"{part.name}: {part.said}")
+    if not verified and not damaged:
+        raise DotbogiError(f"{workspace}: no generations yet. Run: dotbogi index TABLE")
     if as_json:
-        whole = [name for name in names if name not in damaged]
-        print_json({"verified": whole, "damaged": damaged})
+        print_json({"verified": verified, "damaged": damaged})
     if damaged:
-        raise DamagedError(f"{workspace}: {len(damaged)} of {len(names)} generations are damaged.")
+        raise DamagedError(
+            f"{workspace}: damaged, {len(damaged)} of {len(verified) + len(damaged)} parts: "
+            f"{', '.join(damaged)}."
+        )
 
 
 @history.command("prune")

@@ -11,19 +11,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from dotbogi.indexes.databases import ERRORS, first_fault, is_damage
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import remove
 from dotbogi.indexes.lexical import Tokens
 
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8
-_DAMAGE = {
-    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG,
-}  # fmt: skip
-_BAD_READS = {
-    sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS,
-}  # fmt: skip
+_FORMAT = 1  # as user_version; 0: by the first version, which stated none, nor an owner
 
 T = TypeVar("T")
 
@@ -87,8 +83,8 @@ def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     """
     try:
         return _once(path, job)
-    except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
+    except ERRORS as error:
+        if not is_damage(error):
             raise
         logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
     for suffix in ("", "-journal", "-wal", "-shm"):
@@ -101,14 +97,52 @@ def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     if path.is_symlink() or not path.is_file():
         remove(path)  # a link would be written through, and a fifo waited for
     with closing(sqlite3.connect(path)) as database:
+        stated = _format_of(database, path)
         database.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB)")
+        if stated != _FORMAT:
+            database.execute(f"PRAGMA application_id = {_owner(path)}")
+            database.execute(f"PRAGMA user_version = {_FORMAT}")
         return job(database)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return whether the file is damaged, rather than locked, or on a full or broken disk."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # none: not UTF-8
-    return code in _BAD_READS or code & 0xFF in _DAMAGE
+def _format_of(database: sqlite3.Connection, path: Path) -> int:
+    """Return the format of a file that belongs to its name: not that of another model."""
+    stated, owner = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("user_version", "application_id")
+    )
+    if stated not in (0, _FORMAT):
+        raise sqlite3.DatabaseError(f"written in format {stated}; this version reads {_FORMAT}")
+    if owner != (_owner(path) if stated else 0):
+        raise sqlite3.DatabaseError("the file of another model under this name")
+    return stated
+
+
+def _owner(path: Path) -> int:
+    """Return 31 bits of the digest of a file's name, which has the model's fingerprint."""
+    return int.from_bytes(hashlib.blake2b(path.stem.encode(), digest_size=4).digest()) >> 1
+
+
+def check_cache(path: Path) -> int:
+    """Return the number of values in a file of the cache after checking it and each of them.
+
+    Raises:
+        DamagedError: the file or a value is damaged, or is in the format of another version.
+    """
+    anew = "Nothing is lost: the next index or train makes this part anew."
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            _format_of(database, path)
+            if fault := first_fault(database):
+                raise DamagedError(f"{path}: {fault}. {anew}")
+            keys = [key for (key,) in database.execute("SELECT key FROM kept")]
+            if len(_read(database, keys)) != len(keys):
+                raise DamagedError(f"{path}: a value differs from its checksum. {anew}")
+    except ERRORS as error:
+        if not is_damage(error):
+            raise
+        raise DamagedError(f"{path}: damaged ({error}). {anew}") from error
+    return len(keys)
 
 
 def _read(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -15,14 +15,11 @@ from typing import Any
 from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.system_errors import explained
 
-# What libraries raise about the contents of a file.
-_UNREADABLE = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError,
-)  # fmt: skip
 _AT_ONCE = 1 << 20  # bytes copied at a time
 # O_NONBLOCK: opening a fifo would otherwise wait for its other end forever.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+REBUILD = "Build the index again."
 
 
 def write_file(path: Path, data: Any) -> None:
@@ -164,6 +161,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of_json(value: Any) -> str:
+    """Return the SHA-256 of a value, for files of JSON that hold their own digest."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Add a file's name to errors of the system that lack one, such as those of `os.write`."""
@@ -176,18 +179,31 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what a library raises about the contents of a file into DamagedError with its name.
+def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
+    """Turn whatever a library raises about the contents of a file into DamagedError with its name.
 
+    Each of our own formats is read inside of this, so that no error of a parser reaches a user.
     Errors of the system, such as too many open files, say nothing about the contents.
+
+    Args:
+        path: to name, or a place in a file.
+        remedy: what the user can do, as a sentence.
     """
     try:
         yield
     except DotbogiError:
         raise
     except FileNotFoundError as error:
-        raise DamagedError(f"{path}: missing. Build the index again.") from error
-    except _UNREADABLE as error:
-        raise explained(error, path) or DamagedError(
-            f"{path}: cannot be read. Build the index again."
-        ) from error
+        raise DamagedError(f"{path}: missing. {remedy}") from error
+    except Exception as error:  # parsers raise what they like, some of them Exception itself
+        raise explained(error, path) or DamagedError(f"{path}: cannot be read. {remedy}") from error
+
+
+def read_json(path: Path, remedy: str = REBUILD) -> Any:
+    """Return the value in a file of JSON.
+
+    Raises:
+        DamagedError: the file is missing, or is not JSON.
+    """
+    with reading(path, remedy):
+        return json.loads(path.read_text(encoding="utf-8"))

@@ -1,6 +1,5 @@
 """The manifest of a generation: its settings, and the size and digest of each of its files."""
 
-import hashlib
 import json
 import os
 import stat
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError
-from dotbogi.indexes.files import digest_of_regular, open_regular
+from dotbogi.indexes.files import digest_of_json, digest_of_regular, open_regular
 from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.system_errors import explained
 
@@ -62,7 +61,7 @@ def complete_manifest(
         **manifest,
         "files": files,
     }
-    return {**complete, "digest": _digest_of(complete)}
+    return {**complete, "digest": digest_of_json(complete)}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -82,12 +81,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if explained(error):
             raise
         raise DamagedError(f"{path}: cannot be read. {REMEDY}") from error
-    if manifest.get("format") != FORMAT:
+    if (stated_format := manifest.get("format")) != FORMAT:
+        newer = isinstance(stated_format, int) and stated_format > FORMAT
         raise OldFormatError(
-            f"{path}: written in format {manifest.get('format')}; this version reads {FORMAT}. "
-            "Rebuild it: dotbogi index TABLE --model starter"
+            f"{path}: written in format {stated_format!r:.20}; this version reads {FORMAT}. "
+            f"{'Update dotbogi, or rebuild' if newer else 'Rebuild'} it: dotbogi index TABLE "
+            "--model starter"
         )
-    if stated != _digest_of(manifest):
+    if stated != digest_of_json(manifest):
         raise DamagedError(f"{path}: does not match its own digest. {REMEDY}")
     if manifest.get("generation") != folder.name:
         raise DamagedError(
@@ -161,8 +162,3 @@ def _size(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise DamagedError(f"{path}: not a regular file. {REMEDY}")
     return found.st_size
-
-
-def _digest_of(manifest: Mapping[str, Any]) -> str:
-    text = json.dumps(manifest, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -27,7 +27,7 @@ from dotbogi.indexes.writer_lock import LOCK, writer_lock
 
 __all__ = ["Generation", "Workspace", "read_manifest"]
 
-_LONGEST = 20  # bytes of CURRENT
+_LONGEST = 40  # bytes of CURRENT
 _STAGING = ".staging"
 _PUBLISHING = ".publishing"  # the name of the generation that is being published
 
@@ -46,21 +46,25 @@ class Workspace:
 
         Raises:
             UsageError: the folder is not a workspace.
-            DamagedError: CURRENT does not name a generation.
+            DamagedError: CURRENT does not name a generation, or is missing though there are some.
         """
         path = self.folder / "CURRENT"
         try:
             with open_regular(path) as file:
-                name = file.read(_LONGEST + 1).decode().strip()
-        except FileNotFoundError:
+                names = file.read(_LONGEST + 1).decode().split()
+        except FileNotFoundError as error:
+            # The first generation is in its place for a moment before CURRENT names it.
+            if self.names() and not (self.generations_folder / _PUBLISHING).exists():
+                raise DamagedError(f"{path}: missing. {REMEDY}") from error
             return None
         except OSError as error:
             if explained(error):
                 raise
             raise UsageError(f"{self.folder}: not a workspace ({error.strerror}).") from error
         except UnicodeDecodeError:
-            name = ""
-        if not is_name(name):
+            names = []
+        # The name is there twice, so that a damaged one is not that of another generation.
+        if len(set(names)) != 1 or len(names) > 2 or not is_name(name := names[0]):
             raise DamagedError(f"{path}: does not name a generation. {REMEDY}")
         return name
 
@@ -75,7 +79,8 @@ class Workspace:
             try:
                 if name not in self.names():
                     raise DamagedError(
-                        f"{self.folder}: published generation {name} is missing. {REMEDY}"
+                        f"{self.folder / 'CURRENT'}: published generation {name} is missing. "
+                        f"{REMEDY}"
                     )
                 return self.generation(name)
             except DotbogiError:
@@ -287,7 +292,7 @@ class Workspace:
         _sync(self.folder)
 
     def _write_current(self, name: str) -> None:
-        replace_file(self.folder / "CURRENT", f"{name}\n".encode())
+        replace_file(self.folder / "CURRENT", f"{name}\n{name}\n".encode())
         remove(self.generations_folder / _PUBLISHING)
 
 

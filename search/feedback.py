@@ -7,26 +7,35 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from dotbogi.indexes.databases import ERRORS, is_damage
 from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
 from dotbogi.indexes.text import is_valid_unicode
+from dotbogi.search.feedback_file import (
+    COLUMNS,
+    REMEDY,
+    back_up,
+    check,
+    create_tables,
+    insert_vote,
+    prepare,
+    row_fault,
+)
+from dotbogi.search.feedback_log import check_log
 
 Verdict = Literal["best", "right", "wrong"]  # best: right, and should come first
 
 _FILE = "feedback.sqlite"
-_APPLICATION = 0x646F7462  # "dotb": marks the file as ours
-_FORMAT = 1
 _BUSY_SECONDS = 30.0  # to wait while another process writes
 _PAGE = 500  # rows read at a time; others may write between two pages
-_REMEDY = "Move it away to start a new one, or restore it from a backup."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """One user's verdict on one answer to one query."""
+    """One user's verdict on one answer to one query. Its fields are the columns of the file."""
 
     id: str  # chosen by the client; the pair (client, id) is stored once
     client: str
@@ -36,16 +45,6 @@ class Feedback:
     verdict: Verdict
     generation: str
     time: str  # ISO 8601, UTC
-
-
-_COLUMNS = ", ".join(column.name for column in fields(Feedback))
-_TABLE = f"""
-CREATE TABLE feedback (
-    number INTEGER PRIMARY KEY,
-    {_COLUMNS.replace(", ", " TEXT NOT NULL, ")} TEXT NOT NULL,
-    UNIQUE (client, id)
-)
-"""
 
 
 @dataclass(slots=True)
@@ -72,12 +71,14 @@ class FeedbackStore:
 
     @classmethod
     def open(cls, workspace_folder: Path) -> "FeedbackStore":
-        """Open the feedback of a workspace; the first `add` creates its file.
+        """Open the feedback of a workspace, and check all of it; the first `add` creates its file.
+
+        A file that an older version wrote is brought to the format of this one.
 
         Raises:
             UsageError: there is no such folder.
             DamagedError: the file is damaged, or is not a feedback database.
-            DotbogiError: the file is in the format of another version.
+            OldFormatError: a newer version wrote the file.
         """
         if not workspace_folder.is_dir():
             raise UsageError(
@@ -85,10 +86,35 @@ class FeedbackStore:
                 f"Run: dotbogi index TABLE --workspace {workspace_folder}"
             )
         store = cls(workspace_folder / _FILE)
-        if store._path.exists():
-            with store._database():
-                pass  # connecting checks the file
+        check_log(store._path)
+        store.check()
         return store
+
+    def check(self) -> int:
+        """Return the number of votes after checking every row and the file as a whole.
+
+        Raises:
+            DamagedError: something is not as it was stored.
+        """
+        if not self._path.exists():
+            return 0
+        with self._database() as database:
+            return check(database, self._path)
+
+    def back_up(self, path: Path) -> int:
+        """Write all feedback to a new file that is opened and checked; return the number of votes.
+
+        Others may write meanwhile. To restore it, rename it to the workspace's feedback.sqlite.
+
+        Raises:
+            UsageError: there is no feedback, or no file can be written there.
+            DamagedError: the feedback, or the copy, is damaged.
+        """
+        if not self._path.exists():
+            raise UsageError(f"{self._path}: there is no feedback yet.")
+        self.check()
+        with self._database() as database:
+            return back_up(database, path)
 
     def add(self, feedback: Feedback) -> bool:
         """Store one verdict on the disk before returning; return False if it was stored already.
@@ -99,37 +125,34 @@ class FeedbackStore:
             LockedError: another process has been writing for too long.
         """
         _check(feedback)
-        marks = ", ".join("?" * len(fields(feedback)))
-        values = [
-            json.dumps(value, ensure_ascii=False) if isinstance(value, tuple) else value
-            for value in astuple(feedback)
-        ]
+        values = [getattr(feedback, name) for name in COLUMNS]
+        values = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
         with self._database() as database:
-            added = database.execute(
-                f"INSERT INTO feedback ({_COLUMNS}) VALUES ({marks}) "
-                "ON CONFLICT (client, id) DO NOTHING",
-                values,
-            )
-            return added.rowcount == 1
+            return insert_vote(database, values)
 
     def export(self, client: str | None = None) -> Iterator[Feedback]:
         """Yield the stored feedback, oldest first: all of it, or one client's.
 
         Raises:
-            DamagedError: a row cannot be read.
+            DamagedError: the file or a row is damaged; nothing has been yielded unless the damage
+                is new.
         """
+        self.check()
         last = 0
         while self._path.exists():
             with self._database() as database:
                 rows = database.execute(
-                    f"SELECT number, {_COLUMNS} FROM feedback "
+                    f"SELECT number, checksum, {', '.join(COLUMNS)} FROM feedback "
                     "WHERE number > ?1 AND (?2 IS NULL OR client = ?2) ORDER BY number LIMIT ?3",
                     (last, client, _PAGE),
                 ).fetchall()
             if not rows:
                 return
-            for last, *values in rows:
-                yield self._read(last, values)
+            for last, stated, *values in rows:
+                if fault := row_fault(values, stated):
+                    raise DamagedError(f"{self._path}: row {last} {fault}. {REMEDY}")
+                row = dict(zip(COLUMNS, values, strict=True))
+                yield Feedback(**{**row, "shown": tuple(json.loads(row["shown"]))})
 
     def erase(self, client: str) -> int:
         """Delete all feedback of a client and its bytes; return the number of rows deleted.
@@ -182,7 +205,7 @@ class FeedbackStore:
                     connection.database = _connect(self._path)
                     connection.files = _files(self._path)
                 yield connection.database
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 connection.close()
                 raise _explained(error, self._path) from error
             except FileNotFoundError as error:
@@ -194,13 +217,10 @@ class FeedbackStore:
                     "is certain to be stored. Try again."
                 )
 
-    def _read(self, number: int, values: list[str]) -> Feedback:
-        row = dict(zip(_COLUMNS.split(", "), values, strict=True))
-        try:
-            shown = tuple(json.loads(row["shown"]))
-        except (ValueError, TypeError) as error:
-            raise DamagedError(f"{self._path}: row {number} cannot be read. {_REMEDY}") from error
-        return Feedback(**{**row, "shown": shown})  # type: ignore[arg-type]
+
+def has_feedback(workspace_folder: Path) -> bool:
+    """Return whether a workspace has a file of votes."""
+    return (workspace_folder / _FILE).exists()
 
 
 def save_feedback(feedback: Iterable[Feedback], path: Path) -> int:
@@ -275,9 +295,7 @@ def _create(path: Path) -> None:
         for suffix in ("", "-journal", "-wal", "-shm"):  # left by a killed process
             temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
         with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as database:
-            database.execute(_TABLE)
-            database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            database.execute(f"PRAGMA user_version = {_FORMAT}")
+            create_tables(database)
             database.execute("PRAGMA journal_mode = WAL")  # stored in the file
         temporary.rename(path)
         os.fsync(folder)
@@ -296,28 +314,18 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA secure_delete = ON")
-        marks = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in _MARKS]
-        if marks[0] != _APPLICATION:
-            raise DamagedError(f"{path}: a database, but not a feedback database. {_REMEDY}")
-        if marks[1] != _FORMAT:
-            raise DotbogiError(
-                f"{path}: written in format {marks[1]}; this version reads {_FORMAT}. "
-                "Export it with the version of dotbogi that wrote it."
-            )
+        prepare(database, path)
     except BaseException:
         database.close()
         raise
     return database
 
 
-_MARKS = ("application_id", "user_version")
-
-
-def _explained(error: sqlite3.Error, path: Path) -> DotbogiError:
+def _explained(error: Exception, path: Path) -> DotbogiError:
     """Return the SQLite error as one that the user can act on."""
+    if is_damage(error):
+        return DamagedError(f"{path}: not a readable database ({error}). {REMEDY}")
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DamagedError(f"{path}: not a readable database ({error}). {_REMEDY}")
     if code == sqlite3.SQLITE_FULL:
         return NoSpaceError(f"{path}: the disk is full; nothing was stored. Free some space.")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

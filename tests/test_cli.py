@@ -157,7 +157,7 @@ def test_evaluate_history_and_rollback(tmp_path: Path, pairs_csv: Path) -> None:
     assert verified.exit_code == 3
     assert "answers.parquet: 0 bytes, expected" in verified.stdout
     assert "000002: " in verified.stdout
-    assert "1 of 2 generations are damaged" in verified.stderr
+    assert "damaged, 1 of 5 parts: 000001" in verified.stderr
     assert run("query", "배고프다", "-w", w).exit_code == 3
     (w / "CURRENT").write_text("garbage")
     assert "000002" in run("history", "list", "-w", w).stdout

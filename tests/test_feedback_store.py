@@ -1,9 +1,11 @@
+import itertools
 import json
 import os
 import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,15 @@ from conftest import run
 from feedback_writers import feedback
 
 import dotbogi.search.feedback
-from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.indexes.errors import (
+    DamagedError,
+    LockedError,
+    NoSpaceError,
+    OldFormatError,
+    UsageError,
+)
 from dotbogi.search.feedback import FeedbackStore
+from dotbogi.search.feedback_file import insert_vote
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,14 +120,11 @@ def test_erasing_a_client_leaves_none_of_its_bytes_in_any_file(tmp_path: Path) -
     other.add(feedback("0", client="public"))  # its connection stays open
     rng = random.Random(1)
     clients = [rng.choice(["secret", "public"]) for _ in range(10_000)]
-    rows = [(c, rng.randbytes(8).hex(), c * rng.randint(1, 80)) for c in clients]
+    rows = [(rng.randbytes(8).hex(), c, c * rng.randint(1, 80)) for c in clients]
     with store._database() as database:
         database.execute("BEGIN")
-        database.executemany(
-            "INSERT INTO feedback (client, id, query, shown, answer_id, verdict, generation, time)"
-            " VALUES (?, ?, ?, '[]', 'a1', 'right', '000001', '')",
-            rows,
-        )
+        for row in rows:
+            insert_vote(database, [*row, "[]", "a1", "right", "000001", ""])
         database.execute("COMMIT")
     assert store.erase("secret") == clients.count("secret")
     assert b"secret" not in bytes_of(tmp_path)
@@ -168,7 +174,7 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "feedback.sqlite"
     for raw in (b"", b"not a database, but long enough to be read as one" * 100):
         path.write_bytes(raw)
-        with pytest.raises(DamagedError, match=r"feedback\.sqlite: .*Move it away"):
+        with pytest.raises(DamagedError, match=r"feedback\.sqlite: .*move it away"):
             FeedbackStore.open(tmp_path)
     path.unlink()
     with closing(sqlite3.connect(path)) as database:
@@ -183,11 +189,11 @@ def test_a_file_that_is_not_ours_or_is_damaged_is_refused(tmp_path: Path) -> Non
     raw = path.read_bytes()
     path.write_bytes(raw[:8192] + b"\xff" * (len(raw) - 8192))
     with pytest.raises(DamagedError):
-        list(FeedbackStore.open(tmp_path).export())
+        FeedbackStore.open(tmp_path)
     path.write_bytes(raw)
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 9")
-    with pytest.raises(DotbogiError, match=r"format 9\b.*reads 1"):
+    with pytest.raises(OldFormatError, match=r"format 9\b.*up to 2.*Update dotbogi"):
         FeedbackStore.open(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         FeedbackStore.open(tmp_path / "nowhere")
@@ -224,3 +230,76 @@ def test_feedback_is_listed_exported_and_erased_from_the_command_line(tmp_path: 
     assert run("feedback", "erase", "-w", tmp_path, "--client", "d").stdout == "2 votes erased\n"
     rest = json.loads(run("feedback", "export", "-w", tmp_path, "--json").stdout)["feedback"]
     assert [row["id"] for row in rest] == ["1"]
+
+
+def test_a_backup_made_while_others_write_is_whole_and_takes_the_place_of_the_file(
+    tmp_path: Path,
+) -> None:
+    workspace, copy = tmp_path / "w", tmp_path / "votes.sqlite"
+    workspace.mkdir()
+    store, other = FeedbackStore.open(workspace), FeedbackStore.open(workspace)
+    with pytest.raises(UsageError, match="no feedback yet"):
+        store.back_up(copy)
+    ends = threading.Event()
+
+    def write() -> None:
+        for number in itertools.count():
+            other.add(feedback(f"{number}"))
+            if ends.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while store.check() < 20:
+            pass
+        said = run("feedback", "backup", copy, "-w", workspace)
+    finally:
+        ends.set()
+        writer.join()
+    assert said.exit_code == 0, said.output
+    votes = int(said.stdout.split()[0])
+    assert votes >= 20
+    everything = list(store.export())
+    assert len(everything) > votes
+    copy.rename(workspace / "feedback.sqlite")  # under the open stores
+    assert list(store.export()) == everything[:votes]
+    assert other.add(feedback("new"))
+    assert store.check() == votes + 1
+    store.close()
+    other.close()
+
+
+def test_a_damaged_file_is_not_backed_up_and_the_earlier_backup_stays(tmp_path: Path) -> None:
+    workspace, copy = tmp_path / "w", tmp_path / "votes.sqlite"
+    workspace.mkdir()
+    store = FeedbackStore.open(workspace)
+    store.add(feedback("1"))
+    assert run("feedback", "backup", copy, "-w", workspace, "--json").exit_code == 0
+    before = copy.read_bytes()
+    store.add(feedback("2", query="숨긴 말"))
+    store.close()
+    path = workspace / "feedback.sqlite"
+    path.write_bytes(path.read_bytes().replace("숨긴".encode(), "다른".encode()))
+    said = run("feedback", "backup", copy, "-w", workspace)
+    assert said.exit_code == 3
+    assert "row 2 differs from its checksum" in said.stderr
+    assert copy.read_bytes() == before
+    for wrong in (tmp_path, tmp_path / "nowhere" / "x"):
+        assert run("feedback", "backup", wrong, "-w", workspace).exit_code in (2, 3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["votes.sqlite", "w"]
+
+
+def test_a_damaged_name_in_the_schema_is_refused_though_sqlite_cannot_quote_it(
+    tmp_path: Path,
+) -> None:
+    store = FeedbackStore.open(tmp_path)
+    store.add(feedback("1"))
+    store.close()
+    path = tmp_path / "feedback.sqlite"
+    raw = path.read_bytes()
+    assert b"triggeraddedfeedback" in raw
+    raw = raw.replace(b"triggeraddedfeedback", b"trigger\x92ddedfeedback")
+    path.write_bytes(raw.replace(b"CREATE TRIGGER added", b"CRAATE TRIGGER added"))
+    with pytest.raises(DamagedError, match=r"feedback\.sqlite: "):
+        FeedbackStore.open(tmp_path)

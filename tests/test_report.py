@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from ledgers import accept, cut
 from test_loop import STILL, secret_language
 
 from dotbogi.cli import main
@@ -119,6 +120,7 @@ def hostile(copy: Path) -> Path:
     assert '"name": "starter"' in text
     name = json.dumps("".join(HOSTILE[:2]))
     ledger.write_text(text.replace('"name": "starter"', f'"name": {name}'), encoding="utf-8")
+    accept(copy)
     write_report(copy)
     return copy
 
@@ -376,28 +378,32 @@ def test_the_command_writes_the_last_run_s_report_or_a_named_one_s(place: Worksp
 
 def test_a_run_cut_off_is_reported_as_far_as_it_came(copy: Path) -> None:
     ledger = copy / "ledger.jsonl"
-    lines = ledger.read_bytes().splitlines(keepends=True)
+    whole = ledger.read_bytes()
     events = read_events(copy)
     measured = events.index(of(events, Measured)[1])
     for count in (2, measured, measured + 1):  # before the round, before it was measured, after
-        ledger.write_bytes(b"".join(lines[:count]) + b'{"event": "measu')
+        ledger.write_bytes(whole)
+        cut(copy, count, beyond=b'{"event": "measu')
         torn = ledger.read_bytes()
         write_report(copy)
         text = page_of(copy).text
         assert "This run has not ended" in text
         assert ("What was kept, and why" in text) == (count > measured)
         assert ledger.read_bytes() == torn  # another process may be writing this very line
-    ledger.write_bytes(lines[0])
+    cut(copy, 1)
     with pytest.raises(UsageError, match="nothing has been measured yet"):
         write_report(copy)
 
 
 def test_a_missing_file_of_outcomes_is_one_clear_line(copy: Path) -> None:
     (copy / "questions-1.parquet").unlink()
-    with pytest.raises(DamagedError, match=r"questions-1.parquet: no such file; expected"):
+    with pytest.raises(DamagedError, match=r"questions-1.parquet: missing"):
         write_report(copy)
     (copy / "questions-1.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(DamagedError, match=r"questions-1.parquet: not a table of outcomes"):
+    with pytest.raises(DamagedError, match=r"questions-1.parquet: its bytes have changed"):
+        write_report(copy)
+    accept(copy)
+    with pytest.raises(DamagedError, match=r"questions-1.parquet: cannot be read"):
         write_report(copy)
 
 

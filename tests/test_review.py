@@ -86,8 +86,12 @@ def test_a_damaged_line_of_decisions_is_named(tmp_path: Path) -> None:
     save_decisions(tmp_path, [decision("q", "a", True)])
     save_decisions(tmp_path, [decision("q", "b", False)])
     assert [d.answer for d in read_decisions(tmp_path)] == ["a", "b"]
-    with (tmp_path / "review.jsonl").open("a") as file:
+    path = tmp_path / "review.jsonl"
+    with path.open("a") as file:
         file.write("{}\n")
+    with pytest.raises(DamagedError, match=r"review\.jsonl: differs from the digest .* first line"):
+        read_decisions(tmp_path)
+    path.write_bytes(path.read_bytes().partition(b"\n")[2])  # as the message says
     with pytest.raises(DamagedError, match=r"review\.jsonl, line 3"):
         read_decisions(tmp_path)
 

@@ -1,22 +1,32 @@
-"""The ledger of a run: one JSON line per event, written to disk before the next step."""
+"""The ledger of a run: one JSON line per event, written to disk before the next step.
 
+An event also has the digests of the files that its step wrote. `ledger.head` has the length and the
+digest of the lines, and is replaced after each of them: a line that it does not count is one that a
+killed process could not finish.
+"""
+
+import contextlib
+import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
-from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.errors import DamagedError, OldFormatError, UsageError
+from dotbogi.indexes.files import digest_of_json, read_json, reading, replace_file, sync
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.fitted import Fitted
 from dotbogi.training.gate import Verdict
 from dotbogi.training.measure.reliability import ConfidenceQuality
+from dotbogi.training.run_files import HEAD, LEDGER, REMEDY, RunFiles, check_files
 
+FORMAT = 2  # of the folder of a run; 1 had no head and no digests
 RUN_NAME = re.compile(r"run-[0-9]{4,}")
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
@@ -138,13 +148,25 @@ _EVENTS: Mapping[str, type[Event]] = {
 E = TypeVar("E", bound=Event)
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a ledger says."""
+
+    events: list[Event]  # oldest first
+    files: dict[str, str]  # digests by path; none in format 1
+    size: int  # bytes of the lines that count
+
+
 class Ledger:
     """Reads and appends to the `ledger.jsonl` of one run."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "ledger.jsonl"
-        self._drop_torn_line()
-        self.events = read_events(folder)
+        self._folder, self._path = folder, folder / LEDGER
+        record = read_record(folder)
+        self.events, self.files = record.events, record.files
+        self._written = RunFiles(folder, self.files)
+        if self._path.exists() and self._path.stat().st_size > record.size:
+            os.truncate(self._path, record.size)  # a killed process left a line incomplete
 
     def find(self, kind: type[E], **facts: object) -> E | None:
         """Return the first event of this kind with these field values, or None."""
@@ -153,49 +175,117 @@ class Ledger:
                 return event
         return None
 
+    def has(self, path: Path) -> bool:
+        """Return whether a file of the run is recorded, and so complete and unchanged."""
+        return path.relative_to(self._folder).as_posix() in self.files
+
     def add(self, event: E) -> E:
-        """Append an event with the current time, and return it."""
+        """Append an event, with the current time and what its step wrote, and return it."""
         event = replace(event, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        entry = {"event": event.name, **asdict(event)}
+        new = self._written.new()
+        entry = {"event": event.name, **asdict(event), "files": new}
+        if not (self._folder / HEAD).exists():
+            write_head(self._folder)  # from now on, one that is missing was lost
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        write_head(self._folder)
         self.events.append(event)
+        self.files.update(new)
         return event
 
-    def _drop_torn_line(self) -> None:
-        """Cut off a last line that a killed process left incomplete: its event does not count."""
-        if not self._path.is_file():
-            return
-        raw = self._path.read_bytes()
-        whole = raw.rfind(b"\n") + 1
-        if whole < len(raw):
-            with self._path.open("r+b") as file:
-                file.truncate(whole)
+
+def write_head(folder: Path) -> None:
+    """Make all lines of a run's ledger count."""
+    path = folder / LEDGER
+    raw = path.read_bytes() if path.exists() else b""
+    head = {"format": FORMAT, "size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    head = {**head, "digest": digest_of_json(head)}
+    replace_file(folder / HEAD, json.dumps(head).encode())
+    sync(folder)
+
+
+def read_record(folder: Path) -> Record:
+    """Return what a run's ledger says, without changing it.
+
+    Raises:
+        DamagedError: the ledger or its head is missing or has changed, or a line is not an event of
+            this version.
+        OldFormatError: a newer version wrote it.
+    """
+    head = _read_head(folder / HEAD)  # first: a line that is added now counts with the next one
+    path = folder / LEDGER
+    raw = path.read_bytes() if path.exists() else b""
+    if head is None:
+        raw = raw[: raw.rfind(b"\n") + 1]
+    elif hashlib.sha256(raw := raw[: head["size"]]).hexdigest() != head["sha256"]:
+        raise DamagedError(f"{path}: its lines are not those that {HEAD} counts. {REMEDY}")
+    events: list[Event] = []
+    files: dict[str, str] = {}
+    for number, line in enumerate(raw.splitlines(), 1):
+        with reading(f"{path}, line {number}", f"Not an event of this version. {REMEDY}"):
+            entry = json.loads(line)
+            files |= entry.pop("files", {})
+            events.append(_built(_EVENTS[entry.pop("event")], entry))
+    if files and head is None:
+        if (folder / HEAD).exists():
+            return read_record(folder)  # the run has begun just now
+        raise DamagedError(f"{folder / HEAD}: missing. {REMEDY}")
+    return Record(events, files, len(raw))
+
+
+def _read_head(path: Path) -> Any:
+    """Return the head of a ledger; None if there is none, as in format 1."""
+    if not path.exists():
+        return None
+    head = read_json(path, REMEDY)
+    with reading(path, REMEDY):
+        stated, format_ = head.pop("digest"), head["format"]
+    if format_ != FORMAT:
+        raise OldFormatError(
+            f"{path}: written in format {format_!r:.20}; this version reads up to {FORMAT}. "
+            "Update dotbogi, or start another run: dotbogi train"
+        )
+    if stated != digest_of_json(head):
+        raise DamagedError(f"{path}: does not match its own digest. {REMEDY}")
+    return head
 
 
 def read_events(folder: Path) -> list[Event]:
-    """Return the events of a run's ledger, oldest first, without changing the file.
+    """Return the events of a run's ledger, oldest first; see `read_record`."""
+    return read_record(folder).events
+
+
+@contextlib.contextmanager
+def open_run(folder: Path) -> Iterator[list[Event]]:
+    """Yield the events of a run after checking its files, but not its working models.
+
+    Files in format 1 have no digests, so whatever goes wrong with them later may be damage.
 
     Raises:
-        DamagedError: a complete line is not an event of this version.
+        DamagedError: the ledger is damaged, or a file that it records is missing or has changed.
     """
-    path = folder / "ledger.jsonl"
-    if not path.is_file():
-        return []
-    raw = path.read_bytes()
-    events: list[Event] = []
-    for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
-        try:
-            entry = json.loads(line)
-            events.append(_built(_EVENTS[entry.pop("event")], entry))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DamagedError(
-                f"{path}, line {number}: not an event of this version. Start another run: "
-                "dotbogi train"
-            ) from error
-    return events
+    record = read_record(folder)
+    check_files(folder, record.files, models=False)
+    with contextlib.nullcontext() if record.files else reading(folder, REMEDY):
+        yield record.events
+
+
+def check_resumable(folder: Path) -> None:
+    """Check that a run can be continued: it has not ended, and all its files are as they were.
+
+    Raises:
+        UsageError: it has ended.
+        DamagedError: a file is missing or has changed.
+        OldFormatError: an older version began it, without digests.
+    """
+    record = read_record(folder)
+    if any(isinstance(event, Ended) for event in record.events):
+        raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
+    if record.events and not record.files:
+        raise OldFormatError(f"{folder}: an older version of dotbogi began this run. {REMEDY}")
+    check_files(folder, record.files)
 
 
 def _built(kind: type[Any], facts: Mapping[str, Any]) -> Any:

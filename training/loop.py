@@ -1,7 +1,6 @@
 """Start a run on a collection or on scored pairs, or resume the last run."""
 
 import contextlib
-import json
 import logging
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.files import read_json, write_json
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.update import update
@@ -33,11 +32,12 @@ from dotbogi.training.judgements.feedback import (
     read_votes,
     save_feedback,
 )
-from dotbogi.training.ledger import Ended, Ledger, clear_models, published_by, run_names
+from dotbogi.training.ledger import check_resumable, clear_models, published_by, run_names
 from dotbogi.training.negatives import MiningConfig
 from dotbogi.training.report import write_report
 from dotbogi.training.rounds import RunResult
 from dotbogi.training.run import Run
+from dotbogi.training.run_files import REMEDY
 from dotbogi.training.scored.pairs import ScoredSplit, open_pairs, save_pairs
 from dotbogi.training.scored.run import ScoredRun
 from dotbogi.training.split import hold_out
@@ -218,7 +218,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
 
     Raises:
         UsageError: there is no run, or the last one cannot be resumed.
-        DamagedError: the ledger cannot be read.
+        DamagedError: a file of the run is missing or has changed.
         LockedError: another process is writing to the workspace.
     """
     runs = run_names(workspace)
@@ -226,10 +226,8 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
         folder = workspace.rounds_folder / runs[-1]
-        if Ledger(folder).find(Ended):
-            raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = _read_config(stored, folder)
+        check_resumable(folder)
+        config = _read_config(read_json(folder / "config.json", REMEDY), folder)
         _check_not_overtaken(workspace, config, folder.name)
         check_objective(config.fit, config.kind)
         logger.info("resuming %s", folder.name)

@@ -112,19 +112,19 @@ class Run(Rounds):
 
     def _merge(self, number: int) -> None:
         """Choose the share of the tuned weights by the out-of-fold metric of the hybrid."""
-        chosen = self.ledger.find(Merged, round=number)
-        if chosen is None:
-            figures = {}
-            for share in SHARES:
-                for fold in self._queries:
-                    self.learner.merge(number, fold, share)
-                evaluation = out_of_fold(self._ask(number)[0]).evaluation
-                figures[f"{share:g}"] = evaluation.mean(GATE_METHOD, GATE_METRIC)
-            best = max(SHARES, key=lambda share: figures[f"{share:g}"])
-            chosen = self.ledger.add(Merged(round=number, share=best, figures=figures))
-            logger.info("round %d: merged with the base, %.0f%% tuned weights", number, 100 * best)
-        for fold in self._queries:
-            self.learner.merge(number, fold, chosen.share)
+        if self.ledger.find(Merged, round=number):
+            return
+        figures = {}
+        for share in SHARES:
+            for fold in self._queries:
+                self.learner.merge(number, fold, share)
+            evaluation = out_of_fold(self._ask(number)[0]).evaluation
+            figures[f"{share:g}"] = evaluation.mean(GATE_METHOD, GATE_METRIC)
+        best = max(SHARES, key=lambda share: figures[f"{share:g}"])
+        for fold in self._queries:  # before the event, which records these files
+            self.learner.merge(number, fold, best)
+        self.ledger.add(Merged(round=number, share=best, figures=figures))
+        logger.info("round %d: merged with the base, %.0f%% tuned weights", number, 100 * best)
 
     def refit(self, number: int) -> None:
         """Train a kept round again, on all questions that are not held out."""
@@ -135,7 +135,8 @@ class Run(Rounds):
             self.refit(before)
         self.learner.fit(number, None, before)
         merged = self.ledger.find(Merged, round=number)
-        if merged and not (round_folder(self.folder, number, None) / "encoder").is_dir():
+        folder = round_folder(self.folder, number, None)
+        if merged and not self.ledger.has(folder / "geometry.safetensors"):
             self.learner.merge(number, None, merged.share)
 
     def measure(self, number: int) -> Measured:

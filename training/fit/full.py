@@ -16,11 +16,12 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.sampler import BatchSamplers, MultiDatasetBatchSamplers
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import digest_of_json, read_json, reading, replace_file, write_json
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.training.fit.columns import column_prompts, make_dataset
@@ -28,6 +29,10 @@ from dotbogi.training.fit.config import TrainConfig, TrainingRow
 from dotbogi.training.fit.guided import GuideVectors
 from dotbogi.training.fit.objectives import GUIDED, SCORED, make_loss
 from dotbogi.training.fit.sampler import LABEL, NoSharedAnswerSampler
+from dotbogi.training.run_files import REMEDY, check_files, digests_of
+
+_SEAL = "digests.json"  # in a checkpoint
+_EARLIER = "An earlier checkpoint is used, or the fit starts again."
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +65,7 @@ def finetune(
     Returns:
         The log: loss and learning rate by epoch.
     """
-    if (folder / "model").is_dir():  # interrupted after the fit, before its event
-        log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
+    if (log := _finished(folder)) is not None:  # interrupted after the fit, before its event
         return log
     data = make_dataset(rows, config)
     guide_vectors = _guide_vectors(guide or base.parent, data, config)
@@ -96,8 +100,23 @@ def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
-    write_json(folder / "log.json", log)
+    write_json(folder / "log.json", {"log": log, "files": digests_of(staged)})
     staged.rename(folder / "model")
+
+
+def _finished(folder: Path) -> list[dict[str, float]] | None:
+    """Return the log of a fit that has ended; None if there is none whose files are intact."""
+    if not (folder / "model").is_dir():
+        return None
+    try:
+        stored = read_json(folder / "log.json", REMEDY)
+        check_files(folder / "model", stored["files"])
+        log: list[dict[str, float]] = stored["log"]
+    except (DamagedError, TypeError, KeyError) as error:
+        logger.warning("the model is trained again: %s", error)
+        shutil.rmtree(folder / "model")
+        return None
+    return log
 
 
 class _Trainer(SentenceTransformerTrainer):
@@ -123,12 +142,12 @@ def _guide_vectors(
 
 
 def _callbacks(config: TrainConfig, events: Path) -> list[Any]:
-    """Return TensorBoard's callback where it is asked for."""
+    """Return the callback that seals checkpoints, and TensorBoard's where it is asked for."""
     if config.report_to != "tensorboard":
-        return []
+        return [_Seal()]
     callback = TensorBoardCallback()
     callback.logging_dir = str(events)
-    return [callback]
+    return [_Seal(), callback]
 
 
 def _arguments(
@@ -169,17 +188,41 @@ def _arguments(
 
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint; delete incomplete ones.
-
-    The trainer writes trainer_state.json last.
-    """
+    """Return the newest checkpoint that is complete and intact; delete newer ones."""
     while folder.is_dir() and (newest := get_last_checkpoint(str(folder))):
         checkpoint = Path(newest)
-        path = checkpoint / "trainer_state.json"
         try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            check_files(checkpoint, _sealed(checkpoint), remedy=_EARLIER)
+        except DamagedError as error:
+            logger.warning("%s", error)
             shutil.rmtree(checkpoint)
             continue
         return checkpoint
     return None
+
+
+class _Seal(TrainerCallback):
+    """Writes the digests of a checkpoint's files into it when the trainer has written it."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Seal the newest checkpoint."""
+        del control, kwargs
+        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        digests = digests_of(checkpoint)
+        sealed = {"files": digests, "digest": digest_of_json(digests)}
+        replace_file(checkpoint / _SEAL, json.dumps(sealed).encode())
+
+
+def _sealed(checkpoint: Path) -> dict[str, str]:
+    """Return the digests of a checkpoint's files.
+
+    Raises:
+        DamagedError: there are none, because the trainer was interrupted, or they have changed.
+    """
+    path = checkpoint / _SEAL
+    sealed = read_json(path, _EARLIER)
+    with reading(path, _EARLIER):
+        files: dict[str, str] = sealed["files"]
+        if sealed["digest"] != digest_of_json(files):
+            raise ValueError("changed")
+    return files

@@ -1,7 +1,7 @@
 """Decisions about suspected false negatives: stored in a workspace, applied to a collection."""
 
+import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any, get_args
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, Split
-from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.errors import DamagedError, OldFormatError
+from dotbogi.indexes.files import read_json, reading, replace_file, sync, write_json
 from dotbogi.indexes.text import same_text_key
+from dotbogi.training.run_files import REMEDY
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer
 Pair = tuple[str, str]  # a question and the id of an answer
 
-_DECISIONS = "review.jsonl"  # in a workspace
+DECISIONS = "review.jsonl"  # in a workspace
+_FORMAT = 2
+_HEADED = b'{"format"'
+_REMEDY = (
+    "Restore it from a backup. If you changed it yourself, remove its first line; "
+    "or remove the file, and import your lists again (dotbogi review --import)."
+)
 _USED = "decisions.json"  # in the folder of a run: the decisions that it uses
 
 
@@ -53,29 +60,50 @@ def read_decisions(workspace: Path) -> list[Decision]:
     Raises:
         DamagedError: a line of the file cannot be read.
     """
-    path = workspace / _DECISIONS
-    if not path.is_file():
+    path = workspace / DECISIONS
+    if not path.exists():
         return []
+    first, lines = _checked(path)
     decisions = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
+    for number, line in enumerate(lines, first):
+        with reading(f"{path}, line {number}", "Remove this line, then import its list again."):
             decisions.append(Decision(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise DamagedError(
-                f"{path}, line {number}: not a decision. Remove it, then import its list again."
-            ) from error
     return decisions
+
+
+def _checked(path: Path) -> tuple[int, list[bytes]]:
+    """Return the number of the first decision's line, and the lines of all decisions.
+
+    Format 1 had no first line with the format and the digest of the others.
+    """
+    raw = path.read_bytes()
+    first, _, rest = raw.partition(b"\n")
+    if not first.startswith(_HEADED):
+        if not first:
+            raise DamagedError(f"{path}: empty. {_REMEDY}")
+        return 1, raw.splitlines()
+    with reading(path, _REMEDY):
+        head = json.loads(first)
+        format_, stated = head["format"], head["sha256"]
+    if format_ != _FORMAT:
+        raise OldFormatError(
+            f"{path}: written in format {format_!r:.20}; this version reads up to {_FORMAT}. "
+            "Update dotbogi."
+        )
+    if stated != hashlib.sha256(rest).hexdigest():
+        raise DamagedError(f"{path}: differs from the digest in its first line. {_REMEDY}")
+    return 2, rest.splitlines()
 
 
 def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
     """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
-    temporary = workspace / f".{_DECISIONS}"
-    with temporary.open("w", encoding="utf-8") as file:
-        for decision in [*read_decisions(workspace), *new]:
-            file.write(json.dumps(asdict(decision), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(workspace / _DECISIONS)
+    lines = "".join(
+        json.dumps(asdict(decision), ensure_ascii=False) + "\n"
+        for decision in [*read_decisions(workspace), *new]
+    ).encode()
+    head = {"format": _FORMAT, "sha256": hashlib.sha256(lines).hexdigest()}
+    replace_file(workspace / DECISIONS, json.dumps(head).encode() + b"\n" + lines)
+    sync(workspace)
 
 
 def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:
@@ -161,7 +189,7 @@ def save_used_decisions(applied: Applied, split: Collection, folder: Path) -> No
 
 def used_decisions(folder: Path) -> Mapping[str, Any]:
     """Return the decisions that a run uses: {counts, rejected}."""
-    stored: Mapping[str, Any] = json.loads((folder / _USED).read_text(encoding="utf-8"))
+    stored: Mapping[str, Any] = read_json(folder / _USED, REMEDY)
     return stored
 
 

@@ -1,7 +1,6 @@
 """Users' feedback about answers: count the votes, and apply them to a collection."""
 
 import contextlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, pair_key
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import read_json, write_json
 from dotbogi.indexes.text import clean, same_text_key
-from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict
+from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict, has_feedback
 from dotbogi.training.judgements.decisions import Pair, count_by_split
+from dotbogi.training.run_files import REMEDY
 
 Key = tuple[str, str]  # the normalised text of a query and the id of an answer
 
@@ -134,8 +135,19 @@ def _preferred(votes: Mapping[tuple[str, Key], Feedback]) -> Counter[Key]:
 
 
 def read_votes(workspace: Path, collection: Collection, per_client: int) -> Votes:
-    """Count the votes in a workspace about the answers of a collection."""
+    """Count the votes in a workspace about the answers of a collection.
+
+    Raises:
+        DamagedError: the file of votes is damaged, or is missing though the collection has known
+            questions from votes, which would be dropped.
+    """
     ids = collection.ids()
+    known = sum(question.origin == "feedback" for question in collection.questions)
+    if known and not has_feedback(workspace):
+        raise DamagedError(
+            f"{workspace / 'feedback.sqlite'}: missing, but {known} known questions are from votes "
+            "and would be dropped. Restore it from a backup, or train without --with-feedback."
+        )
     if not workspace.is_dir():  # created later by this run
         return count_votes([], ids, per_client)
     with contextlib.closing(FeedbackStore.open(workspace)) as store:
@@ -241,7 +253,7 @@ def read_feedback(folder: Path) -> Mapping[str, Any] | None:
     path = folder / _USED
     if not path.is_file():
         return None
-    stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    stored: Mapping[str, Any] = read_json(path, REMEDY)
     return stored
 
 

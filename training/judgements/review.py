@@ -21,6 +21,7 @@ from dotbogi.training.judgements.decisions import (
     read_decisions,
     save_decisions,
 )
+from dotbogi.training.ledger import Mined, open_run, read_events, run_names
 from dotbogi.training.negatives import Negative
 from dotbogi.training.negatives.files import open_negatives
 
@@ -111,18 +112,24 @@ def last_review(workspace: Workspace) -> tuple[str, list[Suspect]]:
         UsageError: no run has mined yet.
         DamagedError: the suspects or the decisions cannot be read.
     """
-    folder = _last_folder(workspace)
+    folder = _last_run(workspace)
     if folder is None:
         raise UsageError(f"{workspace.folder}: no run has found suspects yet. Run: dotbogi train")
-    paths = sorted(folder.glob("suspects-*.parquet"), key=lambda path: (len(path.name), path.name))
-    minings = [open_negatives(path) for path in reversed(paths)]
     decisions = read_decisions(workspace.folder)
-    return folder.name, list_suspects(minings, open_collection(folder), decisions)
+    with open_run(folder) as events:
+        rounds = [e.round for e in events if isinstance(e, Mined) and e.fold is None]
+        paths = [folder / f"suspects-{number}.parquet" for number in reversed(rounds)]
+        minings = [open_negatives(path) for path in paths]
+        return folder.name, list_suspects(minings, open_collection(folder), decisions)
 
 
-def _last_folder(workspace: Workspace) -> Path | None:
-    folders = {path.parent for path in workspace.rounds_folder.glob("run-*/suspects-*.parquet")}
-    return max(folders, default=None)
+def _last_run(workspace: Workspace) -> Path | None:
+    """Return the folder of the last run that has mined for all questions."""
+    for name in reversed(run_names(workspace)):
+        folder = workspace.rounds_folder / name
+        if any(isinstance(e, Mined) and e.fold is None for e in read_events(folder)):
+            return folder
+    return None
 
 
 def save_review(suspects: Sequence[Suspect], path: Path) -> None:
@@ -200,17 +207,20 @@ class _Known:
     """The questions and answers that a list may have: published ones, and the last run's."""
 
     def __init__(self, workspace: Workspace) -> None:
-        folders = [workspace.current().folder] if workspace.current_name() else []
-        if folder := _last_folder(workspace):
-            folders.append(folder)
-        if not folders:
+        collections = []
+        if workspace.current_name():
+            collections.append(open_collection(workspace.current().folder))
+        if folder := _last_run(workspace):
+            with open_run(folder):
+                collections.append(open_collection(folder))
+        if not collections:
             raise UsageError(
                 f"{workspace.folder}: nothing is indexed here yet. Run: dotbogi index TABLE"
             )
         self._questions: dict[str, str] = {}
         self._answers: dict[str, str] = {}
         self._by_id: dict[str, str] = {}
-        for collection in map(open_collection, folders):
+        for collection in collections:
             self._questions.update({same_text_key(q.text): q.text for q in collection.questions})
             self._answers.update({same_text_key(a.text): a.text for a in collection.answers})
             self._by_id.update({answer.id: answer.text for answer in collection.answers})

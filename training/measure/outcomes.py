@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import reading, write_parquet
 from dotbogi.search.fusion import METHODS
 from dotbogi.training.measure.evaluation import Evaluation
 from dotbogi.training.measure.metrics import GATE_METRIC, METRICS
+from dotbogi.training.run_files import REMEDY
 
 TOP = 5  # answers stored per ranking
 
@@ -25,7 +26,6 @@ class Outcomes:
 def save_outcomes(evaluation: Evaluation, path: Path) -> None:
     """Write an evaluation's queries, right answers, first answers and scores as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     queries, hybrid = evaluation.queries, evaluation.hybrid
     ids = pa.list_(pa.string())
@@ -37,9 +37,7 @@ def save_outcomes(evaluation: Evaluation, path: Path) -> None:
     for method in METHODS:
         for metric in METRICS:
             columns[f"{method} {metric}"] = pa.array(evaluation.scores[method][metric])
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table(columns), temporary, compression="zstd")
-    temporary.replace(path)
+    write_parquet(path, pa.table(columns), compression="zstd")
 
 
 def open_outcomes(path: Path) -> Outcomes:
@@ -48,10 +46,9 @@ def open_outcomes(path: Path) -> Outcomes:
     Raises:
         DamagedError: the file is missing, or is not a table of outcomes.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with reading(path, REMEDY):
         columns = pq.ParquetFile(path).read().to_pydict()
         stored = [m for m in METRICS if m == GATE_METRIC or f"{METHODS[0]} {m}" in columns]
         scores = {
@@ -59,9 +56,3 @@ def open_outcomes(path: Path) -> Outcomes:
             for method in METHODS
         }
         return Outcomes(columns["query"], columns["right"], columns["top"], scores)
-    except FileNotFoundError as error:
-        raise DamagedError(
-            f"{path}: no such file; expected the outcome of every query. Train again: dotbogi train"
-        ) from error
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise DamagedError(f"{path}: not a table of outcomes ({error}).") from error

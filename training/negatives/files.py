@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import reading, write_parquet
 from dotbogi.training.negatives.negative import Negative
+from dotbogi.training.run_files import REMEDY
 
 _TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosine": "double",
           "bound": "double"}  # fmt: skip
@@ -14,14 +15,11 @@ _TYPES = {"rank": "int32", "score": "double", "cosine": "double", "positive_cosi
 def save_negatives(negatives: Sequence[Negative], path: Path) -> None:
     """Write negatives with their provenance as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = [field.name for field in fields(Negative)]
     schema = pa.schema([(name, _TYPES.get(name, "string")) for name in names])
     columns = {name: [getattr(n, name) for n in negatives] for name in names}
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
-    temporary.replace(path)
+    write_parquet(path, pa.table(columns, schema=schema), compression="zstd")
 
 
 def open_negatives(path: Path) -> list[Negative]:
@@ -30,12 +28,7 @@ def open_negatives(path: Path) -> list[Negative]:
     Raises:
         DamagedError: the file is missing, cannot be read, or is of another version.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with reading(path, REMEDY):
         return [Negative(**row) for row in pq.ParquetFile(path).read().to_pylist()]
-    except (OSError, pa.ArrowException, TypeError) as error:
-        raise DamagedError(
-            f"{path}: cannot be read, or is of another version. Start another run: dotbogi train"
-        ) from error

@@ -102,11 +102,11 @@ class RunReport:
 
 
 def read_run(folder: Path) -> RunReport:
-    """Read the folder of a run; an interrupted run is read as far as it got.
+    """Read the folder of a run whose files have been checked, as far as the run got.
 
     Raises:
         UsageError: the run has measured nothing yet.
-        DamagedError: a file is missing, or cannot be read.
+        DamagedError: a file cannot be read.
     """
     events = read_events(folder)
     measured, mined = _of(events, Measured), [m for m in _of(events, Mined) if m.fold is None]

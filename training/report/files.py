@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.store import Workspace
-from dotbogi.training.ledger import run_names
+from dotbogi.training.ledger import open_run, run_names
 from dotbogi.training.report.data import read_run
 from dotbogi.training.report.html import render_html
 from dotbogi.training.report.markdown import render_markdown
@@ -53,12 +53,11 @@ def write_report(folder: Path) -> WrittenReport:
         UsageError: the run has measured nothing yet.
         DamagedError: a file is missing, or cannot be read.
     """
-    report = read_run(folder)
-    written = WrittenReport(report.run, folder / "report.html", folder / "report.md")
-    for path, text in (
-        (written.html, render_html(report)),
-        (written.markdown, render_markdown(report)),
-    ):
+    written = WrittenReport(folder.name, folder / "report.html", folder / "report.md")
+    with open_run(folder):
+        report = read_run(folder)
+        html, markdown = render_html(report), render_markdown(report)
+    for path, text in ((written.html, html), (written.markdown, markdown)):
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(path)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from dotbogi.indexes.collection import Counts, Split
 from dotbogi.indexes.errors import DotbogiError, UsageError
+from dotbogi.indexes.files import reading, write_parquet
 from dotbogi.indexes.tables.records import quoted, read_records
 from dotbogi.indexes.tables.table import Skip
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
+from dotbogi.training.run_files import REMEDY
 from dotbogi.training.split import split_of
 
 TEXT_NAMES = (
@@ -230,19 +232,18 @@ def _check_enough(split: ScoredSplit) -> None:
 def save_pairs(pairs: Sequence[ScoredPair], folder: Path) -> None:
     """Write pairs.parquet with the columns first, second, score and split."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     text, number = pa.string(), pa.float64()
     fields = [("first", text), ("second", text), ("score", number), ("split", text)]
     schema = pa.schema(fields)
     columns = {name: [getattr(pair, name) for pair in pairs] for name in schema.names}
-    pq.write_table(pa.table(columns, schema=schema), folder / "pairs.parquet", compression="zstd")
+    write_parquet(folder / "pairs.parquet", pa.table(columns, schema=schema), compression="zstd")
 
 
 def open_pairs(folder: Path) -> list[ScoredPair]:
     """Read what `save_pairs` wrote."""
     import pyarrow.parquet as pq
 
-    return [
-        ScoredPair(**row) for row in pq.ParquetFile(folder / "pairs.parquet").read().to_pylist()
-    ]
+    path = folder / "pairs.parquet"
+    with reading(path, REMEDY):
+        return [ScoredPair(**row) for row in pq.ParquetFile(path).read().to_pylist()]

@@ -1,6 +1,7 @@
 """One run on scored pairs, measured by Spearman on pairs that are not trained on."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Split, open_collection
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.files import copy_folder
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.encoded import IndexConfig
 from dotbogi.search.encoders import CachedEncoder, export_encoder, open_encoder
@@ -92,9 +94,8 @@ class ScoredRun(Rounds):
         base = self.folder / "base" / "model"
         events = self.folder / "tensorboard" / f"round-{number}"
         log = finetune(base, rows, settings, folder, events=events, progress=self.progress)
-        if not (folder / "encoder").is_dir():
-            texts = [pair.first for pair in pairs]
-            export_encoder(folder / "model", folder / "encoder", texts)
+        shutil.rmtree(folder / "encoder", ignore_errors=True)  # of an interrupted step
+        export_encoder(folder / "model", folder / "encoder", [pair.first for pair in pairs])
         return Trained(
             round=number, fold=None, kind="full", settings=asdict(settings), rows=len(rows),
             negatives=0, log=log, seconds=0,
@@ -161,8 +162,8 @@ class ScoredRun(Rounds):
             return None, None
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
-            if not kept.is_dir():
-                (round_folder(self.folder, best.round, None) / "model").rename(kept)
+            shutil.rmtree(kept, ignore_errors=True)  # of an interrupted step
+            copy_folder(round_folder(self.folder, best.round, None) / "model", kept)
             return None, str(kept)
         published = self.ledger.find(Published)
         if published is None:
