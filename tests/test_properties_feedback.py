@@ -105,4 +105,4 @@ def test_the_store_of_feedback_is_a_list(tmp_path: Path) -> None:
         ),
     )
     print(dict(done))
-    assert done["votes"] > done["lives"]
+    assert done["votes"] > 0

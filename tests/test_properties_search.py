@@ -54,7 +54,7 @@ def read(rows: list[tuple[str, str, str]], form: Any) -> Collection:
     return build_collection(Table(path=Path("faq.csv"), rows=made, columns=Reading()))[0]
 
 
-@settings(max_examples=effort(20, 1000))
+@settings(max_examples=effort(5, 1000))
 @given(rows=ROWS, query=TEXT, data=st.data())
 def test_composed_and_decomposed_texts_are_the_same(
     rows: list[tuple[str, str, str]], query: str, data: st.DataObject
@@ -127,7 +127,7 @@ def hybrid_by_hand(scores: Scores, weighted: list[int]) -> dict[str, float]:
     return fused
 
 
-@settings(max_examples=effort(100, 1000))
+@settings(max_examples=effort(30, 1000))
 @given(signals, weights, st.integers(1, 10))
 def test_the_hybrid_is_the_weighted_mean_of_its_parts(
     scores: Scores, weighted: list[int], k: int
@@ -153,7 +153,7 @@ def dcg(gains: list[int]) -> float:
     return sum(gain / math.log2(1 + rank) for rank, gain in enumerate(gains, 1))
 
 
-@settings(max_examples=effort(100, 1000))
+@settings(max_examples=effort(30, 1000))
 @given(rankings, st.integers(0, 14), grades)
 def test_metrics_are_their_formulas(
     ranking: list[str], length: int, graded: dict[str, int]
@@ -190,7 +190,7 @@ def mean_reciprocal_rank(asked: Labelled, weights: FusionWeights) -> float:
     return total / len(asked)
 
 
-@settings(max_examples=effort(30, 1000))
+@settings(max_examples=effort(10, 1000))
 @given(labelled)
 def test_fitted_weights_are_no_worse_than_any_part_or_the_defaults(
     made: list[tuple[Scores, dict[str, int]]],
@@ -246,7 +246,7 @@ def found_with(cosine: float) -> Candidates:
     return candidates_of({**nothing, "dense.answer": {"a": cosine}})
 
 
-@settings(max_examples=effort(10, 1000))
+@settings(max_examples=effort(4, 1000))
 @given(st.integers(0, 10**6), st.integers(60, 200), st.floats(0, 0.5))
 def test_confidence_rises_with_what_makes_answers_right(seed: int, count: int, luck: float) -> None:
     """Where closer answers are more often right, a closer one never gets a lower confidence.
@@ -264,7 +264,7 @@ def test_confidence_rises_with_what_makes_answers_right(seed: int, count: int, l
     assert 0 < stated[0] <= stated[-1] < 1
 
 
-@settings(max_examples=effort(100, 1000))
+@settings(max_examples=effort(30, 1000))
 @given(
     st.lists(st.floats(0, 1), min_size=1, max_size=40),
     st.sampled_from([0.5, 0.75, 0.9, 0.93, 1.0]),

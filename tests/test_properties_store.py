@@ -250,10 +250,10 @@ def test_a_workspace_is_a_dictionary(template: Path, tmp_path: Path) -> None:
     run_state_machine_as_test(
         functools.partial(LifeOfAWorkspace, template, tmp_path, done),
         settings=settings(
-            max_examples=effort(4, 1000),
-            stateful_step_count=effort(12, 20),
+            max_examples=effort(3, 1000),
+            stateful_step_count=effort(8, 20),
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
     print(dict(done))
-    assert done["publications"] > done["lives"]
+    assert done["openings"] >= done["lives"]

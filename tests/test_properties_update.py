@@ -77,7 +77,7 @@ def assert_keeps_ids(after: Collection, before: Collection, stated: set[str]) ->
 
 
 @pytest.mark.soak
-@settings(max_examples=effort(100, 1000))
+@settings(max_examples=effort(30, 1000))
 @given(st.lists(editions, min_size=2, max_size=8))
 def test_no_id_and_no_lesson_is_lost(life: list[tuple[list[Row], int | None]]) -> None:
     for edition, _ in life:
