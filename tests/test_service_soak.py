@@ -248,13 +248,15 @@ def busy_neighbour() -> Iterator[None]:
 
 
 async def ask_once_a_second(
-    service: Service, oracle: Oracle, seen: Seen, number: int, is_over: asyncio.Event
-) -> None:
+    service: Service, oracle: Oracle, seen: Seen, number: int,
+    all_are_connected: asyncio.Barrier, is_over: asyncio.Event,
+) -> None:  # fmt: skip
     own = random.Random(number)
-    await asyncio.sleep(number / CLIENTS)
     try:
         async with connected(service.port) as client:
-            due = time.monotonic()
+            await all_are_connected.wait()
+            due = time.monotonic() + number / CLIENTS
+            await asyncio.sleep(number / CLIENTS)
             while not is_over.is_set():
                 asked = own.randrange(len(oracle.requests))
                 seen.add(asked, await client.post("/v1/search", oracle.requests[asked]))
@@ -269,11 +271,15 @@ async def steadily(
 ) -> tuple[Seen, list[tuple[float, float, int]]]:
     """Publish and reload once a minute; return samples of (minutes, megabytes, descriptors)."""
     seen, is_over, samples = Seen(), asyncio.Event(), []
-    started = time.monotonic()
+    all_are_connected = asyncio.Barrier(CLIENTS + 1)
     asking = [
-        asyncio.create_task(ask_once_a_second(service, oracle, seen, number, is_over))
+        asyncio.create_task(
+            ask_once_a_second(service, oracle, seen, number, all_are_connected, is_over)
+        )
         for number in range(CLIENTS)
     ]
+    await all_are_connected.wait()
+    started = time.monotonic()
     for minute in range(MINUTES):
         for _ in range(SAMPLES):
             await asyncio.sleep(SECONDS / SAMPLES)
@@ -295,12 +301,13 @@ def test_half_an_hour_of_reloads_leaks_nothing(
     with busy_neighbour() if SOAK else contextlib.nullcontext():
         seen, samples = asyncio.run(steadily(service, oracle, workspace))
     wrong = oracle.wrong(seen)
-    minutes, memory, files = np.asarray(samples[len(samples) // effort(2, 6) :]).T  # warm
-    slope = np.polyfit(minutes, memory, 1)[0]
+    minutes, memory, files = np.asarray(samples).T
+    warm = len(samples) // 6
+    slope = np.polyfit(minutes[warm:], memory[warm:], 1)[0]
     print(
         f"{samples[-1][0]:.0f} minutes, {MINUTES} generations: searches {seen.statuses}, "
         f"{len(seen.errors)} errors, {wrong} wrong; {seen.shown(200)}\n"
-        f"memory {memory[0]:.0f} → {memory[-1]:.0f} MB, {slope:+.2f} MB a minute; "
+        f"memory {memory[warm]:.0f} → {memory[-1]:.0f} MB, {slope:+.2f} MB a minute; "
         f"descriptors {min(files):.0f} to {max(files):.0f}"
     )
     assert seen.errors == []
