@@ -1,7 +1,7 @@
 """Which answer of a new table is which of the published ones, although its text has changed."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -44,7 +44,7 @@ def keep_ids(new: Collection, old: Collection) -> tuple[Collection, dict[str, Ma
     earlier = [*old.answers, *(old.removed.answers if old.removed else ())]
     stated = [answer for answer in new.answers if answer.id != id_of(answer.text)]
     unstated = [answer for answer in new.answers if answer.id == id_of(answer.text)]
-    taken = {answer.id for answer in stated}
+    taken = {answer.id for answer in stated}.union(*(answer.aliases for answer in new.answers))
     known = {answer.id: answer for answer in earlier}
     free = [answer for answer in earlier if answer.id not in taken]
     matches = _same_texts([*stated, *unstated], free)
@@ -58,21 +58,27 @@ def keep_ids(new: Collection, old: Collection) -> tuple[Collection, dict[str, Ma
     )
     ids = _new_ids(new.answers, stated, matches)
     answers: list[Answer] = []
-    given = set(ids.values())
+    given = {*ids.values(), *(alias for answer in new.answers for alias in answer.aliases)}
     for answer in new.answers:
-        before = known.get(matches[answer.id].id if answer.id in matches else ids[answer.id])
-        aliases = dict.fromkeys([*answer.aliases, *(before.aliases if before else ())])
-        if before and before.id != ids[answer.id]:
-            aliases[before.id] = None
-        for alias in [*aliases]:
-            if alias in given:  # it is an answer of its own, or another one has it already
-                del aliases[alias]
+        matched = [matches[answer.id].id] if answer.id in matches else []
+        continued = [ids[answer.id], *matched, *answer.aliases]
+        former = _former_ids([known[id_] for id_ in continued if id_ in known], known.keys())
+        aliases = dict.fromkeys([*answer.aliases, *(id_ for id_ in former if id_ not in given)])
         given |= aliases.keys()
         answers.append(replace(answer, id=ids[answer.id], aliases=tuple(aliases)))
     questions = [replace(q, answer_id=ids[q.answer_id]) for q in new.questions]
     ordered = sorted(answers, key=lambda answer: answer.id)
     kept = replace(new, answers=ordered, questions=questions)
     return kept, {ids[own]: match for own, match in matches.items()}
+
+
+def _former_ids(continued: Sequence[Answer], known: Container[str]) -> list[str]:
+    """Return the ids of published answers, and their aliases unless other answers have those."""
+    return [
+        id_
+        for answer in continued
+        for id_ in (answer.id, *(alias for alias in answer.aliases if alias not in known))
+    ]
 
 
 def _new_ids(

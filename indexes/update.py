@@ -116,14 +116,18 @@ def _set_aside(
 ) -> Collection | None:
     """Return the removed answers that something hangs on.
 
-    That is what users taught, or an id that is not made from the answer's present text.
+    That is what users taught, or an id that is not made from the answer's present text. Each id
+    stays with the answer that had it last.
     """
     needed = {question.answer_id for question in aside}
     earlier: dict[str, Answer] = {}
+    taken = set(ids)
     for answer in [*old.answers, *(old.removed.answers if old.removed else ())]:
-        is_needed = answer.id in needed or answer.id != id_of(answer.text)
-        if answer.id not in ids and is_needed:
-            earlier.setdefault(answer.id, answer)
+        aliases = tuple(alias for alias in answer.aliases if alias not in taken)
+        is_needed = answer.id in needed or answer.id != id_of(answer.text) or aliases
+        if answer.id not in taken and is_needed:
+            earlier[answer.id] = replace(answer, aliases=aliases)
+            taken |= {answer.id, *aliases}
     if not earlier:
         return None
     questions = [replace(question, split=None) for question in aside]

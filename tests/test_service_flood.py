@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from effort import effort
 from service_process import Service, publish, serving
 
-FLOODS = {256: 300, 1024: 1500}  # descriptors of the service → connections
+# Descriptors of the service → connections that send a byte and no more.
+FLOODS = {256: effort(300, 2000), 1024: effort(1500, 10_000)}
+SLOW = effort(20, 100)  # connections that send the body of a search byte by byte
 HEAD_SECONDS = 3.0
-SETTINGS = {"head_seconds": HEAD_SECONDS, "max_connections": 900}
+SETTINGS = {"head_seconds": HEAD_SECONDS, "body_seconds": HEAD_SECONDS, "max_connections": 900}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,6 +41,26 @@ def half_open(service: Service, number: int) -> list[socket.socket]:
             connection.sendall(b"G")
         held.append(connection)
     return held
+
+
+def slow_senders(service: Service, number: int) -> list[socket.socket]:
+    """Connect and send the head of a search; its body is left to come."""
+    head = (
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 100000\r\n\r\n"
+    )
+    held = []
+    for _ in range(number):
+        held.append(socket.create_connection(("127.0.0.1", service.port), timeout=10))
+        held[-1].sendall(head)
+    return held
+
+
+def dribble(connections: list[socket.socket]) -> None:
+    """Send one more byte of each body."""
+    for connection in connections:
+        with contextlib.suppress(OSError):  # cut off already
+            connection.sendall(b" ")
 
 
 def closed(connections: list[socket.socket]) -> int:
@@ -70,7 +93,17 @@ def healthy(connection: http.client.HTTPConnection) -> bool:
     return reply.status == 200
 
 
-def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> None:
+def finds(connection: http.client.HTTPConnection) -> bool:
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/v1/search", '{"query": "배고프다"}'.encode(), headers)
+    reply = connection.getresponse()
+    return reply.status == 200 and "a1" in reply.read().decode()
+
+
+@pytest.mark.soak
+def test_half_open_connections_and_slow_senders_stop_nobody_and_fill_no_log(
+    tmp_path: Path,
+) -> None:
     with contextlib.ExitStack() as stack:
         services = {}
         for most in FLOODS:
@@ -82,14 +115,16 @@ def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> No
         assert all(healthy(connection) for connection in known.values())
         memory = {most: megabytes(service) for most, service in services.items()}
         started = time.monotonic()
+        slow = {most: slow_senders(service, SLOW) for most, service in services.items()}
         held: dict[int, list[socket.socket]] = {most: [] for most in FLOODS}
         asked = answered = 0
         while asked < 40 or time.monotonic() < started + HEAD_SECONDS - 1:
             for most, service in services.items():
                 part = FLOODS[most] // 20 if asked < 40 else 0
                 held[most] += half_open(service, part)
+                dribble(slow[most])
                 asked += 1
-                answered += healthy(known[most])
+                answered += healthy(known[most]) and finds(known[most])
             time.sleep(0.02 if asked < 40 else 0.3)
         at_once = {most: closed(connections) for most, connections in held.items()}
         time.sleep(max(0, started + HEAD_SECONDS + 2 - time.monotonic()))
@@ -97,17 +132,20 @@ def test_half_open_connections_stop_nobody_and_fill_no_log(tmp_path: Path) -> No
             assert service.call("GET", "/healthz", timeout=5).status == 200
             grown = megabytes(service) - memory[most]
             log = service.log.stat().st_size
+            told = sum(connection.recv(12) == b"HTTP/1.1 408" for connection in slow[most])
             print(
                 f"{most} descriptors, {FLOODS[most]} connections: {at_once[most]} closed at once, "
-                f"{closed(held[most])} by the deadline, log {log} bytes, +{grown:.1f} MB"
+                f"{closed(held[most])} by the deadline, {told} of {SLOW} slow senders told; "
+                f"log {log} bytes, +{grown:.1f} MB"
             )
             assert at_once[most] >= FLOODS[most] - (most - 96)
             assert closed(held[most]) == FLOODS[most]
-            assert log < 20_000
+            assert told == SLOW
+            assert log < 20_000 + 200 * (SLOW + asked)  # a line for each request
             assert grown < 100
         print(f"{answered} of {asked} answered on connections from before")
         assert answered == asked
-        for connections in held.values():
+        for connections in (*held.values(), *slow.values()):
             for each in connections:
                 each.close()
 
