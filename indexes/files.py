@@ -50,7 +50,12 @@ def copy_file(source: Path, target: Path) -> None:
         DamagedError: the source is not a regular file, or the copy differs from it.
     """
     with open_regular(source) as file:
-        _write(target, iter(lambda: memoryview(file.read(_AT_ONCE)), b""))
+
+        def part() -> memoryview:
+            with naming(source):
+                return memoryview(file.read(_AT_ONCE))
+
+        _write(target, iter(part, b""))
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -133,6 +138,12 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Put all that is in a folder on the disk, and its name in the folder around it."""
+    for path in [*folder.rglob("*"), folder, folder.parent]:
+        sync(path)
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading if it is a regular one, without following a link or waiting.
 
@@ -146,15 +157,20 @@ def open_regular(path: Path) -> io.BufferedReader:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
             raise DamagedError(f"{path}: not a regular file.") from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        with naming(path):
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if not is_regular:
+            raise DamagedError(f"{path}: not a regular file.")
+        return open(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
-        raise DamagedError(f"{path}: not a regular file.")
-    return open(descriptor, "rb")
+        raise
 
 
 def digest_of_regular(path: Path) -> str:
     """Return the SHA-256 of a regular file's bytes; see `open_regular`."""
-    with open_regular(path) as file:
+    with open_regular(path) as file, naming(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -188,6 +204,28 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: missing. Build the index again.") from error
     except _UNREADABLE as error:
-        raise explained(error, path) or DamagedError(
-            f"{path}: cannot be read. Build the index again."
-        ) from error
+        raise why_unreadable(path, error, "cannot be read. Build the index again.") from error
+
+
+def why_unreadable(path: Path, error: Exception, otherwise: str) -> DotbogiError:
+    """Return why a library could not read a file: an error of the system, or else damage.
+
+    Some libraries take a read that failed for the end of the file. So the file is read again.
+
+    Args:
+        path: the file.
+        error: what the library raised.
+        otherwise: what to say of a file that the system can read.
+    """
+    if shown := explained(error, path):
+        return shown
+    try:
+        with open_regular(path) as file:
+            while file.read(_AT_ONCE):
+                pass
+    except OSError as system:
+        if shown := explained(system, path):
+            return shown
+    except DamagedError as other:
+        return other
+    return DamagedError(f"{path}: {otherwise}")

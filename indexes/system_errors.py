@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dotbogi.indexes.errors import DotbogiError, NoSpaceError
 
-_FULL = "the disk is full; nothing was published. Free some space."
+_FULL = "the disk is full. Free some space."
 _LINES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -25,16 +25,17 @@ _TEXTS = {
     errno.EDQUOT: ("Disk quota exceeded",),
     errno.EIO: ("Input/output error", "disk I/O error"),
     errno.EMFILE: ("Too many open files",),
+    errno.EACCES: ("Permission denied",),
     errno.EFBIG: ("File too large",),
 }
+_ONNXRUNTIME = re.compile(r"system error number (\d+)$")
 # numpy's tofile, and torch.save: how much was written, but not why no more.
 _CUT_SHORT = re.compile(
     r"^\d+ requested and \d+ written$|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
     r"|file write failed|iostream error"
 )
 _CUT = (
-    "a file could not be written to its end, most likely because the disk is full; nothing was "
-    "published. Free some space."
+    "a file could not be written to its end, most likely because the disk is full. Free some space."
 )
 
 
@@ -87,6 +88,8 @@ def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno if error.errno in _LINES else None
     text = str(error)
+    if (found := _ONNXRUNTIME.search(text)) and int(found[1]) in _LINES:
+        return int(found[1])
     return next((number for number, parts in _TEXTS.items() if any(p in text for p in parts)), None)
 
 

@@ -183,7 +183,7 @@ def test_a_really_full_disk_ends_with_exit_5_and_the_old_generation_answers(
             tried += 1
             assert result.exit_code == 5, f"{tried} tried: {result.output}"
             last = result.output.splitlines()[-1]
-            assert "the disk is full; nothing was published" in last, f"{tried} tried: {last}"
+            assert "the disk is full" in last, f"{tried} tried: {last}"
             del result  # its exception knows the frames, and they the generation, which is open
             assert state(workspace) == before, f"{tried} tried"
         assert run("index", pairs_csv, "-w", disk / "w").exit_code == 0

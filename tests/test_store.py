@@ -166,7 +166,7 @@ def test_a_full_disk_publishes_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = snapshot(workspace.folder)
-    monkeypatch.setattr(dotbogi.indexes.store, "_sync", full)
+    monkeypatch.setattr(dotbogi.indexes.store, "sync", full)
     with pytest.raises(NoSpaceError, match="the disk is full"):
         index_collection(workspace, collection, {})
     assert snapshot(workspace.folder) == before

@@ -71,6 +71,7 @@ class Learner:
         self.fold_of_question = balanced_folds(self.train.questions, count, config.seed)
         self._encoded_by: dict[tuple[Path, int | None], EncodedCollection] = {}
         self._query_tokens: dict[str, list[str]] = {}
+        self._merged: dict[Path, float] = {}  # folder → share of the tuned weights, in this process
 
     def mine(self, number: int, best: int) -> None:
         """Mine for all questions with the best round so far, for the review and the refit."""
@@ -106,8 +107,10 @@ class Learner:
         negatives = list(mined.all())
         path.parent.mkdir(parents=True, exist_ok=True)
         save_negatives(negatives, path)
+        made = [path]
         if fold is None:
-            save_negatives(mined.suspects, self._folder / f"suspects-{number}.parquet")
+            made.append(self._folder / f"suspects-{number}.parquet")
+            save_negatives(mined.suspects, made[-1])
             logger.info("round %d: %s", number, describe_yields(mined.counts))
         self._ledger.add(
             Mined(
@@ -116,7 +119,8 @@ class Learner:
                 yields=mined.counts,
                 suspects=len(mined.suspects),
                 seconds=seconds_since(began),
-            )
+            ),
+            *made,
         )
         return negatives
 
@@ -159,10 +163,13 @@ class Learner:
         elif self._config.kind == "adapter":  # a full fit needs the same number for every pair
             negatives = self._confirmed(number)
         began = time.monotonic()
-        round_folder(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
-        fit = self._fit_adapter if self._config.kind == "adapter" else self._fit_model
+        folder = round_folder(self._folder, number, fold)
+        folder.mkdir(parents=True, exist_ok=True)
+        is_adapter = self._config.kind == "adapter"
+        fit = self._fit_adapter if is_adapter else self._fit_model
         trained = fit(number, fold, best, negatives)
-        self._ledger.add(replace(trained, seconds=seconds_since(began)))
+        made = folder / ("geometry.safetensors" if is_adapter else "tuned")
+        self._ledger.add(replace(trained, seconds=seconds_since(began)), made)
         part = "all questions" if fold is None else f"without fold {fold + 1}"
         logger.info("round %d, %s: trained on %d pairs", number, part, trained.rows)
 
@@ -234,6 +241,8 @@ class Learner:
             share: weight of the tuned weights, 0 to 1.
         """
         folder = round_folder(self._folder, number, fold)
+        if self._merged.get(folder) == share:
+            return
         self._encoded_by.pop((folder, fold), None)
         self._encoded_by.pop((folder, None), None)
         for name in ("model", "encoder"):
@@ -247,3 +256,4 @@ class Learner:
         staged.rename(folder / "encoder")
         settings = AdapterConfig(seed=self._config.seed)
         self._save_adapter(folder, self._encoded(folder, fold), settings, [])
+        self._merged[folder] = share

@@ -1,9 +1,12 @@
-"""The ledger of a run: one JSON line per event, written to disk before the next step."""
+"""The ledger of a run: one JSON line per event, written to disk before the next step.
+
+A line also has the digests of the files that its step made. They are on the disk before the line.
+"""
 
 import json
+import logging
 import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
@@ -12,14 +15,18 @@ from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import naming, remove, replace_file, sync
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.fitted import Fitted
 from dotbogi.training.gate import Verdict
 from dotbogi.training.measure.reliability import ConfidenceQuality
+from dotbogi.training.sealed import damaged, put_on_disk
 
 RUN_NAME = re.compile(r"run-[0-9]{4,}")
 
 Metrics = Mapping[str, Mapping[str, float]]  # method → metric → mean
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +149,7 @@ class Ledger:
     """Reads and appends to the `ledger.jsonl` of one run."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "ledger.jsonl"
+        self._folder, self._path = folder, folder / "ledger.jsonl"
         self._drop_torn_line()
         self.events = read_events(folder)
 
@@ -153,14 +160,47 @@ class Ledger:
                 return event
         return None
 
-    def add(self, event: E) -> E:
-        """Append an event with the current time, and return it."""
+    def go_back(self) -> None:
+        """Forget the events from the first one on whose files are damaged: its step is repeated.
+
+        Raises:
+            DamagedError: a file that the run began with is damaged; no step makes it again.
+        """
+        lines = self._path.read_bytes().splitlines(keepends=True) if self._path.is_file() else []
+        for number, line in enumerate(lines):
+            files = json.loads(line).get("files", {})
+            if not (spoiled := damaged(self._folder, files)):
+                continue
+            if isinstance(self.events[number], Started):
+                raise DamagedError(
+                    f"{spoiled[0]}: missing, or not as it was when the run began. Start another "
+                    "run: dotbogi train"
+                )
+            logger.warning("%s: missing or damaged; its step is repeated", spoiled[0])
+            for path in spoiled:  # a step must not continue from them
+                remove(path)
+            replace_file(self._path, b"".join(lines[:number]))
+            sync(self._folder)
+            del self.events[number:]
+            return
+
+    def add(self, event: E, *made: Path) -> E:
+        """Append an event with the current time, and return it.
+
+        Args:
+            event: of a step that is done.
+            made: the files and folders that the step made; they are put on the disk first.
+        """
         event = replace(event, time=datetime.now(UTC).isoformat(timespec="seconds"))
-        entry = {"event": event.name, **asdict(event)}
-        with self._path.open("a", encoding="utf-8") as file:
+        files = put_on_disk(self._folder, made)
+        entry = {"event": event.name, **asdict(event), "files": files}
+        is_new = not self._path.exists()
+        with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            sync(self._folder)
         self.events.append(event)
         return event
 
@@ -189,6 +229,7 @@ def read_events(folder: Path) -> list[Event]:
     for number, line in enumerate(raw[: raw.rfind(b"\n") + 1].splitlines(), 1):
         try:
             entry = json.loads(line)
+            entry.pop("files", None)  # see `Ledger.go_back`
             events.append(_built(_EVENTS[entry.pop("event")], entry))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise DamagedError(
@@ -229,10 +270,10 @@ def published_by(workspace: Workspace, run: str, started_from: str | None) -> st
 
 
 def clear_models(folder: Path) -> None:
-    """Delete the working models and checkpoints of a run that has ended or was replaced."""
-    for pattern in ("base", "guide", "round-*"):
+    """Delete the models and unfinished files of a run that has ended or was replaced."""
+    for pattern in ("base", "guide", "round-*", ".*", "*.tmp"):
         for path in folder.glob(pattern):
-            shutil.rmtree(path)
+            remove(path)
 
 
 def run_names(workspace: Workspace) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.files import reading, sync, sync_tree, write_json
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.update import update
@@ -226,9 +226,12 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
         folder = workspace.rounds_folder / runs[-1]
-        if Ledger(folder).find(Ended):
+        ledger = Ledger(folder)
+        if ledger.find(Ended):
             raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
-        stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        ledger.go_back()
+        with reading(folder / "config.json"):
+            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = _read_config(stored, folder)
         _check_not_overtaken(workspace, config, folder.name)
         check_objective(config.fit, config.kind)
@@ -260,7 +263,10 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
     staged.mkdir(parents=True)
     try:
         yield staged, folder
+        sync_tree(staged)
         staged.rename(folder)
+        sync(workspace.rounds_folder)
+        sync(workspace.folder)
         for name in run_names(workspace)[:-1]:
             clear_models(workspace.rounds_folder / name)
     finally:

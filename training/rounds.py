@@ -15,6 +15,8 @@ from dotbogi.training.measure.spearman import SPEARMAN
 
 logger = logging.getLogger(__name__)
 
+_WORKING = ("tuned", "checkpoints", "log.json", "files.json")  # of a fit; the model is merged
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -41,7 +43,7 @@ class Rounds(ABC):
 
     def go(self) -> RunResult:
         """Take the steps that are not in the ledger yet, and return the outcome."""
-        started = self.ledger.find(Started) or self.ledger.add(self.start())
+        started = self.ledger.find(Started) or self.ledger.add(self.start(), *self._began_with())
         rounds = [self._measured(0, None)]
         best, ended_early = rounds[0], None
         drops = 0
@@ -61,7 +63,7 @@ class Rounds(ABC):
         generation, model = self.publish(best)
         self.write_review()
         if not self.ledger.find(Ended):
-            self.ledger.add(Ended(early=ended_early))
+            self.ledger.add(Ended(early=ended_early), *self.folder.glob("review.csv"))
         clear_models(self.folder)
         return RunResult(self.folder.name, started, rounds, test, generation, ended_early, model)
 
@@ -77,14 +79,30 @@ class Rounds(ABC):
         if best:
             verdict = self.judge(measured, best)
             measured = replace(measured, kept=verdict.kept, against=best.round, verdict=verdict)
-        measured = self.ledger.add(replace(measured, seconds=seconds_since(began)))
+        measured = replace(measured, seconds=seconds_since(began))
+        measured = self.ledger.add(measured, *self._made_in(number))
         logger.info(_described(measured))
         return measured
 
     def _tested(self, best: Measured) -> Tested | None:
         began = time.monotonic()
         tested = self.test(best)
-        return self.ledger.add(replace(tested, seconds=seconds_since(began))) if tested else None
+        if tested is None:
+            return None
+        outcomes = self.folder.glob("test-*.parquet")
+        return self.ledger.add(replace(tested, seconds=seconds_since(began)), *outcomes)
+
+    def _began_with(self) -> list[Path]:
+        """Return what is in the run's folder when it begins."""
+        return [path for path in self.folder.iterdir() if path.name != "ledger.jsonl"]
+
+    def _made_in(self, number: int) -> list[Path]:
+        """Return what is left of a round: what it mined, learned and found."""
+        learned = (self.folder / f"round-{number}").glob("*/*")
+        models = [path for path in learned if path.name not in _WORKING]
+        shared = [self.folder / name for name in ("queries.tsv", "qrels.trec")]
+        files = [*self.folder.glob(f"*-{number}.*"), *shared]
+        return [*models, *(path for path in files if path.is_file())]
 
     @abstractmethod
     def start(self) -> Started:

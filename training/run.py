@@ -29,7 +29,7 @@ from dotbogi.training.measure.reliability import ConfidenceQuality
 from dotbogi.training.measure.trec import write_trec
 from dotbogi.training.publication import Publication
 from dotbogi.training.rounds import Rounds
-from dotbogi.training.run_folders import encoder_folder, round_folder
+from dotbogi.training.run_folders import encoder_folder
 
 GATE_METHOD = "hybrid"
 SHARES = (1.0, 0.75, 0.5)  # of the tuned weights in a full fit
@@ -135,7 +135,7 @@ class Run(Rounds):
             self.refit(before)
         self.learner.fit(number, None, before)
         merged = self.ledger.find(Merged, round=number)
-        if merged and not (round_folder(self.folder, number, None) / "encoder").is_dir():
+        if merged:
             self.learner.merge(number, None, merged.share)
 
     def measure(self, number: int) -> Measured:

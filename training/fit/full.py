@@ -20,14 +20,18 @@ from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from dotbogi.indexes.errors import DotbogiError
 from dotbogi.indexes.files import write_json
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.training.fit.columns import column_prompts, make_dataset
-from dotbogi.training.fit.config import TrainConfig, TrainingRow
+from dotbogi.training.fit.config import NOT_A_NUMBER, TrainConfig, TrainingRow
 from dotbogi.training.fit.guided import GuideVectors
 from dotbogi.training.fit.objectives import GUIDED, SCORED, make_loss
 from dotbogi.training.fit.sampler import LABEL, NoSharedAnswerSampler
+from dotbogi.training.sealed import is_sealed, seal
+
+_SEAL = "files.json"
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +64,7 @@ def finetune(
     Returns:
         The log: loss and learning rate by epoch.
     """
-    if (folder / "model").is_dir():  # interrupted after the fit, before its event
+    if is_sealed(folder / _SEAL):  # interrupted after the fit, before its event
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
         return log
     data = make_dataset(rows, config)
@@ -87,21 +91,38 @@ def finetune(
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
         for entry in trainer.state.log_history
     ]
+    _check_finite(model)
     _save(model, log, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return log
 
 
+def _check_finite(model: SentenceTransformer) -> None:
+    """Refuse weights that are not numbers.
+
+    Raises:
+        DotbogiError: the fit has failed.
+    """
+    import torch
+
+    if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+        raise DotbogiError(NOT_A_NUMBER)
+
+
 def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder: Path) -> None:
-    staged = folder / ".model"
-    shutil.rmtree(staged, ignore_errors=True)
-    model.save(str(staged), create_model_card=False)
+    shutil.rmtree(folder / "model", ignore_errors=True)  # of a fit that was not sealed
+    model.save(str(folder / "model"), create_model_card=False)
     write_json(folder / "log.json", log)
-    staged.rename(folder / "model")
+    seal(folder / _SEAL, folder / "model", folder / "log.json")
 
 
 class _Trainer(SentenceTransformerTrainer):
-    """Writes checkpoints without a model card (seconds each) and without pickled arguments."""
+    """Writes sealed checkpoints, without a model card (seconds) and without pickled arguments."""
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        newest = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        seal(newest / _SEAL, *newest.iterdir())
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -158,6 +179,7 @@ def _arguments(
         save_strategy="epoch",
         save_total_limit=2,
         logging_strategy="epoch",
+        logging_nan_inf_filter=False,
         disable_tqdm=not progress,
         report_to="trackio" if config.report_to == "trackio" else "none",
         project="dotbogi",
@@ -169,17 +191,11 @@ def _arguments(
 
 
 def _last_complete_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint; delete incomplete ones.
-
-    The trainer writes trainer_state.json last.
-    """
+    """Return the newest checkpoint that is whole; delete those that are not."""
     while folder.is_dir() and (newest := get_last_checkpoint(str(folder))):
         checkpoint = Path(newest)
-        path = checkpoint / "trainer_state.json"
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-            continue
-        return checkpoint
+        if is_sealed(checkpoint / _SEAL):
+            return checkpoint
+        logger.warning("%s: incomplete or damaged; the fit continues from before", checkpoint)
+        shutil.rmtree(checkpoint)
     return None

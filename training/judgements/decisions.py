@@ -1,7 +1,6 @@
 """Decisions about suspected false negatives: stored in a workspace, applied to a collection."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +9,7 @@ from typing import Any, get_args
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, Split
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import write_json
+from dotbogi.indexes.files import replace_file, sync, write_json
 from dotbogi.indexes.text import same_text_key
 
 Key = tuple[str, str]  # the normalised texts of a question and an answer
@@ -69,13 +68,10 @@ def read_decisions(workspace: Path) -> list[Decision]:
 
 def save_decisions(workspace: Path, new: Sequence[Decision]) -> None:
     """Add decisions to those of a workspace, all or none; the caller holds the writer's lock."""
-    temporary = workspace / f".{_DECISIONS}"
-    with temporary.open("w", encoding="utf-8") as file:
-        for decision in [*read_decisions(workspace), *new]:
-            file.write(json.dumps(asdict(decision), ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(workspace / _DECISIONS)
+    decisions = [*read_decisions(workspace), *new]
+    lines = (json.dumps(asdict(decision), ensure_ascii=False) + "\n" for decision in decisions)
+    replace_file(workspace / _DECISIONS, "".join(lines).encode())
+    sync(workspace)
 
 
 def in_force(decisions: Sequence[Decision]) -> dict[Key, Decision]:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from dotbogi.indexes.files import replace_file
 from dotbogi.training.measure.evaluation import Evaluation
 
 
@@ -53,4 +54,4 @@ def _one_word(answer_id: str) -> str:
 
 def _write(path: Path, lines: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    replace_file(path, "".join(f"{line}\n" for line in lines).encode())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.files import replace_file, sync
 from dotbogi.indexes.store import Workspace
 from dotbogi.training.ledger import run_names
 from dotbogi.training.report.data import read_run
@@ -59,7 +60,6 @@ def write_report(folder: Path) -> WrittenReport:
         (written.html, render_html(report)),
         (written.markdown, render_markdown(report)),
     ):
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        replace_file(path, text.encode())
+    sync(folder)
     return written

@@ -1,6 +1,7 @@
 """One run on scored pairs, measured by Spearman on pairs that are not trained on."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Split, open_collection
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.files import copy_folder, sync, sync_tree
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.encoded import IndexConfig
 from dotbogi.search.encoders import CachedEncoder, export_encoder, open_encoder
@@ -67,7 +69,8 @@ class ScoredRun(Rounds):
         folder = round_folder(self.folder, number, None)
         folder.mkdir(parents=True, exist_ok=True)
         fit = self._fit_adapter if self.config.kind == "adapter" else self._fit_model
-        trained = self.ledger.add(replace(fit(number, folder), seconds=seconds_since(began)))
+        trained = replace(fit(number, folder), seconds=seconds_since(began))
+        trained = self.ledger.add(trained, folder)
         logger.info("trained on %d scored pairs in %.0f s", trained.rows, trained.seconds)
 
     def _fit_adapter(self, number: int, folder: Path) -> Trained:
@@ -92,9 +95,9 @@ class ScoredRun(Rounds):
         base = self.folder / "base" / "model"
         events = self.folder / "tensorboard" / f"round-{number}"
         log = finetune(base, rows, settings, folder, events=events, progress=self.progress)
-        if not (folder / "encoder").is_dir():
-            texts = [pair.first for pair in pairs]
-            export_encoder(folder / "model", folder / "encoder", texts)
+        shutil.rmtree(folder / "encoder", ignore_errors=True)  # of an interrupted export
+        texts = [pair.first for pair in pairs]
+        export_encoder(folder / "model", folder / "encoder", texts)
         return Trained(
             round=number, fold=None, kind="full", settings=asdict(settings), rows=len(rows),
             negatives=0, log=log, seconds=0,
@@ -162,7 +165,12 @@ class ScoredRun(Rounds):
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
             if not kept.is_dir():
-                (round_folder(self.folder, best.round, None) / "model").rename(kept)
+                staged = self.folder / ".model"
+                shutil.rmtree(staged, ignore_errors=True)
+                copy_folder(round_folder(self.folder, best.round, None) / "model", staged)
+                sync_tree(staged)
+                staged.rename(kept)
+                sync(self.folder)
             return None, str(kept)
         published = self.ledger.find(Published)
         if published is None:
