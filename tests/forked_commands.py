@@ -23,12 +23,12 @@ from typing import Any
 import pytest
 
 TESTS = Path(__file__).parent
-_INDEXING = [
+_MODULES = [
     "dotbogi.cli", "dotbogi.search.publish", "dotbogi.indexes.source", "dotbogi.search.continued",
     "dotbogi.search.encoders.graph", "onnx", "onnxruntime", "faiss", "pyarrow.parquet", "bm25s",
-    "pandas", "scipy.optimize", "safetensors.numpy", "tokenizers",
+    "pandas", "scipy.optimize", "safetensors.numpy", "tokenizers", "torch",
+    "dotbogi.training", "dotbogi.training.report",
 ]  # fmt: skip
-_TRAINING = ["torch", "dotbogi.training", "dotbogi.training.report"]
 _FULL_FITS = ["dotbogi.training.fit.full"]
 
 
@@ -64,8 +64,8 @@ class Ran:
 class ForkedCommands:
     """Runs commands, one at a time."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, process: "subprocess.Popen[str]", *, can_watch: bool) -> None:
+        self._process, self._can_watch = process, can_watch
 
     def run(
         self,
@@ -81,8 +81,10 @@ class ForkedCommands:
             kill_at: end it as SIGKILL does: before or after a function, "before module:name#2" for
                 its second call.
             kill_after: seconds after which it is killed, unless it has ended.
-            watch: count, fail or log its calls.
+            watch: count, fail or log its calls; without a C compiler, the test is skipped.
         """
+        if watch and not self._can_watch:
+            pytest.skip("needs Linux and a C compiler (cc), to fail calls of libraries too")
         job = {"arguments": [str(each) for each in arguments], "kill_at": kill_at,
                "kill_after": kill_after, "watch": asdict(watch) if watch else None}  # fmt: skip
         assert self._process.stdin is not None
@@ -93,36 +95,32 @@ class ForkedCommands:
 
 
 @contextlib.contextmanager
-def forked_commands(
-    starter: Path, *, watching: bool = False, training: bool = False, full_fits: bool = False
-) -> Iterator[ForkedCommands]:
-    """Start the process that forks; skip the test if calls are to be watched and there is no `cc`.
+def forked_commands(starter: Path, *, full_fits: bool = False) -> Iterator[ForkedCommands]:
+    """Start the process that forks.
 
     Args:
         starter: stands for the bundled model.
-        watching: commands may be given a `Watch`.
-        training: import what `train` needs.
-        full_fits: import what full fits need too.
+        full_fits: import what full fits need too, which takes seconds.
     """
-    modules = _INDEXING + _TRAINING * training + _FULL_FITS * full_fits
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with tempfile.TemporaryDirectory() as place:
-        if watching:
-            environment["LD_PRELOAD"] = str(_compiled(Path(place)))
+        if library := _compiled(Path(place)):
+            environment["LD_PRELOAD"] = str(library)
+        modules = [*_MODULES, *(_FULL_FITS if full_fits else ())]
         command = [sys.executable, str(Path(__file__)), str(starter), *modules]
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         try:
-            yield ForkedCommands(process)
+            yield ForkedCommands(process, can_watch=library is not None)
         finally:
             process.communicate()
 
 
-def _compiled(folder: Path) -> Path:
+def _compiled(folder: Path) -> Path | None:
     compiler, library = shutil.which("cc"), folder / "failing_calls.so"
     if compiler is None or sys.platform != "linux":
-        pytest.skip("needs Linux and a C compiler (cc), to fail calls of libraries too")
+        return None
     source = TESTS / "failing_calls.c"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     return library

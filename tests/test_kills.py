@@ -3,9 +3,8 @@
 import json
 import random
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,20 +49,6 @@ TRAIN = {
     **PUBLISHING,
     "the models are deleted": "after dotbogi.training.rounds:clear_models",
 }
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A folder in memory, if there is one: a flush there takes no time."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def commands(tiny_model: Path) -> Iterator[ForkedCommands]:
-    with forked_commands(tiny_model, training=True) as process:
-        yield process
 
 
 def moments(stages: dict[str, str], short: int, long: int, seed: int) -> list[tuple[str, object]]:
@@ -140,7 +125,7 @@ def test_a_killed_index_leaves_the_old_or_the_new_generation(
         said[f"{number:06}"] = f"맛있는 걸 드세요 {number}판"
     tried: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
-    for number, (name, when) in enumerate(moments(INDEX, 4, 200, 1), 3):
+    for number, (name, when) in enumerate(moments(INDEX, 2, 200, 1), 3):
         old = max(said)
         new = f"{int(old) + 1:06}"
         text = f"맛있는 걸 드세요 {number}판"
@@ -220,7 +205,7 @@ def test_a_killed_train_resumes_to_what_an_uninterrupted_one_gives(
     place: Path, commands: ForkedCommands, trained: Trained
 ) -> None:
     cut, outcomes = place / "cut", Counter[str]()
-    stages = moments(TRAIN, 3, 50, 2)
+    stages = moments(TRAIN, 1, 50, 2)
     for name, when in stages:
         shutil.rmtree(cut, ignore_errors=True)
         shutil.copytree(trained.before, cut)
@@ -277,7 +262,7 @@ def test_a_run_with_a_damaged_file_goes_back_to_the_step_that_made_it(
     cases = [(name, act) for act in (empty, Path.unlink, flip) for step in steps for name in step]
     assert len(cases) > 30
     cases += [(name, empty) for name in start]
-    chosen = random.Random(3).sample(cases, min(len(cases), effort(2, 1000)))
+    chosen = random.Random(3).sample(cases, min(len(cases), effort(1, 1000)))
     for name, act in chosen:
         shutil.rmtree(damaged, ignore_errors=True)
         shutil.copytree(cut, damaged)
@@ -331,7 +316,7 @@ def test_a_full_fit_goes_on_from_a_checkpoint_that_is_whole(
     fit = ("--fit", "full", "--epochs", 4, "--batch-size", 16)
     command = (*trained.command[:3], *trained.command[5:-1], 0.003, *fit, "-w")
     tried = 0
-    with forked_commands(tiny_model, training=True, full_fits=True) as commands:
+    with forked_commands(tiny_model, full_fits=True) as commands:
         for folder in (cut, whole):
             shutil.copytree(trained.before, folder)
         assert commands.run(*command, whole).exit_code == 0
