@@ -126,6 +126,7 @@ def _make_folders(folder: Path) -> list[Path]:
             return []  # it was removed meanwhile; the caller tries again
         raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
     for path in missing:
-        with contextlib.suppress(PermissionError):  # a parent that others own may be closed
+        # A parent that others own may be closed; a failed first command may remove the folder.
+        with contextlib.suppress(PermissionError, FileNotFoundError):
             sync(path.parent)
     return missing
