@@ -1,5 +1,6 @@
 """A cache of vectors and tokens, keyed by fingerprint and text: only new texts are processed."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -58,16 +59,17 @@ class Cache:
 
     def keep_only(self, fingerprints: Sequence[str]) -> None:
         """Delete the cached vectors and tokens of all other fingerprints."""
-        for path in self._folder.glob("*-*.sqlite*"):
-            if path.name.split("-", 1)[1].split(".")[0] not in fingerprints:
-                remove(path)
+        with contextlib.suppress(OSError):  # the next call tries again
+            for path in self._folder.glob("*-*.sqlite*"):
+                if path.name.split("-", 1)[1].split(".")[0] not in fingerprints:
+                    remove(path)
 
     def _complete(
         self, name: str, texts: Sequence[str], work: Callable[[Sequence[str]], list[bytes]]
     ) -> dict[bytes, bytes]:
         path = self._folder / f"{name}.sqlite"
         by_key = {_key(text): text for text in texts}
-        kept = _use(path, lambda database: _read(database, list(by_key)))
+        kept = _use(path, lambda database: _read(database, list(by_key))) or {}
         new = {key: text for key, text in by_key.items() if key not in kept}
         if new:  # the cache is closed while they are made, which may take long
             fresh = dict(zip(new, work(list(new.values())), strict=True))
@@ -76,20 +78,25 @@ class Cache:
         return kept
 
 
-def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
-    """Return what a job returns; a cache that is damaged is made anew, and the job done again.
+def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T | None:
+    """Return what a job returns, or None if the cache cannot be used now.
 
-    Damage may be anywhere in the file, so it may be noticed only when a page is read or written.
+    A cache that is damaged is made anew, and the job is done again. Damage may be anywhere in the
+    file, so it may be noticed only when a page is read or written.
     """
     try:
+        try:
+            return _once(path, job)
+        except ERRORS as error:
+            if not is_damage(error):
+                raise
+            logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            remove(path.with_name(path.name + suffix))
         return _once(path, job)
-    except ERRORS as error:
-        if not is_damage(error):
-            raise
-        logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        remove(path.with_name(path.name + suffix))
-    return _once(path, job)
+    except (sqlite3.Error, OSError) as error:  # locked, on a full or broken disk, …
+        logger.warning("%s: cannot be used (%s); the cache is left out", path, error)
+        return None
 
 
 def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:

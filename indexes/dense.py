@@ -12,8 +12,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.errors import DamagedError, UsageError
-from dotbogi.indexes.files import reading, write_file
+from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.files import why_unreadable, write_file
 
 DenseKind = Literal["exact", "hnsw"]
 Vectors = NDArray[np.float32]
@@ -165,13 +165,12 @@ class DenseIndex:
             DamagedError: FAISS cannot read the file.
         """
         faiss.set_deserialization_vector_byte_limit(_MOST_BYTES)
-        with reading(path), path.open("rb"):  # FAISS gives errors of the system no number
-            try:
-                index = faiss.read_index(str(path))
-            except RuntimeError as error:
-                raise DamagedError(
-                    f"{path}: FAISS cannot read it. Build the index again."
-                ) from error
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise why_unreadable(
+                path, error, "FAISS cannot read it. Build the index again."
+            ) from error
         return cls(_on_gpu(index) if kind == "exact" else index, kind)
 
 

@@ -47,7 +47,12 @@ def copy_file(source: Path, target: Path) -> None:
         DamagedError: the source is not a regular file, or the copy differs from it.
     """
     with open_regular(source) as file:
-        _write(target, iter(lambda: memoryview(file.read(_AT_ONCE)), b""))
+
+        def part() -> memoryview:
+            with naming(source):
+                return memoryview(file.read(_AT_ONCE))
+
+        _write(target, iter(part, b""))
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -130,6 +135,12 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Put all that is in a folder on the disk, and its name in the folder around it."""
+    for path in [*folder.rglob("*"), folder, folder.parent]:
+        sync(path)
+
+
 def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading if it is a regular one, without following a link or waiting.
 
@@ -143,15 +154,20 @@ def open_regular(path: Path) -> io.BufferedReader:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
             raise DamagedError(f"{path}: not a regular file.") from error
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        with naming(path):
+            is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if not is_regular:
+            raise DamagedError(f"{path}: not a regular file.")
+        return open(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
-        raise DamagedError(f"{path}: not a regular file.")
-    return open(descriptor, "rb")
+        raise
 
 
 def digest_of_regular(path: Path) -> str:
     """Return the SHA-256 of a regular file's bytes; see `open_regular`."""
-    with open_regular(path) as file:
+    with open_regular(path) as file, naming(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -196,7 +212,7 @@ def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: missing. {remedy}") from error
     except Exception as error:  # parsers raise what they like, some of them Exception itself
-        raise explained(error, path) or DamagedError(f"{path}: cannot be read. {remedy}") from error
+        raise why_unreadable(Path(path), error, f"cannot be read. {remedy}") from error
 
 
 def read_json(path: Path, remedy: str = REBUILD) -> Any:
@@ -207,3 +223,27 @@ def read_json(path: Path, remedy: str = REBUILD) -> Any:
     """
     with reading(path, remedy):
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def why_unreadable(path: Path, error: Exception, otherwise: str) -> DotbogiError:
+    """Return why a library could not read a file: an error of the system, or else damage.
+
+    Some libraries take a read that failed for the end of the file. So the file is read again.
+
+    Args:
+        path: the file.
+        error: what the library raised.
+        otherwise: what to say of a file that the system can read.
+    """
+    if shown := explained(error, path):
+        return shown
+    try:
+        with open_regular(path) as file:
+            while file.read(_AT_ONCE):
+                pass
+    except OSError as system:
+        if shown := explained(system, path):
+            return shown
+    except DamagedError as other:
+        return other
+    return DamagedError(f"{path}: {otherwise}")

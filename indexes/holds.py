@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import remove
+from dotbogi.indexes.files import naming, remove
 
 REMOVING = ".removing-"  # in front of the name of a generation that is being removed
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -49,7 +49,7 @@ def hold(folder: Path) -> Hold | None:
         raise DamagedError(f"{folder}: is being removed.") from error
     except OSError:
         return None
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError), naming(path):
         if os.path.samestat(path.lstat(), os.fstat(descriptor)):
             return held
     raise DamagedError(f"{folder}: has been removed.")

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError
-from dotbogi.indexes.files import digest_of_json, digest_of_regular, open_regular
+from dotbogi.indexes.files import digest_of_json, digest_of_regular, naming, open_regular
 from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.system_errors import explained
 
@@ -64,6 +64,13 @@ def complete_manifest(
     return {**complete, "digest": digest_of_json(complete)}
 
 
+def without_digest(complete: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete manifest as `read_manifest` returns it once it is written."""
+    stored: dict[str, Any] = json.loads(json.dumps(complete))
+    del stored["digest"]
+    return stored
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Return a generation's manifest after checking its digest, its format and its own name.
 
@@ -74,7 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / _NAME
     try:
-        with open_regular(path) as file:
+        with naming(path), open_regular(path) as file:
             manifest = json.loads(file.read().decode())
         stated = manifest.pop("digest")
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:

@@ -12,7 +12,15 @@ from dotbogi.indexes.errors import (
     NothingIndexedError,
     UsageError,
 )
-from dotbogi.indexes.files import open_regular, remove, replace_file, sync, write_json
+from dotbogi.indexes.files import (
+    naming,
+    open_regular,
+    remove,
+    replace_file,
+    sync,
+    sync_tree,
+    write_json,
+)
 from dotbogi.indexes.holds import REMOVING, hold, remove_unless_held
 from dotbogi.indexes.manifest import (
     REMEDY,
@@ -21,6 +29,7 @@ from dotbogi.indexes.manifest import (
     complete_manifest,
     is_name,
     read_manifest,
+    without_digest,
 )
 from dotbogi.indexes.system_errors import explained, for_user
 from dotbogi.indexes.writer_lock import LOCK, writer_lock
@@ -50,7 +59,7 @@ class Workspace:
         """
         path = self.folder / "CURRENT"
         try:
-            with open_regular(path) as file:
+            with naming(path), open_regular(path) as file:
                 names = file.read(_LONGEST + 1).decode().split()
         except FileNotFoundError as error:
             # The first generation is in its place for a moment before CURRENT names it.
@@ -142,8 +151,9 @@ class Workspace:
                 self._clear()
                 yield
             finally:
-                if not self.names() and not self.rounds_folder.exists():
-                    self._remove_new(new)
+                with contextlib.suppress(OSError):  # what was done is done, or its error is raised
+                    if not self.names() and not self.rounds_folder.exists():
+                        self._remove_new(new)
 
     def _clear(self) -> None:
         """Remove what a killed writer left: parts of a generation, or one that was never named.
@@ -156,7 +166,7 @@ class Workspace:
             remove(path)
         marker = self.generations_folder / _PUBLISHING
         with contextlib.suppress(FileNotFoundError, DamagedError):  # CURRENT may be damaged
-            with open_regular(marker) as file:
+            with naming(marker), open_regular(marker) as file:
                 name = file.read(_LONGEST).decode("ascii", "replace")
             orphan = self.generations_folder / name
             is_orphan = self.current_name() != name and name in self.names()
@@ -225,21 +235,23 @@ class Workspace:
         before = self._name_in_current()
         complete = complete_manifest(staged, name, before, manifest)
         write_json(staged / "manifest.json", complete)
-        for path in [*staged.rglob("*"), staged]:
-            _sync(path)
+        sync_tree(staged)
         check_files(staged, complete)
         check(Generation(staged, complete))
         folder = self.generations_folder / name
+        # Held before it is published: nothing may fail afterwards.
+        published = Generation(folder, without_digest(complete), hold(staged))
         try:
+            sync(self.folder)  # it has the name of a new `generations`
             replace_file(self.generations_folder / _PUBLISHING, name.encode())
-            _sync(self.generations_folder)
+            sync(self.generations_folder)
             staged.rename(folder)
-            _sync(self.generations_folder)
+            sync(self.generations_folder)
             self._set_current(name)
         except BaseException:
             self._take_back(name, before)
             raise
-        return Generation(folder, read_manifest(folder), hold(folder))
+        return published
 
     def _take_back(self, name: str, before: str | None) -> None:
         """Undo a publication that could not be put on the disk to the end.
@@ -289,12 +301,8 @@ class Workspace:
 
     def _set_current(self, name: str) -> None:
         self._write_current(name)
-        _sync(self.folder)
+        sync(self.folder)
 
     def _write_current(self, name: str) -> None:
         replace_file(self.folder / "CURRENT", f"{name}\n{name}\n".encode())
         remove(self.generations_folder / _PUBLISHING)
-
-
-def _sync(path: Path) -> None:
-    sync(path)

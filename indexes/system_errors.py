@@ -1,16 +1,17 @@
 """Errors of the system, as lines for users: a full disk, a broken one, too many open files."""
 
+import contextlib
 import errno
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from dotbogi.indexes.errors import DotbogiError, NoSpaceError
 
-_FULL = "the disk is full; nothing was published. Free some space."
 _LINES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
+    errno.ENOSPC: "the disk is full{free}. Free some space.",
+    errno.EDQUOT: "the disk quota is used up. Free some space.",
     errno.EIO: "the disk cannot be read or written (input/output error). Check the disk.",
     errno.EMFILE: "too many files are open. Raise the limit (ulimit -n), and try again.",
     errno.ENFILE: "too many files are open on this machine. Try again later.",
@@ -25,16 +26,18 @@ _TEXTS = {
     errno.EDQUOT: ("Disk quota exceeded",),
     errno.EIO: ("Input/output error", "disk I/O error"),
     errno.EMFILE: ("Too many open files",),
+    errno.EACCES: ("Permission denied",),
     errno.EFBIG: ("File too large",),
 }
+_ONNXRUNTIME = re.compile(r"system error number (\d+)$")
 # numpy's tofile, and torch.save: how much was written, but not why no more.
 _CUT_SHORT = re.compile(
     r"^\d+ requested and \d+ written$|PytorchStreamWriter failed|unexpected pos \d+ vs \d+"
     r"|file write failed|iostream error"
 )
 _CUT = (
-    "a file could not be written to its end, most likely because the disk is full; nothing was "
-    "published. Free some space."
+    "a file could not be written to its end, most likely because the disk is full{free}. Free "
+    "some space."
 )
 
 
@@ -50,8 +53,8 @@ def explained(error: BaseException, place: Path | str | None = None) -> DotbogiE
         cut_short = number is None and _is_cut_short(cause)
         if number is None and not cut_short:
             continue
-        line = _CUT if cut_short else _LINES[number or 0]
         where = _file_of(error) or place
+        line = (_CUT if cut_short else _LINES[number or 0]).replace("{free}", _free(where))
         shown = " ".join(f"{where}: {line}".split("\n")) if where else line
         full = cut_short or number in (errno.ENOSPC, errno.EDQUOT)
         return NoSpaceError(shown) if full else DotbogiError(shown)
@@ -67,6 +70,16 @@ def for_user(error: BaseException, place: Path | None = None) -> DotbogiError | 
     if isinstance(error, NoSpaceError) or not isinstance(system, NoSpaceError):
         return error if isinstance(error, DotbogiError) else system
     return system
+
+
+def _free(where: str | Path | None) -> str:
+    """Return how many bytes are free where a file could not be written, in brackets."""
+    if where is None:
+        return ""
+    for folder in (Path(where), *Path(where).parents):
+        with contextlib.suppress(OSError):
+            return f" ({shutil.disk_usage(folder).free:,} bytes are free)"
+    return ""
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -87,6 +100,8 @@ def _number(error: BaseException) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno if error.errno in _LINES else None
     text = str(error)
+    if (found := _ONNXRUNTIME.search(text)) and int(found[1]) in _LINES:
+        return int(found[1])
     return next((number for number, parts in _TEXTS.items() if any(p in text for p in parts)), None)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dotbogi.indexes.errors import LockedError, UsageError
+from dotbogi.indexes.files import naming, sync
 
 LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
 _LONGEST = 20  # digits of a process number
@@ -31,9 +32,10 @@ def writer_lock(folder: Path) -> Iterator[list[Path]]:
             _write(descriptor, str(os.getpid()))
         yield new
     finally:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what was done under the lock is done
             _write(descriptor, "")
-        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _acquire(folder: Path) -> tuple[int, list[Path]]:
@@ -56,7 +58,11 @@ def _acquire(folder: Path) -> tuple[int, list[Path]]:
                 raise _not_ours(path) from error
             raise
         try:
-            if _lock(descriptor, path):
+            with naming(path):
+                is_locked = _lock(descriptor, path)
+            if is_locked:
+                if LOCK not in names:
+                    sync(folder)  # first of all: it marks what else is in the folder as ours
                 return descriptor, new
         except BaseException:
             os.close(descriptor)
@@ -72,7 +78,8 @@ def _lock(descriptor: int, path: Path) -> bool:
     """
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise _not_ours(path)
-    content = os.pread(descriptor, _LONGEST + 1, 0)
+    # After a crash of the machine, zeros may be in the place of the digits.
+    content = os.pread(descriptor, _LONGEST + 1, 0).replace(b"\0", b"")
     if content and not content.isdigit():  # a link on the level of the disk, or a user's file
         raise _not_ours(path)
     try:
@@ -118,4 +125,8 @@ def _make_folders(folder: Path) -> list[Path]:
         if not os.path.lexists(folder) and error.errno in (errno.EEXIST, errno.ENOENT):
             return []  # it was removed meanwhile; the caller tries again
         raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
+    for path in missing:
+        # A parent that others own may be closed; a failed first command may remove the folder.
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            sync(path.parent)
     return missing

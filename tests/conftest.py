@@ -1,4 +1,5 @@
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from forked_commands import ForkedCommands, forked_commands
 from hypothesis import settings
 from tiny_model import write_tiny_model
 
@@ -119,6 +121,21 @@ def _real_starter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """Give tests marked `starter` the bundled model after all."""
     if request.node.get_closest_marker("starter"):
         monkeypatch.setattr("dotbogi.search.models.STARTER_FOLDER", STARTER_FOLDER)
+
+
+@pytest.fixture(scope="session")
+def commands(tiny_model: Path) -> Iterator[ForkedCommands]:
+    """The command line, in processes that start at once; the tiny model is the starter."""
+    with forked_commands(tiny_model) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder in memory, if there is one: a flush there takes no time."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

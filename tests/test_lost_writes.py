@@ -1,17 +1,14 @@
 """Writes, flushes and closes that fail, or that lose bytes and say nothing, publish nothing."""
 
 import errno
-import gc
 import os
 import resource
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run
 from test_store import snapshot
 
 from dotbogi.indexes.collection import Answer, Collection
@@ -156,38 +153,3 @@ def test_a_limit_on_the_size_of_files_publishes_nothing(
         tried += 1
         assert state(workspace) == before, f"limit {limit}, {tried} tried"
     assert tried == 10
-
-
-def test_a_really_full_disk_ends_with_exit_5_and_the_old_generation_answers(
-    tmp_path: Path, pairs_csv: Path
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a disk of 24 MB")
-    tried = 0
-    try:
-        assert run("index", pairs_csv, "-w", disk / "w").exit_code == 0
-        workspace = Workspace(disk / "w")
-        size = sum(path.stat().st_size for path in workspace.current().folder.rglob("*"))
-        before = state(workspace)
-        for share in range(12):  # the disk is full at another moment each time
-            filler = disk / "filler"
-            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-            filler.write_bytes(bytes(free - size * share // 13))
-            result = run("index", pairs_csv, "-w", disk / "w")
-            filler.unlink()
-            tried += 1
-            assert result.exit_code == 5, f"{tried} tried: {result.output}"
-            last = result.output.splitlines()[-1]
-            assert "the disk is full; nothing was published" in last, f"{tried} tried: {last}"
-            del result  # its exception knows the frames, and they the generation, which is open
-            assert state(workspace) == before, f"{tried} tried"
-        assert run("index", pairs_csv, "-w", disk / "w").exit_code == 0
-    finally:
-        gc.collect()  # failed commands, and the generations that they hold open
-        subprocess.run(["umount", str(disk)], check=True)
-    assert tried == 12

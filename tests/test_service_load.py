@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import effort
 from server_kills import killed
 from service_process import Answered, Service, publish, serving
 
@@ -101,8 +102,10 @@ def test_sighup_drops_nothing_that_is_in_flight(tmp_path: Path, prefix: tuple[st
             assert service.process.wait(60) == 0
 
 
+@pytest.mark.soak
 def test_acknowledged_feedback_survives_a_kill(tmp_path: Path) -> None:
     """What was answered 201 is there after `kill -9`, and the service starts again on it."""
-    found = killed(tmp_path / "w", times=3)
+    found = killed(tmp_path / "w", times=effort(3, 200))
+    print(found)
     assert found["acknowledged"] > 10
     assert (found["lost"], found["refused"]) == (0, 0)

@@ -1,9 +1,7 @@
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -166,31 +164,10 @@ def test_a_full_disk_publishes_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = snapshot(workspace.folder)
-    monkeypatch.setattr(dotbogi.indexes.store, "_sync", full)
+    monkeypatch.setattr(dotbogi.indexes.store, "sync", full)
     with pytest.raises(NoSpaceError, match="the disk is full"):
         index_collection(workspace, collection, {})
     assert snapshot(workspace.folder) == before
-
-
-@pytest.mark.slow
-def test_a_writer_killed_at_any_moment_leaves_a_whole_generation(
-    workspace: Workspace, pairs_csv: Path
-) -> None:
-    command = [sys.executable, "cli.py", "index", str(pairs_csv), "-w", str(workspace.folder)]
-    root = Path(__file__).parent.parent
-    for delay in (0.4, 0.8, 1.0, 1.2, 1.4, 1.6, 2.0):
-        process = subprocess.Popen(
-            command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert Searcher.open(workspace.folder).search("배고프다")
-        for name in workspace.names():
-            workspace.generation(name)
-    with workspace.writing():
-        pass
-    assert not (workspace.generations_folder / ".staging").exists()
 
 
 def test_roll_back_publishes_the_parent_or_the_named_one(

@@ -8,6 +8,7 @@ killed process could not finish.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -19,12 +20,22 @@ from types import NoneType
 from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError, UsageError
-from dotbogi.indexes.files import digest_of_json, read_json, reading, replace_file, sync
+from dotbogi.indexes.files import (
+    digest_of_json,
+    naming,
+    read_json,
+    reading,
+    remove,
+    replace_file,
+    sync,
+)
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.fitted import Fitted
 from dotbogi.training.gate import Verdict
 from dotbogi.training.measure.reliability import ConfidenceQuality
-from dotbogi.training.run_files import HEAD, LEDGER, REMEDY, RunFiles, check_files
+from dotbogi.training.run_files import HEAD, LEDGER, REMEDY, RunFiles, changed_files, check_files
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 2  # of the folder of a run; 1 had no head and no digests
 RUN_NAME = re.compile(r"run-[0-9]{4,}")
@@ -186,7 +197,7 @@ class Ledger:
         entry = {"event": event.name, **asdict(event), "files": new}
         if not (self._folder / HEAD).exists():
             write_head(self._folder)  # from now on, one that is missing was lost
-        with self._path.open("a", encoding="utf-8") as file:
+        with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -194,6 +205,29 @@ class Ledger:
         self.events.append(event)
         self.files.update(new)
         return event
+
+    def go_back(self) -> None:
+        """Forget the events from the first one with damaged files on: their steps are repeated.
+
+        Raises:
+            DamagedError: a file that the run began with is damaged; no step makes it again.
+        """
+        while spoiled := dict(changed_files(self._folder, self.files)):
+            lines = self._path.read_bytes().splitlines(keepends=True)
+            names = {path.relative_to(self._folder).as_posix() for path in spoiled}
+            last = {n: i for i, line in enumerate(lines) for n in json.loads(line)["files"]}
+            first = min(last[name] for name in names)
+            path, what = next(iter(spoiled.items()))
+            if not first:
+                raise DamagedError(f"{path}: {what}. {REMEDY}")
+            logger.warning("%s: %s; its step is repeated", path, what)
+            for each in spoiled:  # a step must not continue from them
+                remove(each)
+            replace_file(self._path, b"".join(lines[:first]))
+            write_head(self._folder)
+            record = read_record(self._folder)
+            self.events, self.files = record.events, record.files
+            self._written = RunFiles(self._folder, self.files)
 
 
 def write_head(folder: Path) -> None:
@@ -272,12 +306,12 @@ def open_run(folder: Path) -> Iterator[list[Event]]:
         yield record.events
 
 
-def check_resumable(folder: Path) -> None:
-    """Check that a run can be continued: it has not ended, and all its files are as they were.
+def make_resumable(folder: Path) -> None:
+    """Prepare an interrupted run to be continued from the last event whose files are intact.
 
     Raises:
         UsageError: it has ended.
-        DamagedError: a file is missing or has changed.
+        DamagedError: the ledger or a file that the run began with is damaged.
         OldFormatError: an older version began it, without digests.
     """
     record = read_record(folder)
@@ -285,7 +319,7 @@ def check_resumable(folder: Path) -> None:
         raise UsageError(f"{folder}: this run has ended. Start another: dotbogi train")
     if record.events and not record.files:
         raise OldFormatError(f"{folder}: an older version of dotbogi began this run. {REMEDY}")
-    check_files(folder, record.files)
+    Ledger(folder).go_back()
 
 
 def _built(kind: type[Any], facts: Mapping[str, Any]) -> Any:

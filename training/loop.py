@@ -11,7 +11,7 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.files import read_json, write_json
+from dotbogi.indexes.files import read_json, sync, sync_tree, write_json
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.update import update
@@ -32,7 +32,7 @@ from dotbogi.training.judgements.feedback import (
     read_votes,
     save_feedback,
 )
-from dotbogi.training.ledger import check_resumable, clear_models, published_by, run_names
+from dotbogi.training.ledger import clear_models, make_resumable, published_by, run_names
 from dotbogi.training.negatives import MiningConfig
 from dotbogi.training.report import write_report
 from dotbogi.training.rounds import RunResult
@@ -226,7 +226,7 @@ def resume_loop(workspace: Workspace, *, progress: bool = False) -> RunResult:
         raise UsageError(f"{workspace.folder}: no run to resume. Start one: dotbogi train")
     with workspace.writing():
         folder = workspace.rounds_folder / runs[-1]
-        check_resumable(folder)
+        make_resumable(folder)
         config = _read_config(read_json(folder / "config.json", REMEDY), folder)
         _check_not_overtaken(workspace, config, folder.name)
         check_objective(config.fit, config.kind)
@@ -258,7 +258,10 @@ def _new_run(workspace: Workspace) -> Iterator[tuple[Path, Path]]:
     staged.mkdir(parents=True)
     try:
         yield staged, folder
+        sync_tree(staged)
         staged.rename(folder)
+        sync(workspace.rounds_folder)
+        sync(workspace.folder)
         for name in run_names(workspace)[:-1]:
             clear_models(workspace.rounds_folder / name)
     finally:

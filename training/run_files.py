@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import digest_of_regular
+from dotbogi.indexes.files import digest_of_regular, sync
 
 REMEDY = "Start another run: dotbogi train"
 LEDGER, HEAD = "ledger.jsonl", "ledger.head"
@@ -26,7 +26,11 @@ class RunFiles:
         self._seen: dict[str, _Seen] = {}
 
     def new(self) -> dict[str, str]:
-        """Return the digests of the files that were written since the call before, by path."""
+        """Put the files that were written since the call before on the disk; return their digests.
+
+        Returns:
+            Digests by path.
+        """
         found: dict[str, str] = {}
         for name in files_of(self._folder):
             status = (self._folder / name).stat()
@@ -35,7 +39,10 @@ class RunFiles:
                 self._seen[name] = seen
                 digest = digest_of_regular(self._folder / name)
                 if self._digests.get(name) != digest:
+                    sync(self._folder / name)
                     self._digests[name] = found[name] = digest
+        for folder in {parent for name in found for parent in Path(name).parents}:
+            sync(self._folder / folder)
         return found
 
 
@@ -67,13 +74,22 @@ def check_files(
     Raises:
         DamagedError: a file is missing or has changed; the first one is named.
     """
+    for path, what in changed_files(folder, recorded, models=models):
+        raise DamagedError(f"{path}: {what}. {remedy}")
+
+
+def changed_files(
+    folder: Path, recorded: Mapping[str, str], *, models: bool = True
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files that are not as they were recorded, and what is wrong; see `check_files`."""
     for name, expected in recorded.items():
         path = folder / name
         if not models and name.split("/")[0].startswith(("base", "guide", "round-")):
             continue
         try:
-            found = digest_of_regular(path)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise DamagedError(f"{path}: missing. {remedy}") from error
-        if found != expected:
-            raise DamagedError(f"{path}: its bytes have changed since the run wrote it. {remedy}")
+            if digest_of_regular(path) != expected:
+                yield path, "its bytes have changed since the run wrote it"
+        except (FileNotFoundError, NotADirectoryError):
+            yield path, "missing"
+        except DamagedError:
+            yield path, "not a regular file"

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import reading, write_json
-from dotbogi.indexes.system_errors import explained
+from dotbogi.indexes.files import reading, why_unreadable, write_json
 from dotbogi.search.encoders.runtime import load_onnxruntime
 
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
@@ -88,15 +86,13 @@ class OnnxEncoder:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # onnxruntime has a class for each of its status codes
-            raise explained(error) or DamagedError(
-                f"{graph!r:.200}: onnxruntime cannot read it."
-            ) from error
+            if isinstance(graph, bytes):
+                raise
+            raise why_unreadable(graph, error, "onnxruntime cannot read it.") from error
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         except Exception as error:  # tokenizers raises no narrower class
-            raise explained(error, tokenizer) or DamagedError(
-                f"{tokenizer}: cannot be read."
-            ) from error
+            raise why_unreadable(tokenizer, error, "cannot be read.") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress

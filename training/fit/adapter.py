@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DotbogiError
 from dotbogi.search.geometry import Adapter
+from dotbogi.training.fit.config import NOT_A_NUMBER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,6 +70,9 @@ def learn_adapter(
 
     Returns:
         The adapter, and the epoch, loss and learning rate after each pass over the pairs.
+
+    Raises:
+        DotbogiError: the fit ended with weights that are not numbers.
     """
     dim = questions.shape[1]
     if len(questions) < FEWEST_PAIRS or len(np.unique(owners)) < 2:
@@ -76,8 +81,20 @@ def learn_adapter(
     fit = _Fit(questions, owners, answers, negatives, config)
     with _one_thread():
         losses = [fit.step(rows) for rows in _batches(len(questions), config, fit.rng)]
-    query, answer = (matrix.detach().numpy().copy() for matrix in fit.maps)
+    query, answer = (_finite(matrix) for matrix in fit.maps)
     return Adapter(query=query, answer=answer), _log(losses, len(questions), config)
+
+
+def _finite(matrix: "Tensor") -> NDArray[np.float32]:
+    """Return a trained map.
+
+    Raises:
+        DotbogiError: it has elements that are not numbers.
+    """
+    trained: NDArray[np.float32] = matrix.detach().numpy().copy()
+    if not np.isfinite(trained).all():
+        raise DotbogiError(NOT_A_NUMBER)
+    return trained
 
 
 def _log(losses: Sequence[float], pairs: int, config: AdapterConfig) -> list[dict[str, float]]:
@@ -282,5 +299,5 @@ def learn_similarity(
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-    trained = matrix.detach().numpy()
+    trained = _finite(matrix)
     return Adapter(query=trained, answer=trained)

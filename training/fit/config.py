@@ -8,6 +8,10 @@ FitKind = Literal["adapter", "full"]
 Objective = Literal["mnr", "cached-mnr", "gist", "cached-gist", "cosine"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 Reporter = Literal["tensorboard", "trackio"]
+NOT_A_NUMBER = (
+    "the fit has failed: its weights are no numbers any more (NaN or infinite). No model was "
+    "published. Lower --learning-rate, and check the model."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

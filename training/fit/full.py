@@ -20,12 +20,20 @@ from transformers import PrinterCallback, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
-from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import digest_of_json, read_json, reading, replace_file, write_json
+from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.files import (
+    digest_of_json,
+    read_json,
+    reading,
+    replace_file,
+    sync,
+    sync_tree,
+    write_json,
+)
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.training.fit.columns import column_prompts, make_dataset
-from dotbogi.training.fit.config import TrainConfig, TrainingRow
+from dotbogi.training.fit.config import NOT_A_NUMBER, TrainConfig, TrainingRow
 from dotbogi.training.fit.guided import GuideVectors
 from dotbogi.training.fit.objectives import GUIDED, SCORED, make_loss
 from dotbogi.training.fit.sampler import LABEL, NoSharedAnswerSampler
@@ -91,17 +99,32 @@ def finetune(
         {name: float(value) for name, value in entry.items() if isinstance(value, int | float)}
         for entry in trainer.state.log_history
     ]
+    _check_finite(model)
     _save(model, log, folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return log
+
+
+def _check_finite(model: SentenceTransformer) -> None:
+    """Refuse weights that are not numbers.
+
+    Raises:
+        DotbogiError: the fit has failed.
+    """
+    import torch
+
+    if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+        raise DotbogiError(NOT_A_NUMBER)
 
 
 def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder: Path) -> None:
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
+    sync_tree(staged)
     write_json(folder / "log.json", {"log": log, "files": digests_of(staged)})
     staged.rename(folder / "model")
+    sync(folder)
 
 
 def _finished(folder: Path) -> list[dict[str, float]] | None:
@@ -177,6 +200,7 @@ def _arguments(
         save_strategy="epoch",
         save_total_limit=2,
         logging_strategy="epoch",
+        logging_nan_inf_filter=False,
         disable_tqdm=not progress,
         report_to="trackio" if config.report_to == "trackio" else "none",
         project="dotbogi",
@@ -208,6 +232,7 @@ class _Seal(TrainerCallback):
         """Seal the newest checkpoint."""
         del control, kwargs
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        sync_tree(checkpoint)
         digests = digests_of(checkpoint)
         sealed = {"files": digests, "digest": digest_of_json(digests)}
         replace_file(checkpoint / _SEAL, json.dumps(sealed).encode())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.files import replace_file, sync
 from dotbogi.indexes.store import Workspace
 from dotbogi.training.ledger import open_run, run_names
 from dotbogi.training.report.data import read_run
@@ -58,7 +59,6 @@ def write_report(folder: Path) -> WrittenReport:
         report = read_run(folder)
         html, markdown = render_html(report), render_markdown(report)
     for path, text in ((written.html, html), (written.markdown, markdown)):
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        replace_file(path, text.encode())
+    sync(folder)
     return written

@@ -10,7 +10,7 @@ from pathlib import Path
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Split, open_collection
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.files import copy_folder
+from dotbogi.indexes.files import copy_folder, sync, sync_tree
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.encoded import IndexConfig
 from dotbogi.search.encoders import CachedEncoder, export_encoder, open_encoder
@@ -162,8 +162,13 @@ class ScoredRun(Rounds):
             return None, None
         kept = self.folder / "model"
         if self.workspace.current_name() is None:
-            shutil.rmtree(kept, ignore_errors=True)  # of an interrupted step
-            copy_folder(round_folder(self.folder, best.round, None) / "model", kept)
+            staged = self.folder / ".model"
+            for folder in (staged, kept):  # of an interrupted step
+                shutil.rmtree(folder, ignore_errors=True)
+            copy_folder(round_folder(self.folder, best.round, None) / "model", staged)
+            sync_tree(staged)
+            staged.rename(kept)
+            sync(self.folder)
             return None, str(kept)
         published = self.ledger.find(Published)
         if published is None:
