@@ -2,9 +2,9 @@
 
 import json
 import random
+import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from test_loop import secret_language
 
 from dotbogi.indexes.store import Workspace
 from dotbogi.training.ledger import Ended, read_events
-from dotbogi.training.sealed import is_sealed, seal
 
 KILLED = -9
 PUBLISHING = {
@@ -161,7 +160,7 @@ def told(folder: Path) -> dict[str, object]:
         event.pop("time")
         event.pop("seconds", None)
     current = Workspace(folder).current().manifest
-    reports = ("ledger.jsonl", "report.html", "report.md")  # with times
+    reports = ("ledger.jsonl", "ledger.head", "report.html", "report.md")  # with times
     return {
         "events": events,
         "generation": current["files"],
@@ -271,29 +270,13 @@ def test_a_run_with_a_damaged_file_goes_back_to_the_step_that_made_it(
         where = f"{act.__name__} {name}"
         if name in start:
             assert ran.exit_code == 3, f"{where}: {ran.output}"
-            assert f"{name}: missing, or not as it was when the run began. Start" in ran.last
+            assert f"{name}: " in ran.last
+            assert "Start another run" in ran.last
             continue
         assert ran.exit_code == 0, f"{where}: {ran.output}"
-        assert f"{name}: missing or damaged; its step is repeated" in ran.output
+        assert re.search(re.escape(name) + ": .*; its step is repeated", ran.output), ran.output
         assert_same(told(damaged), trained.expected, where)
     print(f"{len(chosen)} damaged files of a run")
-
-
-@pytest.mark.parametrize("act", [empty, Path.unlink, flip])
-def test_only_what_is_whole_is_sealed(tmp_path: Path, act: Callable[[Path], None]) -> None:
-    """A fit goes on from a checkpoint, and takes a finished model, only if they are sealed."""
-    (tmp_path / "model").mkdir()
-    for name in ("model/a", "model/b", "c"):
-        (tmp_path / name).write_text(name)
-    assert not is_sealed(tmp_path / "files.json")
-    seal(tmp_path / "files.json", tmp_path / "model", tmp_path / "c")
-    assert is_sealed(tmp_path / "files.json")
-    for name in ("model/a", "model/b", "c", "files.json"):
-        data = (tmp_path / name).read_bytes()
-        act(tmp_path / name)
-        assert not is_sealed(tmp_path / "files.json"), name
-        (tmp_path / name).write_bytes(data)
-    assert is_sealed(tmp_path / "files.json")
 
 
 def test_a_fit_that_ends_in_no_numbers_is_refused(
