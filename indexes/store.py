@@ -145,9 +145,14 @@ class Workspace:
         Raises:
             LockedError: another process holds the lock.
             UsageError: the folder cannot be created, or holds something else.
+            DotbogiError: an error of the system; see `system_errors`.
         """
-        with writer_lock(self.folder) as new:
+        with _told(self.folder), writer_lock(self.folder) as new:
             try:
+                for folder in new:
+                    with contextlib.suppress(PermissionError):  # others may own what is around it
+                        sync(folder.parent)
+                sync(self.folder)  # the lock comes first: it marks what else is there as ours
                 self._clear()
                 yield
             finally:
@@ -207,12 +212,8 @@ class Workspace:
         folder = self.generations_folder / _STAGING
         folder.mkdir(parents=True)
         try:
-            yield folder
-        except Exception as error:
-            shown = for_user(error, self.folder)
-            if shown and shown is not error:
-                raise shown from error
-            raise
+            with _told(self.folder):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -306,3 +307,15 @@ class Workspace:
     def _write_current(self, name: str) -> None:
         replace_file(self.folder / "CURRENT", f"{name}\n{name}\n".encode())
         remove(self.generations_folder / _PUBLISHING)
+
+
+@contextlib.contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Raise an error of the system as one line for users, about a folder if it names no file."""
+    try:
+        yield
+    except Exception as error:
+        shown = for_user(error, folder)
+        if shown and shown is not error:
+            raise shown from error
+        raise

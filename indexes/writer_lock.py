@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dotbogi.indexes.errors import LockedError, UsageError
-from dotbogi.indexes.files import naming, sync
+from dotbogi.indexes.files import naming
 
 LOCK = ".dotbogi-lock"  # also marks a folder as a workspace
 _LONGEST = 20  # digits of a process number
@@ -61,8 +61,6 @@ def _acquire(folder: Path) -> tuple[int, list[Path]]:
             with naming(path):
                 is_locked = _lock(descriptor, path)
             if is_locked:
-                if LOCK not in names:
-                    sync(folder)  # first of all: it marks what else is in the folder as ours
                 return descriptor, new
         except BaseException:
             os.close(descriptor)
@@ -125,8 +123,4 @@ def _make_folders(folder: Path) -> list[Path]:
         if not os.path.lexists(folder) and error.errno in (errno.EEXIST, errno.ENOENT):
             return []  # it was removed meanwhile; the caller tries again
         raise UsageError(f"{folder}: cannot be used as a workspace ({error.strerror}).") from error
-    for path in missing:
-        # A parent that others own may be closed; a failed first command may remove the folder.
-        with contextlib.suppress(PermissionError, FileNotFoundError):
-            sync(path.parent)
     return missing

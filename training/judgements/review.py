@@ -1,6 +1,7 @@
 """The review of suspected false negatives: write the list, and import people's decisions."""
 
 import csv
+import io
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.files import replace_file
 from dotbogi.indexes.store import Workspace
 from dotbogi.indexes.tables.neutral import neutralise, restored
 from dotbogi.indexes.tables.records import quoted, read_records
@@ -134,14 +136,13 @@ def _last_run(workspace: Workspace) -> Path | None:
 
 def save_review(suspects: Sequence[Suspect], path: Path) -> None:
     """Write the list as CSV for spreadsheets; people fill in the first column."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", encoding="utf-8-sig", newline="") as file:  # Excel needs a BOM
-        writer = csv.writer(file)
-        writer.writerow(["decision", *(field.name for field in fields(Suspect))])
-        for suspect in suspects:
-            cells = (c if isinstance(c, float) else neutralise(c) for c in asdict(suspect).values())
-            writer.writerow(["", *cells])
-    temporary.replace(path)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["decision", *(field.name for field in fields(Suspect))])
+    for suspect in suspects:
+        cells = (c if isinstance(c, float) else neutralise(c) for c in asdict(suspect).values())
+        writer.writerow(["", *cells])
+    replace_file(path, text.getvalue().encode("utf-8-sig"))  # Excel needs a BOM
 
 
 def import_review(workspace: Workspace, path: Path) -> Imported:
