@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import LetterEncoder, run
+from effort import effort
 
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.dense import Vectors
@@ -41,11 +42,12 @@ def test_a_damaged_page_anywhere_is_made_good(cache_file: Path) -> None:
     assert tried >= 100, f"{tried} damaged pages"
 
 
+@pytest.mark.soak
 def test_a_flipped_bit_anywhere_gives_no_wrong_vector(cache_file: Path) -> None:
     whole = cache_file.read_bytes()
     expected = LetterEncoder().encode_queries([*TEXTS, "새 글"])
     rng = random.Random(1)
-    for tried in range(300):
+    for tried in range(effort(60, 300)):
         damaged = bytearray(whole)
         # The first bytes of pages point to the rest, so damage there has the widest effects.
         place = rng.randrange(len(whole) // PAGE) * PAGE + rng.randrange(200 if tried % 2 else PAGE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import effort
 from test_store import snapshot
 
 from dotbogi.indexes.collection import Answer, Collection
@@ -16,6 +17,7 @@ from dotbogi.indexes.errors import DotbogiError, NoSpaceError
 from dotbogi.indexes.store import Workspace
 from dotbogi.search import Searcher, index_collection
 
+STEP = effort(4, 1)
 FILES = "dotbogi.indexes.files.os"
 
 
@@ -83,7 +85,10 @@ def state(workspace: Workspace) -> dict[str, bytes]:
 
 
 def attempts(fault: str, publish: Callable[[], object]) -> Iterator[tuple[FaultyOs, Exception]]:
-    """Publish with the fault on the first file written, the second … until none is left."""
+    """Publish with the fault on the first file written, the second … until none is left.
+
+    `make test` takes every fourth file.
+    """
     number = 1
     while True:
         faulty, raised = FaultyOs(fault, number), None
@@ -99,9 +104,10 @@ def attempts(fault: str, publish: Callable[[], object]) -> Iterator[tuple[Faulty
         assert faulty.hit, f"{fault} {number}: the fault was never met"
         assert raised is not None, f"{fault} of {faulty.hit} was not noticed"
         yield faulty, raised
-        number += 1
+        number += STEP
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["full", "lost", "lost at close", "flush", "close", "folder"])
 def test_a_fault_in_any_file_of_a_publish_publishes_nothing(
     workspace: Workspace, collection: Collection, fault: str
@@ -116,7 +122,7 @@ def test_a_fault_in_any_file_of_a_publish_publishes_nothing(
         assert "\n" not in message
         assert Path(faulty.hit).name in message, f"{fault}: {message!r} names no file"
         kept.append(isinstance(error, NoSpaceError))
-    least = 4 if fault == "folder" else 25
+    least = (4 if fault == "folder" else 25) // STEP
     assert tried >= least, f"{fault}: {tried} tried"
     expected = fault in ("full", "close")
     assert kept == [expected] * tried, f"{fault}: {kept.count(True)} of {tried} with exit 5"
@@ -125,6 +131,7 @@ def test_a_fault_in_any_file_of_a_publish_publishes_nothing(
     assert Searcher.open(workspace.folder).search("새 답변")[0].answer_id == "b1"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["full", "folder"])
 def test_a_fault_in_a_first_publish_leaves_no_workspace(
     tmp_path: Path, collection: Collection, fault: str
@@ -133,7 +140,7 @@ def test_a_fault_in_a_first_publish_leaves_no_workspace(
     for _ in attempts(fault, lambda: index_collection(Workspace(tmp_path / "w"), collection, {})):
         tried += 1
         assert list(tmp_path.iterdir()) == [], f"{tried} tried"
-    assert tried >= 4, f"{fault}: {tried} tried"
+    assert tried >= 4 // STEP, f"{fault}: {tried} tried"
 
 
 def test_a_limit_on_the_size_of_files_publishes_nothing(

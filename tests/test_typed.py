@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 from conftest import ANSWERS, QUESTIONS, LetterEncoder, run
+from effort import effort
 from service_process import serving
 
 from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
@@ -105,24 +106,26 @@ def generated(count: int) -> Iterator[str]:
         yield "".join(parts)
 
 
+@pytest.mark.soak
 def test_no_query_of_10000_raises_or_is_emptied_and_nfd_is_nfc(index: SearchIndex) -> None:
-    queries = list(generated(10_000))
+    queries = list(generated(effort(1000, 10_000)))
     for query in queries:
         for text in corrections(index, unicodedata.normalize("NFC", query.strip())):
             assert text.strip()
-    some = queries[:300]
+    some = queries[:100]
     plain = find(index, some)
     decomposed = find(index, [unicodedata.normalize("NFD", query) for query in some])
     assert [found.text for found in plain] == [found.text for found in decomposed]
     assert [found.ranked for found in plain] == [found.ranked for found in decomposed]
 
 
+@pytest.mark.soak
 @pytest.mark.starter
 def test_the_sample_is_found_as_people_type(tmp_path: Path) -> None:
     """Development queries alone; benchmarks/typed.py has the figures."""
     assert run("index", "-w", tmp_path).exit_code == 0
     with (ROOT / "benchmarks" / "typed.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["part"] == "dev"]
+        rows = [row for row in csv.DictReader(file) if row["part"] == "dev"][:: effort(3, 1)]
     index = Searcher.open(tmp_path).index
 
     def right(of: SearchIndex) -> float:
