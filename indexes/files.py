@@ -15,10 +15,6 @@ from typing import Any
 from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.system_errors import explained
 
-# What libraries raise about the contents of a file.
-_UNREADABLE = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError,
-)  # fmt: skip
 _AT_ONCE = 1 << 20  # bytes copied at a time
 # O_NONBLOCK: opening a fifo would otherwise wait for its other end forever.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -177,17 +173,22 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what a library raises about the contents of a file into DamagedError with its name.
+    """Turn whatever a library raises about the contents of a file into DamagedError with its name.
 
-    Errors of the system, such as too many open files, say nothing about the contents.
+    Parsers raise errors of many classes about bytes that they do not expect, so all are caught.
+    Errors of the system, such as too many open files, say nothing about the contents, and neither
+    does a package that is not installed.
     """
     try:
         yield
-    except DotbogiError:
+    except (DotbogiError, ImportError):
         raise
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: missing. Build the index again.") from error
-    except _UNREADABLE as error:
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise explained(error, path) or DamagedError(
             f"{path}: cannot be read. Build the index again."
         ) from error

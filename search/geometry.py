@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.arrays import read_header
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading, write_file
 from dotbogi.search.encoders import Encoder, unit_rows
 
@@ -84,18 +84,17 @@ class Geometry:
         Raises:
             DamagedError: the file cannot be read.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from safetensors.numpy import load_file
 
         path = folder / "geometry.safetensors"
-        try:
-            with reading(path):
-                arrays = load(path.read_bytes())
-                means = arrays.pop("query_mean"), arrays.pop("answer_mean")
-                names = [field.name for field in fields(Adapter)]
-                return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
-        except SafetensorError as error:
-            raise DamagedError(f"{path}: cannot be read.") from error
+        kinds = {entry["dtype"] for entry in read_header(path).values()}
+        with reading(path):
+            arrays = load_file(path)
+            if kinds != {"F32"} or not all(np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("numbers of another type, or that are none")
+            means = arrays.pop("query_mean"), arrays.pop("answer_mean")
+            names = [field.name for field in fields(Adapter)]
+            return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)
 
     def shapes(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """Return the shapes of the means and of the adapter's maps."""

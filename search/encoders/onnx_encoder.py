@@ -1,6 +1,5 @@
 """The encoder that search runs: an exported transformer on onnxruntime, without torch."""
 
-import json
 import os
 import sys
 import time
@@ -15,9 +14,13 @@ import numpy as np
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.json_files import read_json
+from dotbogi.indexes.shapes import record
 from dotbogi.indexes.system_errors import explained
 from dotbogi.search.encoders.runtime import load_onnxruntime
 
+MOST_PROMPT = 2000  # characters
+_MOST_DIM = 1 << 16
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
 _TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
 _BAR_FROM = 256  # texts; fewer take too little time for a bar
@@ -51,7 +54,13 @@ class EncoderFacts:
         """
         path = folder / "encoder.json"
         with reading(path):
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            facts = record(cls, read_json(path))
+            prompts = len(facts.query_prompt), len(facts.answer_prompt)
+            if min(facts.dim, facts.max_tokens) < 1 or facts.dim > _MOST_DIM:
+                raise ValueError("no dimensions, or no tokens")
+            if max(prompts) > MOST_PROMPT:
+                raise ValueError("a prompt longer than any query")
+        return facts
 
 
 class OnnxEncoder:
