@@ -1,0 +1,106 @@
+"""What a hostile file does to a process: run in a child that may hang, crash or eat memory."""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import Result
+
+SECONDS = 10.0
+MEGABYTES = 300
+_MOST_MEMORY = 4 << 30  # above what the process has: the machine is not to suffer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int | None  # None: it was killed, by a signal or after SECONDS
+    output: str
+    traceback: str
+    grown: int  # megabytes, at the peak
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """The last line of the output."""
+        return (self.output.strip().splitlines() or [""])[-1]
+
+    def faults(self, *codes: int) -> list[str]:
+        """Return what is wrong if only these exit codes are right."""
+        faults = []
+        if self.code is None:
+            faults.append(f"killed after {self.seconds:.1f} s")
+        elif self.traceback:
+            faults.append(f"traceback: {self.traceback}")
+        elif self.code not in codes:
+            faults.append(f"exit {self.code}: {self.line}")
+        if self.grown > MEGABYTES:
+            faults.append(f"{self.grown} MB more")
+        return faults
+
+
+def in_child(job: Callable[[], Result]) -> Outcome:
+    """Run a command in a fork of this process, which has loaded all libraries already."""
+    reader, writer = os.pipe()
+    started = time.monotonic()
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            os.close(reader)
+            os.write(writer, json.dumps(_measured(job)).encode())
+        os._exit(0)
+    os.close(writer)
+    try:
+        answer = _read(reader, started + SECONDS)
+    finally:
+        os.close(reader)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    seconds = time.monotonic() - started
+    if not answer:
+        return Outcome(None, "", "", 0, seconds)
+    return Outcome(**json.loads(answer), seconds=seconds)
+
+
+def _read(descriptor: int, until: float) -> bytes:
+    answer = b""
+    while (left := until - time.monotonic()) > 0 and select.select([descriptor], [], [], left)[0]:
+        part = os.read(descriptor, 1 << 16)
+        if not part:
+            return answer
+        answer += part
+    return b""
+
+
+def _measured(job: Callable[[], Result]) -> dict[str, Any]:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is in memory now
+    before = _memory("VmRSS")
+    limit = (_memory("VmSize") << 20) + _MOST_MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    result = job()
+    raised = result.exception
+    traceback = "" if raised is None or isinstance(raised, SystemExit) else repr(raised)[:500]
+    return {
+        "code": result.exit_code,
+        "output": result.output[-2000:],
+        "traceback": traceback,
+        "grown": _memory("VmHWM") - before,
+    }
+
+
+def _memory(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"{name}:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) // 1024
