@@ -11,6 +11,7 @@ from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.dense import DenseKind, Vectors
 from dotbogi.indexes.errors import DamagedError, UsageError
 from dotbogi.indexes.files import reading
+from dotbogi.indexes.korean.lexicon import is_word
 from dotbogi.indexes.lexical import BM25Engine, BM25Index, Tokens
 from dotbogi.indexes.manifest import Generation
 from dotbogi.indexes.shapes import record
@@ -50,9 +51,12 @@ class IndexConfig:
         path = generation.folder / "manifest.json"
         with reading(path):
             try:
-                return record(cls, generation.manifest["index"])
+                config = record(cls, generation.manifest["index"])
             except UsageError as error:
                 raise DamagedError(f"{path}: {error}") from error
+            if not all(map(is_word, config.words)):
+                raise ValueError("words that are none")
+        return config
 
     def open_analyzer(self) -> Analyzer:
         """Return the analyzer, with the words of the dictionary."""

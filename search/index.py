@@ -203,7 +203,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     config = IndexConfig.published(generation)
     if encoder is None:  # the generation's own, whose files are checked already
         encoder = open_encoder(folder)
-    elif encoder.fingerprint != manifest["model_fingerprint"]:
+    if encoder.fingerprint != manifest["model_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its {manifest['dim']}-dimensional vectors are from model "
             f"{manifest['model_fingerprint']}; this model is {encoder.fingerprint} with "

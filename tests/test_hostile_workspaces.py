@@ -139,6 +139,7 @@ ENTRIES: dict[str, Shape] = {
     "encoder: 10^30 tokens": entry("encoder/encoder.json", max_tokens=10**30),
     "encoder: more tokens than positions": entry("encoder/encoder.json", max_tokens=10**6),
     "encoder: another fingerprint": entry("encoder/encoder.json", fingerprint=7),
+    "encoder: another name": entry("encoder/encoder.json", fingerprint="0" * 16),
     "encoder: another precision": entry("encoder/encoder.json", precision="pickle"),
 }  # fmt: skip
 
@@ -620,7 +621,7 @@ def linked(name: str) -> Shape:
 
 PLACES: dict[str, Shape] = {
     **{f"link: {name}": linked(name) for name in (
-        "CURRENT", "generations/000001/answers.parquet", "generations/000001/manifest.json",
+        "CURRENT", "generations", "generations/000001", "rounds", "generations/000001/answers.parquet", "generations/000001/manifest.json",
         "generations/000001/model/config.json", "generations/000001/encoder/tokenizer.json",
     )},
     "CURRENT: leads out": lambda w: (w / "CURRENT").write_text("../../../etc\n"),
@@ -695,6 +696,18 @@ def beside(suffix: str) -> Shape:
     return shape
 
 
+def naming_journal(workspace: Path) -> None:
+    """SQLite deletes the journal of several databases that a journal names, when it is done."""
+    name = str(workspace.parent / "canary").encode()
+    for path in (workspace / "cache").glob("*.sqlite"):
+        head = bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 7, 3, 512, 4096)
+        pages = head.ljust(512, b"\0")
+        check = sum(name) & 0xFFFFFFFF
+        end = struct.pack(">I", (1 << 30) // 4096 + 1) + name
+        end += struct.pack(">II", len(name), check) + bytes.fromhex("d9d505f920a163d7")
+        path.with_name(f"{path.name}-journal").write_bytes(pages + end)
+
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 CACHES: dict[str, Shape] = {
     "cache: an endless view": database(
@@ -710,7 +723,7 @@ CACHES: dict[str, Shape] = {
         "CREATE TABLE kept (key BLOB PRIMARY KEY, value BLOB "
         "AS (zeroblob(1000000000)) VIRTUAL)",
     ),
-    "cache: a value of 900 MB": database("UPDATE kept SET value = zeroblob(900000000)"),
+    "cache: a value of 400 MB": database("UPDATE kept SET value = zeroblob(400000000) WHERE rowid = 1"),
     "cache: values that are texts": database("UPDATE kept SET value = 'x'"),
     "cache: tokens of 500 levels": all_values(lambda value: b"[" * 500 + b"]" * 500),
     "cache: tokens that are numbers": all_values(lambda value: b"[1, 2]"),
@@ -727,6 +740,7 @@ CACHES: dict[str, Shape] = {
     "cache: a link to a journal": beside("-journal"),
     "cache: a link to a log": beside("-wal"),
     "cache: a link to shared memory": beside("-shm"),
+    "cache: a journal that names the canary": naming_journal,
     "cache: a pickle": lambda workspace: [
         path.write_bytes(pickle.dumps(Canary())) for path in (workspace / "cache").iterdir()
     ],
@@ -745,6 +759,7 @@ def of_json() -> dict[str, Shape]:
     }
 
 
+ANOTHER_MODEL = ("manifest: another engine", "encoder: another name")
 GENERATIONS: dict[str, tuple[str, Shape]] = {
     name: (kind, shape)
     for kind, shapes in (
@@ -765,8 +780,9 @@ def some(names: Any, short: int) -> list[str]:
 def check(workspaces: Workspaces, job: Callable[[], Any], codes: tuple[int, ...]) -> None:
     outcome = in_child(job)
     faults = outcome.faults(*codes)
-    if outcome.code and not faults and "\n" in outcome.output.strip().replace("note: ", ""):
-        faults = [f"more than one line: {outcome.output}"]
+    lines = [line for line in outcome.output.splitlines() if not line.startswith("note: ")]
+    if outcome.code and not faults and len(lines) != 1:
+        faults = [f"{len(lines)} lines: {outcome.output}"]
     if workspaces.canary.read_text() != "a secret of somebody else":
         faults.append("the canary has changed")
     if workspaces.ran.exists():
@@ -784,7 +800,8 @@ def test_a_hostile_generation_is_refused_in_one_line(name: str, workspaces: Work
     shape(folder)
     if not name.startswith("manifest:"):
         seal(folder)
-    check(workspaces, lambda: run("query", "배고프다", "-w", workspace), (3,))
+    codes = (1,) if name in ANOTHER_MODEL else (3,)
+    check(workspaces, lambda: run("query", "배고프다", "-w", workspace), codes)
     check(workspaces, lambda: run("history", "list", "-w", workspace), (0,))
     shutil.rmtree(workspace)
 

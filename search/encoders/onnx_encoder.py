@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class EncoderFacts:
     max_tokens: int  # of a text with its prompt; the rest is cut off
     query_prompt: str
     answer_prompt: str
-    precision: str  # int8, float32, or torch (no graph)
+    precision: Literal["int8", "float32", "torch"]  # torch: no graph
     why: str = ""  # why it is not int8
     # int8 compared with float32 on texts of the collection; None without int8.
     cosine: float | None = None  # mean
@@ -56,7 +56,7 @@ class EncoderFacts:
         with reading(path):
             facts = record(cls, read_json(path))
             prompts = len(facts.query_prompt), len(facts.answer_prompt)
-            if min(facts.dim, facts.max_tokens) < 1 or facts.dim > _MOST_DIM:
+            if not (1 <= facts.dim <= _MOST_DIM and 1 <= facts.max_tokens <= sys.maxsize):
                 raise ValueError("no dimensions, or no tokens")
             if max(prompts) > MOST_PROMPT:
                 raise ValueError("a prompt longer than any query")
