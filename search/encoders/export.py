@@ -95,6 +95,9 @@ def open_encoder(folder: Path, *, progress: bool = False) -> Encoder:
     facts = EncoderFacts.open(folder / "encoder")
     if facts.precision == "torch":
         return TorchEncoder(folder / "model", facts, progress=progress)
+    from dotbogi.search.encoders.graph_file import check_graph
+
+    check_graph(folder / "encoder" / "model.onnx", folder / "model", facts)
     return OnnxEncoder.open(folder / "encoder", progress=progress)
 
 

@@ -16,8 +16,8 @@ from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
-from dotbogi.indexes.system_errors import explained
 from dotbogi.search.encoders.runtime import load_onnxruntime
+from dotbogi.search.encoders.tokenizer_file import check_tokenizer
 
 MOST_PROMPT = 2000  # characters
 _MOST_DIM = 1 << 16
@@ -90,24 +90,18 @@ class OnnxEncoder:
         # Its own threads would not survive a fork, and would compete with the callers'.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        try:
+        self._place = tokenizer.parent
+        with reading(self._place / "model.onnx"):
             self._session = onnxruntime.InferenceSession(
                 graph if isinstance(graph, bytes) else str(graph),
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except Exception as error:  # onnxruntime has a class for each of its status codes
-            raise explained(error) or DamagedError(
-                f"{graph!r:.200}: onnxruntime cannot read it."
-            ) from error
-        try:
+        check_tokenizer(tokenizer)
+        with reading(tokenizer):
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        except Exception as error:  # tokenizers raises no narrower class
-            raise explained(error, tokenizer) or DamagedError(
-                f"{tokenizer}: cannot be read."
-            ) from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(facts.max_tokens)
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress
 
     @classmethod
@@ -140,10 +134,18 @@ class OnnxEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return the number of tokens that the model reads in these texts, prompts excluded."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        with reading(self._place):
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
         return sum(len(encoding.ids) for encoding in encodings)
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
+        with reading(self._place):
+            vectors = self._vectors(prompt, texts)
+            if not np.isfinite(vectors).all():
+                raise DamagedError(f"{self._place}: the model gives vectors that are not numbers.")
+        return vectors
+
+    def _vectors(self, prompt: str, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if len(texts) == 1:  # a query: no thread, no bar
             vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
