@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import open_regular, reading
 from dotbogi.indexes.json_files import parse_json
 
@@ -70,4 +69,4 @@ def _bytes_of(entry: dict[str, Any]) -> int:
     shape = entry["shape"]
     if not all(isinstance(side, int) and side >= 0 for side in shape):
         raise ValueError(f"a tensor of shape {shape}")
-    return math.prod(shape) * _WIDTHS[entry["dtype"]]
+    return math.prod(map(int, shape)) * _WIDTHS[entry["dtype"]]

@@ -69,7 +69,11 @@ class Cache:
         if not texts:
             return encode([])
         kept = self._complete(
-            f"vectors-{fingerprint}", texts, encode, lambda row: row.astype("<f4").tobytes(), unpacked
+            f"vectors-{fingerprint}",
+            texts,
+            encode,
+            lambda row: row.astype("<f4").tobytes(),
+            unpacked,
         )
         return np.stack([kept[_key(text)] for text in texts])
 
@@ -183,7 +187,8 @@ def _read(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, by
         part = keys[start : start + _MAX_VARIABLES]
         marks = ",".join("?" * len(part))
         for key, stored in database.execute(
-            f"SELECT key, value FROM kept WHERE key IN ({marks})", part
+            f"SELECT key, value FROM kept WHERE key IN ({marks})",  # noqa: S608 - question marks
+            part,
         ):
             if isinstance(stored, bytes) and stored[:_CHECK_BYTES] == _check(
                 key, stored[_CHECK_BYTES:]

@@ -355,5 +355,3 @@ def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]
         name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()
     }
     write_parquet(path, pa.table(arrays), compression="zstd")
-
-

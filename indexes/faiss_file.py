@@ -55,12 +55,12 @@ def _check_graph(parts: "_Parts", links: int) -> None:
         and len(levels) == rows
         and (not rows or (levels.min() > 0 and levels.max() < len(widths)))
         and top == levels.max(initial=0) - 1
-        and (entry < rows if rows else entry == -1)
+        and (0 <= entry < rows and levels[entry] == top + 1 if rows else entry == -1)
         and np.array_equal(starts, np.concatenate([[0], np.cumsum(widths[levels])]))
         and len(neighbours) == starts[-1]
         and (not len(neighbours) or (neighbours.min() >= -1 and neighbours.max() < rows))
     )
-    if not fits or (rows and (entry < 0 or levels[entry] != top + 1)):
+    if not fits:
         raise ValueError("a graph that does not fit together")
     if parts.vectors() != (dim, rows):
         raise ValueError("vectors of another number or length")
@@ -73,8 +73,8 @@ def _check_levels(
     """Check that every neighbour on a level is itself on that level."""
     for level in range(1, int(levels.max(initial=0))):
         rows = np.flatnonzero(levels > level)
-        for start, end in zip(starts[rows] + widths[level], starts[rows] + widths[level + 1]):
-            near = neighbours[start:end]
+        for start in starts[rows].tolist():
+            near = neighbours[start + widths[level] : start + widths[level + 1]]
             if (levels[near[near >= 0]] <= level).any():
                 raise ValueError("a neighbour that is not on its level")
 

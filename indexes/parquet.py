@@ -7,10 +7,10 @@ in their dictionaries, so a text that many rows share is in memory once.
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import open_regular, reading
 
 # The most that a file may hold: so much, whatever its size, and so much more for each byte. A table
@@ -141,9 +141,7 @@ def _values(column: Any, kind: str) -> list[Any]:
         if kind == LISTS:
             starts = chunk.offsets.to_pylist()
             flat = _texts(chunk.values)
-            values += [
-                flat[start:end] for start, end in zip(starts[:-1], starts[1:], strict=True)
-            ]
+            values += [flat[start:end] for start, end in pairwise(starts)]
         else:
             values += _texts(chunk) if kind == TEXTS else chunk.to_pylist()
     return values

@@ -106,7 +106,7 @@ class FeedbackStore:
         ]
         with self._database() as database:
             added = database.execute(
-                f"INSERT INTO feedback ({_COLUMNS}) VALUES ({marks}) "
+                f"INSERT INTO feedback ({_COLUMNS}) VALUES ({marks}) "  # noqa: S608 - constants
                 "ON CONFLICT (client, id) DO NOTHING",
                 values,
             )
@@ -122,7 +122,7 @@ class FeedbackStore:
         while self._path.exists():
             with self._database() as database:
                 rows = database.execute(
-                    f"SELECT number, {_COLUMNS} FROM feedback "
+                    f"SELECT number, {_COLUMNS} FROM feedback "  # noqa: S608 - a constant
                     "WHERE number > ?1 AND (?2 IS NULL OR client = ?2) ORDER BY number LIMIT ?3",
                     (last, client, _PAGE),
                 ).fetchall()

@@ -21,7 +21,7 @@ from dotbogi.search.encoders.model_folder import (
     read_settings,
 )
 from dotbogi.search.encoders.onnx_encoder import MOST_PROMPT
-from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer, loading
 
 STARTER = "starter"
 DEFAULT_MODEL = STARTER
@@ -78,7 +78,9 @@ def check_model(config: ModelConfig) -> None:
             f"{folder}: not a model folder. Expected modules.json (sentence-transformers) or "
             "config.json (BERT, RoBERTa) in it."
         )
-    if not any(path for pattern in ("*.safetensors", _OLD_WEIGHTS) for path in folder.rglob(pattern)):
+    if not any(
+        path for pattern in ("*.safetensors", _OLD_WEIGHTS) for path in folder.rglob(pattern)
+    ):
         raise DamagedError(
             f"{folder}: the model has no weights. Expected model.safetensors or pytorch_model.bin "
             "beside its config; download the model again."
@@ -166,16 +168,8 @@ def save_model(config: ModelConfig, folder: Path) -> None:
 
 def _convert(source: Path, config: ModelConfig, folder: Path) -> None:
     """Load a model with sentence-transformers, and save it as that library does."""
-    try:
+    with loading(Path(config.name)):
         model = _load(source)
-    except DotbogiError:
-        raise
-    except Exception as error:  # many libraries may fail here, each in its own way
-        line = (str(error).strip().splitlines() or [""])[0][:200]
-        raise DotbogiError(
-            f"{config.name}: cannot be loaded as a model ({type(error).__name__}: {line}). "
-            f"Expected a model folder, the id of a model on the hub, or {STARTER}."
-        ) from error
     _set_length(model, config)
     model.save(str(folder), create_model_card=False)
 

@@ -8,13 +8,15 @@ import resource
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from click.testing import Result
+from effort import SOAK, effort
 
+SECRET = "a secret of somebody else"
 SECONDS = 10.0
 MEGABYTES = 300
 _MOST_MEMORY = 4 << 30  # above what the process has: the machine is not to suffer
@@ -104,3 +106,48 @@ def _memory(name: str) -> int:
     found = re.search(rf"{name}:\s+(\d+) kB", status)
     assert found
     return int(found[1]) // 1024
+
+
+def check(outcome: Outcome, codes: tuple[int, ...], *, canary: Path, ran: Path) -> None:
+    """Assert that a command ended with one of these codes, in one line, and touched nothing."""
+    faults = outcome.faults(*codes)
+    lines = [
+        line for line in outcome.output.splitlines() if not line.startswith(("note: ", "Loading"))
+    ]
+    if outcome.code and not faults and len(lines) != 1:
+        faults = [f"{len(lines)} lines: {outcome.output}"]
+    if not canary.exists() or canary.read_text() != SECRET:
+        canary.write_text(SECRET)
+        faults.append("the canary was touched")
+    if ran.exists():
+        ran.rmdir()
+        faults.append("code was run")
+    assert not faults, f"{faults}; {outcome.seconds:.1f} s, {outcome.grown} MB: {outcome.line}"
+
+
+def load_torch(model: Path) -> None:
+    """Load torch for the children of this process; it takes longer than a child may take."""
+    if SOAK:
+        from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+
+        load_sentence_transformer(model).encode(["배고프다"])
+
+
+class Canary:
+    """Leaves a file where it is unpickled."""
+
+    where = ""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (self.where,)
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def some(names: Iterable[str], short: int) -> list[str]:
+    """Return evenly spaced names; all of them in a soak."""
+    every = list(names)
+    step = max(1, len(every) // effort(short, len(every)))
+    return every[::step]

@@ -98,11 +98,15 @@ def _check_size(folder: Path, config: Mapping[str, Any]) -> None:
                 "num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings",
             )
         )  # fmt: skip
-        wide = int(config.get("intermediate_size") or 0)
+        wide, inside, outside, dimension = (
+            int(config.get(name) or 0)
+            for name in ("intermediate_size", "in_features", "out_features", "dimension")
+        )
     weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
     least = width * (words + positions) + layers * width * max(4 * width, 2 * wide)
+    least += inside * outside + dimension
     most = 2 * sum(path.stat().st_size for path in weights) + _SPARE_PARAMETERS
-    if min(layers, width, words, positions, wide) < 0 or (
+    if min(layers, width, words, positions, wide, inside, outside, dimension) < 0 or (
         layers > _MOST_LAYERS or width > _MOST_WIDTH or least > most
     ):
         raise DotbogiError(

@@ -149,11 +149,12 @@ def check_sizes(sizes: Mapping[str, Sequence[int]], shape: Architecture) -> None
     (wide,) = sizes["encoder.layer.0.up"]
     words, positions = sizes["words"][0], sizes["positions"][0]
     for name, size in sizes.items():
-        expected = {"words": (words, shape.hidden), "words scale": (words, 1)}.get(name)
-        if name == "positions":
-            expected = positions, shape.hidden
-        elif name.startswith(("encoder.", "embeddings.")):
-            expected = _size_of(name, shape.hidden, wide)
+        known = {
+            "words": (words, shape.hidden), "words scale": (words, 1),
+            "positions": (positions, shape.hidden),
+        }  # fmt: skip
+        of_model = name.startswith(("encoder.", "embeddings."))
+        expected = _size_of(name, shape.hidden, wide) if of_model else known.get(name)
         if expected not in (None, tuple(size)):
             raise ValueError(f"{name} has the size {tuple(size)}, expected {expected}")
 
@@ -241,9 +242,7 @@ class Graph:
 
     def attention_bias(self, mask: str) -> str:
         """Return texts × 1 × 1 × tokens: 0 for a token, −1e9 for padding."""
-        missing = self.op(
-            "Sub", self.op("Cast", mask, to=FLOAT), self.constant("one", 1)
-        )
+        missing = self.op("Sub", self.op("Cast", mask, to=FLOAT), self.constant("one", 1))
         bias = self.op("Mul", missing, self.constant("out of sight", 1e9))
         return self.op("Unsqueeze", bias, self.axes(1, 2))
 

@@ -149,12 +149,16 @@ def _node(data: memoryview) -> tuple[Any, ...]:
     for attribute in map(_fields, fields.get(5, [])):
         if not set(attribute) <= {1, 2, 3, 8, 20}:
             raise ValueError("an attribute that is a graph, a tensor or a text")
-        (value,) = [list(map(_signed, v)) for f, v in attribute.items() if f == 8] or [
-            bytes(v[0]) if f == 2 else _signed(v[0]) for f, v in attribute.items() if f in (2, 3)
-        ]
-        attributes[_text(attribute, 1)] = value
+        attributes[_text(attribute, 1)] = _value(attribute)
     names = [[bytes(name).decode() for name in fields.get(place, [])] for place in (1, 2)]
     return _text(fields, 4), _text(fields, 7), *names, attributes
+
+
+def _value(attribute: _Fields) -> Any:
+    """Return the value of an attribute: whole numbers, one of them, or the bytes of a fraction."""
+    if 8 in attribute:
+        return list(map(_signed, attribute[8]))
+    return _signed(_only(attribute, 3)) if 3 in attribute else bytes(_only(attribute, 2))
 
 
 def _signed(number: int) -> int:

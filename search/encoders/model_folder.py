@@ -54,8 +54,8 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
     foreign = [name for name in types if name not in _MODULES]
     if foreign:
         raise DotbogiError(
-            f"{folder}: the model has a module {foreign[0]!r:.200}, whose code is never run. "
-            f"Expected modules of sentence-transformers: {', '.join(_FILES)}."
+            f"{folder}: the model has a module {foreign[0]!r:.200} with code of its own, which is "
+            f"never run. Expected modules of sentence-transformers: {', '.join(_FILES)}."
         )
     if not all(inside):
         raise DotbogiError(f"{folder}: modules.json names a folder outside the model.")

@@ -33,7 +33,9 @@ _KINDS = {
 _MODELS = {"BPE", "WordPiece", "WordLevel", "Unigram"}
 _INSIDE = ("normalizers", "pretokenizers", "processors")
 # One character or class, repeated or not: never slower than the square of a text.
-_SIMPLE = re.compile(r"(?:\\?.|\\p\{\w+\}|\[(?:\\.|[^\]\\])+\])(?:[*+?]|\{\d{1,3},?\d{0,3}\})?", re.DOTALL)
+_SIMPLE = re.compile(
+    r"(?:\\?.|\\p\{\w+\}|\[(?:\\.|[^\]\\])+\])(?:[*+?]|\{\d{1,3},?\d{0,3}\})?", re.DOTALL
+)
 # The expressions of the models that are used most.
 _KNOWN = {
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",

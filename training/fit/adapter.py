@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DotbogiError
 from dotbogi.search.geometry import Adapter
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def learn_adapter(
 
     Returns:
         The adapter, and the epoch, loss and learning rate after each pass over the pairs.
+
+    Raises:
+        DotbogiError: the fit diverged.
     """
     dim = questions.shape[1]
     if len(questions) < FEWEST_PAIRS or len(np.unique(owners)) < 2:
@@ -76,8 +80,21 @@ def learn_adapter(
     fit = _Fit(questions, owners, answers, negatives, config)
     with _one_thread():
         losses = [fit.step(rows) for rows in _batches(len(questions), config, fit.rng)]
-    query, answer = (matrix.detach().numpy().copy() for matrix in fit.maps)
-    return Adapter(query=query, answer=answer), _log(losses, len(questions), config)
+    return _adapter(fit.maps), _log(losses, len(questions), config)
+
+
+def _adapter(maps: Sequence["Tensor"]) -> Adapter:
+    """Return the trained maps of queries and answers.
+
+    Raises:
+        DotbogiError: a weight is not a number.
+    """
+    query, answer = (matrix.detach().numpy().copy() for matrix in maps)
+    if not (np.isfinite(query).all() and np.isfinite(answer).all()):
+        raise DotbogiError(
+            "training diverged: the adapter's weights are not numbers. Lower --learning-rate."
+        )
+    return Adapter(query=query, answer=answer)
 
 
 def _log(losses: Sequence[float], pairs: int, config: AdapterConfig) -> list[dict[str, float]]:
@@ -282,5 +299,4 @@ def learn_similarity(
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-    trained = matrix.detach().numpy()
-    return Adapter(query=trained, answer=trained)
+    return _adapter([matrix, matrix])

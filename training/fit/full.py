@@ -20,6 +20,7 @@ from transformers import PrinterCallback
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer_utils import get_last_checkpoint
 
+from dotbogi.indexes.errors import DotbogiError
 from dotbogi.indexes.files import write_json
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
@@ -59,6 +60,9 @@ def finetune(
 
     Returns:
         The log: loss and learning rate by epoch.
+
+    Raises:
+        DotbogiError: the fit diverged.
     """
     if (folder / "model").is_dir():  # interrupted after the fit, before its event
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
@@ -93,6 +97,10 @@ def finetune(
 
 
 def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder: Path) -> None:
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise DotbogiError(
+            "training diverged: the model's weights are not numbers. Lower --learning-rate."
+        )
     staged = folder / ".model"
     shutil.rmtree(staged, ignore_errors=True)
     model.save(str(staged), create_model_card=False)
