@@ -93,12 +93,23 @@ def _measured(job: Callable[[], Result]) -> dict[str, Any]:
     result = job()
     raised = result.exception
     traceback = "" if raised is None or isinstance(raised, SystemExit) else repr(raised)[:500]
+    if _wanted_too_much(raised):  # without the limit it would have had it
+        traceback = f"memory was refused: {result.output[-500:]}"
     return {
         "code": result.exit_code,
         "output": result.output[-2000:],
         "traceback": traceback,
         "grown": _memory("VmHWM") - before,
     }
+
+
+def _wanted_too_much(error: BaseException | None) -> bool:
+    while error is not None:
+        text = f"{type(error).__name__} {error}"
+        if "MemoryError" in text or "bad_alloc" in text or "allocate memory" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _memory(name: str) -> int:
@@ -111,9 +122,8 @@ def _memory(name: str) -> int:
 def check(outcome: Outcome, codes: tuple[int, ...], *, canary: Path, ran: Path) -> None:
     """Assert that a command ended with one of these codes, in one line, and touched nothing."""
     faults = outcome.faults(*codes)
-    lines = [
-        line for line in outcome.output.splitlines() if not line.startswith(("note: ", "Loading"))
-    ]
+    lines = [line for line in outcome.output.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("note: ", "Loading weights: "))]
     if outcome.code and not faults and len(lines) != 1:
         faults = [f"{len(lines)} lines: {outcome.output}"]
     if not canary.exists() or canary.read_text() != SECRET:

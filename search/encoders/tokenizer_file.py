@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading
 from dotbogi.indexes.json_files import read_json
@@ -16,6 +18,8 @@ from dotbogi.indexes.json_files import read_json
 _MOST_BYTES, _MOST_VALUES = 1 << 26, 4_000_000
 _MOST_PARTS = 50
 _MOST_GROWTH = 64.0  # of a text, by all replacements together; 18 is NFKC's own
+_LONGEST_NAME = 64  # bytes of a replacement; SentencePiece's own have 33
+_LEAF = 1 << 31
 _LONGEST = 1000  # letters of a word; WordPiece takes the square of it
 _KINDS = {
     "normalizer": {
@@ -102,9 +106,8 @@ def _growth(part: Mapping[str, Any]) -> float:
     if part["type"] == "Prepend":
         return 1.0 if len(part["prepend"]) <= _MOST_PARTS else float("inf")
     if part["type"] == "Precompiled":
-        table = base64.b64decode(part["precompiled_charsmap"])
-        names = table[4 + int.from_bytes(table[:4], "little") :]
-        return 1.0 if max(map(len, names.split(b"\0"))) <= _MOST_GROWTH else float("inf")
+        longest = _longest_name(base64.b64decode(part["precompiled_charsmap"]))
+        return 1.0 if longest <= _LONGEST_NAME else float("inf")
     if part["type"] == "TemplateProcessing":
         tokens = [token for entry in part["special_tokens"].values() for token in entry["ids"]]
         return 1.0 if len(part["single"]) + len(tokens) <= _MOST_PARTS else float("inf")
@@ -112,6 +115,33 @@ def _growth(part: Mapping[str, Any]) -> float:
         return 1.0
     literal = part["pattern"].get("String")
     return max(1.0, len(part["content"]) / len(literal) if literal else len(part["content"]))
+
+
+def _longest_name(table: bytes) -> int:
+    """Return the length of the longest replacement in a table of SentencePiece.
+
+    A table is a double-array trie (darts-clone) and, behind it, the replacements that it points
+    to. The library that walks it does not check its steps.
+
+    Raises:
+        ValueError: a step or a replacement is outside the table.
+    """
+    start = 4 + int.from_bytes(table[:4], "little")
+    units = np.frombuffer(table[4:start], "<u4").astype(np.int64)
+    names = np.frombuffer(table[start:], np.uint8)
+    at = np.flatnonzero(units < _LEAF)
+    steps = at ^ ((units[at] >> 10) << ((units[at] & 512) >> 6))
+    ends = units[units >= _LEAF] - _LEAF
+    is_sound = (
+        len(units) > 0
+        and len(units) == (start - 4) // 4
+        and ((steps | 255) < len(units)).all()
+        and (ends < len(names)).all()
+        and (names[ends] & 0xC0 != 0x80).all()  # not in the middle of a character
+    )
+    if not is_sound:
+        raise ValueError("a table that points out of itself")
+    return max(map(len, table[start:].split(b"\0")))
 
 
 def _is_harmless(part: Mapping[str, Any]) -> bool:

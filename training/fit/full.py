@@ -60,9 +60,6 @@ def finetune(
 
     Returns:
         The log: loss and learning rate by epoch.
-
-    Raises:
-        DotbogiError: the fit diverged.
     """
     if (folder / "model").is_dir():  # interrupted after the fit, before its event
         log: list[dict[str, float]] = json.loads((folder / "log.json").read_text(encoding="utf-8"))
@@ -97,6 +94,11 @@ def finetune(
 
 
 def _save(model: SentenceTransformer, log: Sequence[Mapping[str, float]], folder: Path) -> None:
+    """Write the model, and the log beside it.
+
+    Raises:
+        DotbogiError: the fit diverged.
+    """
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise DotbogiError(
             "training diverged: the model's weights are not numbers. Lower --learning-rate."
