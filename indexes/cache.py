@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.files import open_regular, remove
+from dotbogi.indexes.files import remove
+from dotbogi.indexes.journals import foreign_parts, parts_of
 from dotbogi.indexes.json_files import parse_json
 from dotbogi.indexes.lexical import Tokens
 from dotbogi.indexes.shapes import fits
@@ -31,7 +32,6 @@ _BAD_READS = {
 _TABLE = "CREATE TABLE kept (key BLOB PRIMARY KEY, value BLOB)"
 _SCHEMA = [("table", "kept", _TABLE), ("index", "sqlite_autoindex_kept_1", None)]
 _MOST_BYTES = 1 << 25  # of a row
-_JOURNAL_MARK = bytes.fromhex("d9d505f920a163d7")  # at the end, behind the name of another journal
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
         if not _is_damage(error):
             raise
         logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
-    for part in _parts(path):
+    for part in parts_of(path):
         remove(part)
     return _once(path, job)
 
@@ -145,10 +145,8 @@ def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
     if path.parent.is_symlink() or not path.parent.is_dir():
         remove(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for part in _parts(path):
-        # A link would be written through, and a fifo waited for.
-        if part.is_symlink() or not part.is_file() or _names_another(part):
-            remove(part)
+    for part in foreign_parts(path):
+        remove(part)
     with closing(sqlite3.connect(path)) as database:
         database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         database.execute(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
@@ -157,21 +155,6 @@ def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
         if schema != _SCHEMA:
             raise sqlite3.DatabaseError("holds other tables")
         return job(database)
-
-
-def _parts(path: Path) -> list[Path]:
-    """Return the files that SQLite may read and write for a database."""
-    return [path.with_name(path.name + end) for end in ("", "-journal", "-wal", "-shm")]
-
-
-def _names_another(journal: Path) -> bool:
-    """Return whether a journal names another one, which SQLite would read and then delete.
-
-    It does so for changes of several databases at once, which a cache never has.
-    """
-    with open_regular(journal) as file:
-        file.seek(max(journal.stat().st_size - len(_JOURNAL_MARK), 0))
-        return file.read() == _JOURNAL_MARK
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -19,6 +19,7 @@ _AT_ONCE = 1 << 20  # bytes copied at a time
 # O_NONBLOCK: opening a fifo would otherwise wait for its other end forever.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+REBUILD = "Build the index again."
 
 
 def write_file(path: Path, data: Any) -> None:
@@ -172,23 +173,25 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
     """Turn whatever a library raises about the contents of a file into DamagedError with its name.
 
     Parsers raise errors of many classes about bytes that they do not expect, so all are caught.
     Errors of the system, such as too many open files, say nothing about the contents, and neither
     does a package that is not installed.
+
+    Args:
+        path: to name, or a place in a file.
+        remedy: what the user can do, as a sentence.
     """
     try:
         yield
     except (DotbogiError, ImportError):
         raise
     except FileNotFoundError as error:
-        raise DamagedError(f"{path}: missing. Build the index again.") from error
+        raise DamagedError(f"{path}: missing. {remedy}") from error
     except BaseException as error:
         # A panic of a library in Rust is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise explained(error, path) or DamagedError(
-            f"{path}: cannot be read. Build the index again."
-        ) from error
+        raise explained(error, path) or DamagedError(f"{path}: cannot be read. {remedy}") from error

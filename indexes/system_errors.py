@@ -38,7 +38,7 @@ _CUT = (
 )
 
 
-def explained(error: BaseException, place: Path | None = None) -> DotbogiError | None:
+def explained(error: BaseException, place: Path | str | None = None) -> DotbogiError | None:
     """Return an error of the system as one line for users; None if it is of another kind.
 
     Args:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.indexes.journals import foreign_parts
 from dotbogi.indexes.text import is_valid_unicode
 
 Verdict = Literal["best", "right", "wrong"]  # best: right, and should come first
@@ -286,6 +287,8 @@ def _create(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if foreign := foreign_parts(path):
+        raise DamagedError(f"{foreign[0]}: not of this database. Remove it.")
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,

@@ -26,6 +26,8 @@ from hostile import SECRET, Canary, check, edit, in_child, load_torch, some
 from safetensors.numpy import load_file, save_file
 from tiny_model import DIM, write_tiny_model
 
+from dotbogi.search.feedback import Feedback, FeedbackStore
+
 Shape = Callable[[Path], object]  # changes a generation's folder, or a workspace
 
 NO_NUMBER = float("nan")
@@ -847,10 +849,10 @@ def beside(suffix: str) -> Shape:
     return shape
 
 
-def naming_journal(workspace: Path) -> None:
+def naming_journal(workspace: Path, files: str = "cache/*.sqlite") -> None:
     """SQLite deletes the journal of several databases that a journal names, when it is done."""
     name = str(workspace.parent / "canary").encode()
-    for path in (workspace / "cache").glob("*.sqlite"):
+    for path in workspace.glob(files):
         head = bytes.fromhex("d9d505f920a163d7") + struct.pack(">IIIII", 0, 7, 3, 512, 4096)
         pages = head.ljust(512, b"\0")
         check = sum(name) & 0xFFFFFFFF
@@ -900,6 +902,15 @@ CACHES: dict[str, Shape] = {
     "cache: a link": linked("cache"),
     "cache: a file": lambda workspace: (
         shutil.rmtree(workspace / "cache"), (workspace / "cache").write_text("x")
+    ),
+}  # fmt: skip
+
+
+FEEDBACK: dict[str, Shape] = {
+    **{f"feedback: a link to {part}": linked(f"feedback.sqlite{part}")
+       for part in ("", "-journal", "-wal", "-shm")},
+    "feedback: a journal that names the canary": lambda workspace: naming_journal(
+        workspace, "feedback.sqlite"
     ),
 }  # fmt: skip
 
@@ -980,4 +991,18 @@ def test_a_hostile_cache_is_made_anew(name: str, workspaces: Workspaces) -> None
     after = workspace / "generations" / "000002"
     for file in ("dense.whole.faiss", "bm25.joined/data.csc.index.npy", "answers.parquet"):
         assert (before / file).read_bytes() == (after / file).read_bytes(), file
+    shutil.rmtree(workspace)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", some(FEEDBACK, 1))
+def test_what_is_beside_the_feedback_is_refused(name: str, workspaces: Workspaces) -> None:
+    workspace = workspaces.copy("exact")
+    store = FeedbackStore.open(workspace)
+    vote = {name: "x" for name in ("id", "client", "query", "answer_id", "generation", "time")}
+    store.add(Feedback(**vote, shown=(), verdict="best"))
+    store.close()
+    FEEDBACK[name](workspace)
+    workspaces.check(lambda: run("feedback", "export", "-w", workspace), (3,))
+    workspaces.check(lambda: run("index", workspaces.table, "-w", workspace), (0, 3))
     shutil.rmtree(workspace)
