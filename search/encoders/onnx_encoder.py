@@ -17,7 +17,7 @@ from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
 from dotbogi.search.encoders.runtime import load_onnxruntime
-from dotbogi.search.encoders.tokenizer_file import check_tokenizer
+from dotbogi.search.encoders.tokenizer_file import open_tokenizer
 
 MOST_PROMPT = 2000  # characters
 _MOST_DIM = 1 << 16
@@ -83,8 +83,6 @@ class OnnxEncoder:
         Raises:
             DamagedError: the graph or the tokenizer cannot be read.
         """
-        from tokenizers import Tokenizer
-
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         # Its own threads would not survive a fork, and would compete with the callers'.
@@ -97,10 +95,8 @@ class OnnxEncoder:
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        check_tokenizer(tokenizer)
-        with reading(tokenizer):
-            self._tokenizer = Tokenizer.from_file(str(tokenizer))
-            self._tokenizer.no_padding()
+        self._tokenizer = open_tokenizer(tokenizer)
+        with reading(tokenizer):  # marks may leave no room for a text
             self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress
 

@@ -61,6 +61,22 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
         return dict(stored)
 
 
+def open_tokenizer(path: Path) -> Any:
+    """Return a tokenizer that neither pads nor truncates, after checking it.
+
+    Raises:
+        DamagedError: it cannot be read, or has a part that is not known to be harmless.
+    """
+    from tokenizers import Tokenizer
+
+    check_tokenizer(path)
+    with reading(path):
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+    return tokenizer
+
+
 def check_tokenizer(path: Path) -> None:
     """Check that a tokenizer reads any text in bounded time and memory.
 
