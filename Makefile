@@ -20,13 +20,14 @@ define use-faiss-gpu
 	$(PIP) install -c constraints.txt faiss-gpu
 endef
 
-.PHONY: help demo install fix check test soak bench starter
+.PHONY: help demo install fix check test soak audit bench starter
 
 help:
 	@echo "make demo     set up, then index, train and query the bundled Korean sample"
 	@echo "make test     set up, then lint, type-check and test"
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
 	@echo "make soak     the long versions of the tests of reliability (docs/reliability.md)"
+	@echo "make audit    known vulnerabilities of the pinned packages; asks pypi.org"
 	@echo "make fix      format and mend what ruff can"
 	@echo "make check    lint and type-check"
 	@echo "make starter  make the bundled model again from WHEEL, CORPORA and DATA into OUT, and measure it"
@@ -68,6 +69,13 @@ test: check
 
 soak: $(VENV)/installed-dev
 	DOTBOGI_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m soak -o timeout=0
+
+# Its own environment: pip-audit needs packages of other versions. --strict: a package that pypi.org
+# could not be asked about fails too.
+audit: constraints.txt
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip --disable-pip-version-check -q install pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/cold_start.py

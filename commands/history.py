@@ -1,5 +1,7 @@
 """`dotbogi history`."""
 
+import contextlib
+
 import click
 
 from dotbogi.commands.options import json_option, workspace_option
@@ -37,11 +39,12 @@ def list_(workspace: str, as_json: bool) -> None:
     for name, manifest in manifests.items():
         said = "damaged"
         if manifest:
-            size = manifest["counts"]
-            said = (
-                f"{manifest['created']}  {size['answers']} answers, {size['questions']} questions  "
-                f"{described_model(manifest)}"
-            )
+            with contextlib.suppress(DamagedError):  # an entry may be missing
+                size = manifest["counts"]
+                said = (
+                    f"{manifest['created']}  {size['answers']} answers, "
+                    f"{size['questions']} questions  {described_model(manifest)}"
+                )
         click.echo(f"{'*' if name == current else ' '} {name}  {said}")
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +16,18 @@ from dotbogi.indexes.databases import ERRORS, first_fault, is_damage
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import remove
+from dotbogi.indexes.journals import foreign_parts, parts_of
+from dotbogi.indexes.json_files import parse_json
 from dotbogi.indexes.lexical import Tokens
+from dotbogi.indexes.shapes import fits
 
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8
 _FORMAT = 1  # as user_version; 0: by the first version, which stated none, nor an owner
+
+_TABLE = "CREATE TABLE kept (key BLOB PRIMARY KEY, value BLOB)"
+_SCHEMA = [("table", "kept", _TABLE), ("index", "sqlite_autoindex_kept_1", None)]
+_MOST_BYTES = 1 << 25  # of a row
 
 T = TypeVar("T")
 
@@ -34,28 +41,54 @@ class Cache:
         self._folder = folder
 
     def vectors(
-        self, fingerprint: str, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]
+        self,
+        fingerprint: str,
+        texts: Sequence[str],
+        encode: Callable[[Sequence[str]], Vectors],
+        dim: int | None = None,
     ) -> Vectors:
-        """Return the vectors of `texts` (texts × dim), encoding only those not in the cache."""
+        """Return the vectors of `texts` (texts × dim), encoding only those not in the cache.
 
-        def work(new: Sequence[str]) -> list[bytes]:
-            return [row.astype("<f4").tobytes() for row in encode(new)]
+        Args:
+            fingerprint: of the encoder.
+            texts: texts, some of them perhaps equal.
+            encode: texts → vectors.
+            dim: cached vectors of another length are not used; None if all have one length.
+        """
+
+        def unpacked(value: bytes) -> Vectors:
+            vector: Vectors = np.frombuffer(value, "<f4")
+            if dim not in (None, len(vector)) or not np.isfinite(vector).all():
+                raise ValueError("not a vector of this encoder")
+            return vector
 
         if not texts:
             return encode([])
-        kept = self._complete(f"vectors-{fingerprint}", texts, work)
-        return np.stack([np.frombuffer(kept[_key(text)], "<f4") for text in texts])
+        kept = self._complete(
+            f"vectors-{fingerprint}",
+            texts,
+            encode,
+            lambda row: row.astype("<f4").tobytes(),
+            unpacked,
+        )
+        return np.stack([kept[_key(text)] for text in texts])
 
     def tokens(
         self, fingerprint: str, texts: Sequence[str], tokenize: Callable[[Sequence[str]], Tokens]
     ) -> Tokens:
         """Return the tokens of `texts`, analysing only those not in the cache."""
 
-        def work(new: Sequence[str]) -> list[bytes]:
-            return [json.dumps(row, ensure_ascii=False).encode() for row in tokenize(new)]
+        def packed(tokens: list[str]) -> bytes:
+            return json.dumps(tokens, ensure_ascii=False).encode()
 
-        kept = self._complete(f"tokens-{fingerprint}", texts, work)
-        return [json.loads(kept[_key(text)]) for text in texts]
+        def unpacked(value: bytes) -> list[str]:
+            tokens: list[str] = parse_json(value)
+            if not fits(tokens, list[str]):
+                raise ValueError("not tokens")
+            return tokens
+
+        kept = self._complete(f"tokens-{fingerprint}", texts, tokenize, packed, unpacked)
+        return [kept[_key(text)] for text in texts]
 
     def keep_only(self, fingerprints: Sequence[str]) -> None:
         """Delete the cached vectors and tokens of all other fingerprints."""
@@ -65,15 +98,26 @@ class Cache:
                     remove(path)
 
     def _complete(
-        self, name: str, texts: Sequence[str], work: Callable[[Sequence[str]], list[bytes]]
-    ) -> dict[bytes, bytes]:
+        self,
+        name: str,
+        texts: Sequence[str],
+        work: Callable[[Sequence[str]], Iterable[T]],
+        pack: Callable[[T], bytes],
+        unpack: Callable[[bytes], T],
+    ) -> dict[bytes, T]:
         path = self._folder / f"{name}.sqlite"
         by_key = {_key(text): text for text in texts}
-        kept = _use(path, lambda database: _read(database, list(by_key))) or {}
+        stored = _use(path, lambda database: _read(database, list(by_key))) or {}
+        kept: dict[bytes, T] = {}
+        for key, value in stored.items():
+            # A checksum fits whatever its author wrote.
+            with contextlib.suppress(ValueError, RecursionError):
+                kept[key] = unpack(value)
         new = {key: text for key, text in by_key.items() if key not in kept}
         if new:  # the cache is closed while they are made, which may take long
             fresh = dict(zip(new, work(list(new.values())), strict=True))
-            _use(path, lambda database: _write(database, fresh))
+            packed = {key: pack(value) for key, value in fresh.items()}
+            _use(path, lambda database: _write(database, packed))
             kept.update(fresh)
         return kept
 
@@ -91,8 +135,8 @@ def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T | None:
             if not is_damage(error):
                 raise
             logger.warning("%s: damaged (%s); this part of the cache is made anew", path, error)
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            remove(path.with_name(path.name + suffix))
+        for part in parts_of(path):
+            remove(part)
         return _once(path, job)
     except (sqlite3.Error, OSError) as error:  # locked, on a full or broken disk, …
         logger.warning("%s: cannot be used (%s); the cache is left out", path, error)
@@ -100,12 +144,19 @@ def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T | None:
 
 
 def _once(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
+    if path.parent.is_symlink() or not path.parent.is_dir():
+        remove(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_symlink() or not path.is_file():
-        remove(path)  # a link would be written through, and a fifo waited for
+    for part in foreign_parts(path):
+        remove(part)
     with closing(sqlite3.connect(path)) as database:
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         stated = _format_of(database, path)
-        database.execute("CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, value BLOB)")
+        database.execute(_TABLE.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+        # A view or a trigger could run any statement, and for ever.
+        schema = database.execute("SELECT type, name, sql FROM sqlite_master").fetchmany(3)
+        if schema != _SCHEMA:
+            raise sqlite3.DatabaseError("holds other tables")
         if stated != _FORMAT:
             database.execute(f"PRAGMA application_id = {_owner(path)}")
             database.execute(f"PRAGMA user_version = {_FORMAT}")
@@ -159,7 +210,8 @@ def _read(database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, by
         part = keys[start : start + _MAX_VARIABLES]
         marks = ",".join("?" * len(part))
         for key, stored in database.execute(
-            f"SELECT key, value FROM kept WHERE key IN ({marks})", part
+            f"SELECT key, value FROM kept WHERE key IN ({marks})",  # noqa: S608 - question marks
+            part,
         ):
             if isinstance(stored, bytes) and stored[:_CHECK_BYTES] == _check(
                 key, stored[_CHECK_BYTES:]
@@ -172,7 +224,11 @@ def _write(database: sqlite3.Connection, values: Mapping[bytes, bytes]) -> None:
     with database:
         database.executemany(
             "INSERT OR REPLACE INTO kept VALUES (?, ?)",
-            ((key, _check(key, value) + value) for key, value in values.items()),
+            (
+                (key, _check(key, value) + value)
+                for key, value in values.items()
+                if len(value) < _MOST_BYTES // 2
+            ),
         )
 
 

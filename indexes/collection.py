@@ -7,15 +7,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dotbogi.indexes.errors import DotbogiError
 from dotbogi.indexes.files import reading, write_parquet
+from dotbogi.indexes.json_files import MOST_VALUES, parse_json
+from dotbogi.indexes.parquet import NUMBERS, TEXTS, read_parquet
+from dotbogi.indexes.shapes import fits
 from dotbogi.indexes.tables.table import Origin, Row, Skip, Table
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
 
 Split = Literal["train", "dev", "test"]
 _SHOWN = 5  # row numbers for each reason
+_ANSWERS = dict.fromkeys(("id", "text", "metadata", "aliases"), TEXTS)
+_QUESTIONS = {
+    **dict.fromkeys(("text", "answer_id", "split", "origin"), TEXTS),
+    **dict.fromkeys(("preferred", "opposed"), NUMBERS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +275,11 @@ def open_collection(folder: Path) -> Collection:
 
 
 def _open(folder: Path, prefix: str) -> Collection:
-    answers = _read_parquet(folder / f"{prefix}answers.parquet")
-    questions = _read_parquet(folder / f"{prefix}questions.parquet")
-    with reading(folder / f"{prefix}answers.parquet"):
-        opened = [
-            Answer(id_, text, json.loads(metadata), tuple(json.loads(aliases)))
-            for id_, text, metadata, aliases in zip(
-                answers["id"],
-                answers["text"],
-                answers["metadata"],
-                answers.get("aliases", ["[]"] * len(answers["id"])),
-                strict=True,
-            )
-        ]
+    answers = read_parquet(folder / f"{prefix}answers.parquet", _ANSWERS)
+    questions = read_parquet(folder / f"{prefix}questions.parquet", _QUESTIONS)
+    path = folder / f"{prefix}answers.parquet"
+    with reading(path):
+        opened = _answers(answers, MOST_VALUES + path.stat().st_size)
     with reading(folder / f"{prefix}questions.parquet"):
         count = len(questions["text"])  # older generations lack the last three columns
         columns = (
@@ -290,7 +290,57 @@ def _open(folder: Path, prefix: str) -> Collection:
             questions.get("preferred", [0] * count),
             questions.get("opposed", [0] * count),
         )
-        return Collection(opened, [KnownQuestion(*row) for row in zip(*columns, strict=True)])
+        known = [KnownQuestion(*row) for row in zip(*columns, strict=True)]
+        if not all(map(_is_whole, known)):
+            raise ValueError("a question without a text, an answer or counts")
+        return Collection(opened, known)
+
+
+def _answers(columns: Mapping[str, list[Any]], most: int) -> list[Answer]:
+    """Return the answers.
+
+    Args:
+        columns: those of the Parquet file.
+        most: values of metadata and aliases that answers do not share.
+
+    Raises:
+        ValueError: a column is missing, or holds something else.
+    """
+    aliases = columns.get("aliases", ["[]"] * len(columns["id"]))
+    metadata = _parsed(columns["metadata"], dict[str, str], most)
+    others = _parsed(aliases, list[str], most)
+    answers = [
+        Answer(id_, text, metadata[packed], tuple(others[alias]))
+        for id_, text, packed, alias in zip(
+            columns["id"], columns["text"], columns["metadata"], aliases, strict=True
+        )
+    ]
+    if not all(answer.id and answer.text for answer in answers):
+        raise ValueError("an answer without id or text")
+    if len({answer.id for answer in answers}) < len(answers):
+        raise ValueError("two answers of one id")
+    return answers
+
+
+def _parsed(texts: Sequence[str], kind: Any, most: int) -> dict[str, Any]:
+    """Return the value of each JSON text."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        if text not in values:
+            value = values[text] = parse_json(text.encode(), most)
+            if not fits(value, kind):
+                raise ValueError(f"expected {kind}")
+            most -= len(value)
+    return values
+
+
+def _is_whole(question: KnownQuestion) -> bool:
+    return (
+        bool(question.text and question.answer_id)
+        and question.split in (None, *get_args(Split))
+        and question.origin in (None, *get_args(Origin))
+        and min(question.preferred, question.opposed) >= 0
+    )
 
 
 def _canonical(value: Any) -> str:
@@ -305,12 +355,3 @@ def _write_parquet(path: Path, columns: Mapping[str, Sequence[str | int | None]]
         name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()
     }
     write_parquet(path, pa.table(arrays), compression="zstd")
-
-
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    import pyarrow.parquet as pq
-
-    # pq.read_table would import pyarrow.dataset and pandas, which takes half a second.
-    with reading(path):
-        columns: dict[str, list[Any]] = pq.ParquetFile(path).read().to_pydict()
-    return columns

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.faiss_file import check_faiss
 from dotbogi.indexes.files import why_unreadable, write_file
 
 DenseKind = Literal["exact", "hnsw"]
@@ -22,7 +23,6 @@ _HNSW_LINKS = 32  # neighbours per node; usual for vectors of a few hundred dime
 _HNSW_BUILD_WIDTH = 200
 _FEW_QUERIES = 16  # FAISS handles up to 19 queries one by one, and more by matrix products
 _ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
-_MOST_BYTES = 1 << 36  # the most that FAISS may allocate if a length field is damaged
 
 # OpenMP's threads do not survive a fork, and a child that uses them waits forever. So a forked
 # process searches on one thread.
@@ -159,12 +159,12 @@ class DenseIndex:
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":
-        """Read what `save` wrote. Check the digest first: FAISS misses most single-byte errors.
+        """Read what `save` wrote. Check the digest first: a changed number is still a number.
 
         Raises:
             DamagedError: FAISS cannot read the file.
         """
-        faiss.set_deserialization_vector_byte_limit(_MOST_BYTES)
+        check_faiss(path, _HNSW_LINKS if kind == "hnsw" else None)
         try:
             index = faiss.read_index(str(path))
         except RuntimeError as error:

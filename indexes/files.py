@@ -199,7 +199,9 @@ def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
     """Turn whatever a library raises about the contents of a file into DamagedError with its name.
 
     Each of our own formats is read inside of this, so that no error of a parser reaches a user.
-    Errors of the system, such as too many open files, say nothing about the contents.
+    Parsers raise errors of many classes about bytes that they do not expect, so all are caught.
+    Errors of the system, such as too many open files, say nothing about the contents, and neither
+    does a package that is not installed.
 
     Args:
         path: to name, or a place in a file.
@@ -207,11 +209,14 @@ def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
     """
     try:
         yield
-    except DotbogiError:
+    except (DotbogiError, ImportError):
         raise
     except FileNotFoundError as error:
         raise DamagedError(f"{path}: missing. {remedy}") from error
-    except Exception as error:  # parsers raise what they like, some of them Exception itself
+    except BaseException as error:
+        # A panic of a library in Rust is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise why_unreadable(Path(path), error, f"cannot be read. {remedy}") from error
 
 
@@ -225,7 +230,7 @@ def read_json(path: Path, remedy: str = REBUILD) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def why_unreadable(path: Path, error: Exception, otherwise: str) -> DotbogiError:
+def why_unreadable(path: Path, error: BaseException, otherwise: str) -> DotbogiError:
     """Return why a library could not read a file: an error of the system, or else damage.
 
     Some libraries take a read that failed for the end of the file. So the file is read again.

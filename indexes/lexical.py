@@ -10,8 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.arrays import read_vector
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading, write_file, write_json, write_parquet
+from dotbogi.indexes.json_files import read_json, read_object
+from dotbogi.indexes.parquet import LISTS, read_parquet
+from dotbogi.indexes.shapes import fits
 
 BM25Engine = Literal["bm25s", "rank-bm25"]
 Tokens = list[list[str]]
@@ -19,6 +23,9 @@ Tokens = list[list[str]]
 K1 = 1.5
 B = 0.75
 
+_METHOD = "lucene"
+_MOST_VOCABULARY = 1 << 30
+_MANY_TOKENS, _COMMAS = 100_000, 4  # a token may be one of the commas that are counted
 _ARRAYS = ("data", "indices", "indptr")
 _SETTINGS = ("k1", "b", "delta", "method", "idf_method", "dtype", "int_dtype", "backend")
 
@@ -44,9 +51,7 @@ class BM25Index:
             return cls(None, engine, len(tokens), tokens)
         if engine == "rank-bm25":
             return cls(_okapi(tokens), engine, len(tokens), tokens)
-        import bm25s
-
-        scorer = bm25s.BM25(method="lucene", k1=K1, b=B, backend="numpy", dtype="float32")
+        scorer = _new_scorer()
         scorer.index(_numbered(tokens), create_empty_token=False, show_progress=False)
         return cls(scorer, engine, len(tokens), [])
 
@@ -109,17 +114,15 @@ class BM25Index:
         Raises:
             DamagedError: a file cannot be read, or the index has another number of rows.
         """
-        with reading(folder):
-            if (folder / "tokens.parquet").is_file():
-                import pyarrow.parquet as pq
-
-                table = pq.ParquetFile(folder / "tokens.parquet").read()
-                index = cls.build(table["tokens"].to_pylist(), engine)
-            else:
-                import bm25s
-
-                scorer = bm25s.BM25.load(folder, load_corpus=False, show_progress=False)
-                index = cls(scorer, engine, _rows_of(scorer), [])
+        if (folder / "tokens.parquet").is_file():
+            tokens = read_parquet(folder / "tokens.parquet", {"tokens": LISTS}).get("tokens", [])
+            with reading(folder / "tokens.parquet"):
+                if not all(isinstance(token, str) for row in tokens for token in row):
+                    raise ValueError("a token that is no text")
+                index = cls.build(tokens, engine)
+        else:
+            scorer = _open_scorer(folder)
+            index = cls(scorer, engine, scorer.scores["num_docs"], [])
         if len(index) != rows:
             raise DamagedError(f"{folder}: an index of {len(index)} texts; expected {rows}.")
         return index
@@ -136,22 +139,51 @@ def _save_scorer(scorer: Any, folder: Path) -> None:
     write_json(folder / "params.index.json", {**settings, "num_docs": scorer.scores["num_docs"]})
 
 
-def _rows_of(scorer: Any) -> int:
-    """Return the number of texts of an opened index after checking that its arrays fit together.
+def _open_scorer(folder: Path) -> Any:
+    """Read what `_save_scorer` wrote, instead of `bm25s.BM25.load`, which believes its files.
 
     Raises:
-        ValueError: they do not.
+        DamagedError: a file cannot be read, or the files do not fit together.
     """
-    data, indices, starts = (scorer.scores[name] for name in _ARRAYS)
-    rows = int(scorer.scores["num_docs"])
-    fits = (
-        data.shape == indices.shape == (int(starts[-1]),)
-        and len(starts) > max(scorer.vocab_dict.values(), default=-1) + 1
-        and (not len(indices) or (indices.min() >= 0 and indices.max() < rows))
+    params = read_object(folder / "params.index.json")
+    kinds = ("f", "i", "i")
+    data, indices, starts = (
+        read_vector(folder / f"{name}.csc.index.npy", kind)
+        for name, kind in zip(_ARRAYS, kinds, strict=True)
     )
-    if not fits:
-        raise ValueError("the arrays do not fit together")
-    return rows
+    vocabulary = read_json(
+        folder / "vocab.index.json",
+        most_bytes=_MOST_VOCABULARY,
+        most_values=_MANY_TOKENS + _COMMAS * len(starts),
+    )
+    with reading(folder):
+        rows = params["num_docs"]
+        fits_together = (
+            params["method"] == _METHOD
+            and fits(rows, int)
+            and fits(vocabulary, dict[str, int])
+            and len(starts) > max(vocabulary.values(), default=-1) + 1
+            and min(vocabulary.values(), default=0) >= 0
+            and starts[0] == 0
+            and (np.diff(starts) >= 0).all()
+            and data.shape == indices.shape == (int(starts[-1]),)
+            and (not len(indices) or (indices.min() >= 0 and indices.max() < rows))
+        )
+        if not fits_together:
+            raise ValueError("the arrays do not fit together")
+    scorer = _new_scorer()
+    scorer.vocab_dict = vocabulary
+    scorer.unique_token_ids_set = set(vocabulary.values())
+    arrays = dict(zip(_ARRAYS, (data, indices, starts), strict=True))
+    scorer.scores = {**arrays, "num_docs": rows}
+    scorer.nonoccurrence_array = None
+    return scorer
+
+
+def _new_scorer() -> Any:
+    import bm25s
+
+    return bm25s.BM25(method=_METHOD, k1=K1, b=B, backend="numpy", dtype="float32")
 
 
 def _okapi(tokens: Tokens) -> Any:

@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from dotbogi.indexes.errors import DamagedError, OldFormatError
-from dotbogi.indexes.files import digest_of_json, digest_of_regular, naming, open_regular
+from dotbogi.indexes.files import digest_of_json, digest_of_regular, naming, reading
 from dotbogi.indexes.holds import Hold
-from dotbogi.indexes.system_errors import explained
+from dotbogi.indexes.json_files import read_object
+from dotbogi.indexes.shapes import fits
 
 FORMAT = 5
 _NAME = "manifest.json"
+_KINDS: Mapping[str, Any] = {
+    "created": str, "parent": str | None, "counts": dict[str, int], "dim": int,
+    "analyzer_fingerprint": str, "model_fingerprint": str, "vectors_fingerprint": str,
+    "weights": str, "confidence": str, "source": dict[str, Any], "index": dict[str, Any],
+    "model": dict[str, Any], "encoder": dict[str, Any], "training": dict[str, Any] | None,
+    "run": str | None,
+}  # fmt: skip
 REMEDY = (
     "Publish another generation (dotbogi history rollback), or rebuild "
     "(dotbogi index TABLE --model MODEL)."
@@ -71,7 +79,14 @@ def without_digest(complete: Mapping[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+class Manifest(dict[str, Any]):
+    """The entries of a manifest, and those in them; one that is missing raises DamagedError."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise DamagedError(f"the generation's {_NAME} has no entry {name!r}. {REMEDY}")
+
+
+def read_manifest(folder: Path) -> Manifest:
     """Return a generation's manifest after checking its digest, its format and its own name.
 
     Raises:
@@ -81,12 +96,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / _NAME
     try:
-        with naming(path), open_regular(path) as file:
-            manifest = json.loads(file.read().decode())
+        with naming(path):
+            stored = read_object(path)
+        manifest = Manifest(
+            (name, Manifest(entry) if isinstance(entry, dict) and name != "files" else entry)
+            for name, entry in stored.items()
+        )
         stated = manifest.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        if explained(error):
-            raise
+    except (DamagedError, KeyError) as error:
         raise DamagedError(f"{path}: cannot be read. {REMEDY}") from error
     if (stated_format := manifest.get("format")) != FORMAT:
         newer = isinstance(stated_format, int) and stated_format > FORMAT
@@ -95,14 +112,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{'Update dotbogi, or rebuild' if newer else 'Rebuild'} it: dotbogi index TABLE "
             "--model starter"
         )
-    if stated != digest_of_json(manifest):
+    with reading(path):
+        is_whole = stated == digest_of_json(manifest)
+    if not is_whole:
         raise DamagedError(f"{path}: does not match its own digest. {REMEDY}")
     if manifest.get("generation") != folder.name:
         raise DamagedError(
             f"{folder}: holds generation {manifest.get('generation')} under another name. {REMEDY}"
         )
     _check_list(path, manifest.get("files"))
-    return dict(manifest)
+    for name, kind in _KINDS.items():
+        if name in manifest and not fits(manifest[name], kind):
+            raise DamagedError(f"{path}: {name} is not what it should be. {REMEDY}")
+    return manifest
 
 
 def _check_list(path: Path, files: Any) -> None:
@@ -115,7 +137,8 @@ def _check_list(path: Path, files: Any) -> None:
         is_inside = "/".join(parts) == name and parts and not {"..", "/"} & {*parts, name[:1]}
         if not is_inside or name == _NAME or not name.isprintable():
             raise DamagedError(f"{path}: lists {name!r}, which is no file of its own. {REMEDY}")
-        if not isinstance(expected, dict) or set(expected) != {"size", "sha256"}:
+        known = isinstance(expected, dict) and set(expected) == {"size", "sha256"}
+        if not known or not isinstance(expected["size"], int):
             raise DamagedError(f"{path}: lists {name!r} without size and digest. {REMEDY}")
 
 

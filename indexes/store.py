@@ -50,6 +50,16 @@ class Workspace:
         self.rounds_folder = self.folder / "rounds"
         self.cache_folder = self.folder / "cache"
 
+    def check_folders(self) -> None:
+        """Check that no folder of the workspace is a link: what is written would land elsewhere.
+
+        Raises:
+            DamagedError: one is.
+        """
+        for folder in (self.generations_folder, self.rounds_folder):
+            if folder.is_symlink():
+                raise DamagedError(f"{folder}: a link. Put the folder itself there.")
+
     def current_name(self) -> str | None:
         """Return the name of the published generation, or None before the first `index`.
 
@@ -57,6 +67,7 @@ class Workspace:
             UsageError: the folder is not a workspace.
             DamagedError: CURRENT does not name a generation, or is missing though there are some.
         """
+        self.check_folders()
         path = self.folder / "CURRENT"
         try:
             with naming(path), open_regular(path) as file:
@@ -124,7 +135,7 @@ class Workspace:
         return sorted(p.name for p in self._numbered() if p.is_dir() and not p.is_symlink())
 
     def _numbered(self) -> list[Path]:
-        if not self.generations_folder.is_dir():
+        if self.generations_folder.is_symlink() or not self.generations_folder.is_dir():
             return []
         return [path for path in self.generations_folder.iterdir() if is_name(path.name)]
 
@@ -147,6 +158,7 @@ class Workspace:
             UsageError: the folder cannot be created, or holds something else.
             DotbogiError: an error of the system; see `system_errors`.
         """
+        self.check_folders()
         with _told(self.folder), writer_lock(self.folder) as new:
             try:
                 for folder in new:

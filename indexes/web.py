@@ -51,7 +51,7 @@ def open_url(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[H
         DotbogiError: a permanent failure, or the server cannot be reached.
     """
     check_address(url)
-    request = urllib.request.Request(url, headers=dict(headers))
+    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - HTTPS: just checked
     try:
         response: Any = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:

@@ -1,6 +1,5 @@
 """The probability that the first answer is right."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.hits import Ranking
+from dotbogi.indexes.json_files import read_json
+from dotbogi.indexes.shapes import record
 from dotbogi.indexes.views import SIGNALS
 from dotbogi.search.candidates import Candidates
 
@@ -54,7 +55,7 @@ class Calibration:
         """Read what `save` wrote."""
         path = folder / "calibration.json"
         with reading(path):
-            opened = cls(**json.loads(path.read_text(encoding="utf-8")))
+            opened = record(cls, read_json(path))
             if set(opened.coefficients) != set(FEATURES):
                 raise ValueError("other features")
         return opened

@@ -8,7 +8,7 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError, DotbogiError
-from dotbogi.indexes.files import digest
+from dotbogi.indexes.files import digest_of_regular
 from dotbogi.indexes.manifest import read_manifest
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.update import update
@@ -61,7 +61,7 @@ def _undamaged(workspace: Workspace) -> Collection | None:
         manifest = read_manifest(folder)
         for file, expected in manifest["files"].items():
             is_text = file.endswith(".parquet") and "/" not in file
-            if is_text and digest(folder / file) != expected["sha256"]:
+            if is_text and digest_of_regular(folder / file) != expected["sha256"]:
                 raise DamagedError(f"{folder / file}: its bytes have changed.")
         return open_collection(folder)
     except (DotbogiError, OSError) as error:

@@ -56,7 +56,7 @@ def foretell(workspace: Workspace) -> Foretold:
         UsageError: a line of synonyms.csv or dictionary.csv cannot be used.
     """
     generation = workspace.current()
-    now = _published(generation)
+    now = IndexConfig.published(generation)
     then = replace(now, **read_lexicon(workspace.folder))
     before = first_answers(workspace, generation, now)
     after = before if now == then else first_answers(workspace, generation, then)
@@ -71,10 +71,6 @@ def foretell(workspace: Workspace) -> Foretold:
     }  # fmt: skip
     ordered = sorted(changes, key=lambda change: change.verdict)
     return Foretold(len(before), ordered, settings, now != then)
-
-
-def _published(generation: Generation) -> IndexConfig:
-    return IndexConfig(**generation.manifest["index"])
 
 
 def _verdict(
@@ -101,13 +97,17 @@ def first_answers(
         Cache(workspace.cache_folder),
     )
     geometry, fitted = Geometry.open(generation.folder), Fitted.open(generation.folder)
-    if generation.manifest["training"] is None and config.words != _published(generation).words:
+    if (
+        generation.manifest["training"] is None
+        and config.words != IndexConfig.published(generation).words
+    ):
         fitted = fit_on_known_questions(encoded, geometry)  # as `index` will
     firsts: dict[str, tuple[str, Mapping[str, int]]] = {}
     for fold in folds_of(encoded, _FOLDS, 0):
         index = index_encoded(fold.rest, geometry=geometry, fitted=fitted)
         most = min(ASKED // _FOLDS, len(fold.queries))
-        queries = random.Random(0).sample(fold.queries, most)
+        # S311: a draw of questions to ask, the same each time.
+        queries = random.Random(0).sample(fold.queries, most)  # noqa: S311
         for query, found in zip(queries, find(index, [q.text for q in queries]), strict=True):
             first = found.ranked[0].answer_id if found.ranked else ""
             firsts[query.text] = first, query.grades
@@ -132,7 +132,7 @@ def suggest(workspace: Workspace) -> Suggestions:
         NothingIndexedError: nothing is published yet.
     """
     generation = workspace.current()
-    config = _published(generation)
+    config = IndexConfig.published(generation)
     collection = open_collection(generation.folder)
     texts = [question.text for question in collection.questions]
     nouns = [

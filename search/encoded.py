@@ -9,7 +9,12 @@ from dotbogi.indexes.analyzer import Analyzer, AnalyzerName
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.dense import DenseKind, Vectors
+from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.files import reading
+from dotbogi.indexes.korean.lexicon import is_word
 from dotbogi.indexes.lexical import BM25Engine, BM25Index, Tokens
+from dotbogi.indexes.manifest import Generation
+from dotbogi.indexes.shapes import record
 from dotbogi.indexes.views import BM25_VIEWS, owners_of_questions
 from dotbogi.search.encoders import CachedEncoder, Encoder
 from dotbogi.search.geometry import Geometry
@@ -35,6 +40,23 @@ class IndexConfig:
         object.__setattr__(self, "words", tuple(self.words))
         object.__setattr__(self, "synonyms", tuple(map(tuple, self.synonyms)))
         steps_of(self.tolerance)
+
+    @classmethod
+    def published(cls, generation: Generation) -> "IndexConfig":
+        """Return the settings of a generation.
+
+        Raises:
+            DamagedError: its manifest has other settings.
+        """
+        path = generation.folder / "manifest.json"
+        with reading(path):
+            try:
+                config = record(cls, generation.manifest["index"])
+            except UsageError as error:
+                raise DamagedError(f"{path}: {error}") from error
+            if not all(map(is_word, config.words)):
+                raise ValueError("words that are none")
+        return config
 
     def open_analyzer(self) -> Analyzer:
         """Return the analyzer, with the words of the dictionary."""

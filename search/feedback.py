@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from dotbogi.indexes.databases import ERRORS, is_damage
 from dotbogi.indexes.errors import DamagedError, DotbogiError, LockedError, NoSpaceError, UsageError
+from dotbogi.indexes.journals import foreign_parts
 from dotbogi.indexes.text import is_valid_unicode
 from dotbogi.search.feedback_file import (
     COLUMNS,
@@ -142,7 +143,7 @@ class FeedbackStore:
         while self._path.exists():
             with self._database() as database:
                 rows = database.execute(
-                    f"SELECT number, checksum, {', '.join(COLUMNS)} FROM feedback "
+                    f"SELECT number, checksum, {', '.join(COLUMNS)} FROM feedback "  # noqa: S608
                     "WHERE number > ?1 AND (?2 IS NULL OR client = ?2) ORDER BY number LIMIT ?3",
                     (last, client, _PAGE),
                 ).fetchall()
@@ -304,6 +305,8 @@ def _create(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    if foreign := foreign_parts(path):
+        raise DamagedError(f"{foreign[0]}: not of this database. Remove it.")
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,

@@ -1,10 +1,13 @@
 """What is fitted on labelled queries: the fusion weights and the confidence."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.json_files import read_json
+from dotbogi.indexes.shapes import record
 from dotbogi.search.calibration import DEFAULT
 from dotbogi.search.confidence import Calibration
 from dotbogi.search.fusion import FusionWeights
@@ -29,5 +32,7 @@ class Fitted:
         """Read what `save` wrote."""
         path = folder / "fusion.json"
         with reading(path):
-            weights = FusionWeights(**json.loads(path.read_text(encoding="utf-8")))
+            weights = record(FusionWeights, read_json(path))
+            if not np.isfinite(weights.vector()).all() or weights.vector().min() < 0:
+                raise ValueError("weights that are no shares")
         return cls(weights, Calibration.open(folder))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.arrays import read_header
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.files import reading, write_file
 from dotbogi.search.encoders import Encoder, unit_rows
@@ -83,11 +84,14 @@ class Geometry:
         Raises:
             DamagedError: the file cannot be read.
         """
-        from safetensors.numpy import load
+        from safetensors.numpy import load_file
 
         path = folder / "geometry.safetensors"
+        kinds = {entry["dtype"] for entry in read_header(path).values()}
         with reading(path):
-            arrays = load(path.read_bytes())
+            arrays = load_file(path)
+            if kinds != {"F32"} or not all(np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("numbers of another type, or that are none")
             means = arrays.pop("query_mean"), arrays.pop("answer_mean")
             names = [field.name for field in fields(Adapter)]
             return cls(*means, Adapter(*(arrays[name] for name in names)) if arrays else None)

@@ -1,7 +1,6 @@
 """The in-memory index of a collection: built, saved and opened."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,9 +15,11 @@ from dotbogi.indexes.dense import DenseIndex
 from dotbogi.indexes.errors import DamagedError, ModelMismatchError
 from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.holds import Hold
+from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.metadata import MetadataIndex
+from dotbogi.indexes.shapes import fits
 from dotbogi.indexes.store import Generation
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
@@ -199,10 +200,10 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         DamagedError: a file cannot be read, or its size does not fit the other files.
     """
     manifest, folder = generation.manifest, generation.folder
-    config = IndexConfig(**manifest["index"])
+    config = IndexConfig.published(generation)
     if encoder is None:  # the generation's own, whose files are checked already
         encoder = open_encoder(folder)
-    elif encoder.fingerprint != manifest["model_fingerprint"]:
+    if encoder.fingerprint != manifest["model_fingerprint"]:
         raise ModelMismatchError(
             f"{folder}: its {manifest['dim']}-dimensional vectors are from model "
             f"{manifest['model_fingerprint']}; this model is {encoder.fingerprint} with "
@@ -286,8 +287,11 @@ def question_digest(question: str) -> str:
 def read_trained_on(folder: Path) -> frozenset[str]:
     """Return the digests of the questions that a generation's model was trained on."""
     path = folder / "trained.json"
+    digests = read_json(path)
     with reading(path):
-        return frozenset(json.loads(path.read_text(encoding="utf-8")))
+        if not fits(digests, list[str]):
+            raise ValueError("digests that are no texts")
+        return frozenset(digests)
 
 
 def _preferred(collection: Collection) -> dict[str, dict[str, Preference]]:

@@ -4,6 +4,7 @@ Each generation, and each round of a run, contains it as `model`, beside its `en
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,15 @@ from typing import Any
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
 from dotbogi.indexes.files import copy_file, copy_folder, write_json
 from dotbogi.search.encoders import export_encoder
-from dotbogi.search.encoders.model_folder import first_position, prompts_of, read_modules
-from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
+from dotbogi.search.encoders.foreign import check_model_folder
+from dotbogi.search.encoders.model_folder import (
+    first_position,
+    prompts_of,
+    read_modules,
+    read_settings,
+)
+from dotbogi.search.encoders.onnx_encoder import MOST_PROMPT
+from dotbogi.search.encoders.torch_encoder import load_sentence_transformer, loading
 
 STARTER = "starter"
 DEFAULT_MODEL = STARTER
@@ -21,7 +29,7 @@ STARTER_FOLDER = Path(__file__).parent / "starter"
 
 _CONFIGS = ("modules.json", "config.json")
 _HUB_SECONDS = 10.0
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_OLD_WEIGHTS = "pytorch_model*.bin"
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 
 # If unset, the library asks on the terminal whether to run the model's own code.
@@ -70,17 +78,17 @@ def check_model(config: ModelConfig) -> None:
             f"{folder}: not a model folder. Expected modules.json (sentence-transformers) or "
             "config.json (BERT, RoBERTa) in it."
         )
-    if not any(path for pattern in _WEIGHTS for path in folder.rglob(pattern)):
+    if not any(
+        path for pattern in ("*.safetensors", _OLD_WEIGHTS) for path in folder.rglob(pattern)
+    ):
         raise DamagedError(
             f"{folder}: the model has no weights. Expected model.safetensors or pytorch_model.bin "
             "beside its config; download the model again."
         )
-    if is_sentence_transformer:
-        read_modules(folder)
 
 
-def _check_hub(name: str) -> None:
-    """Ask the hub once; loading would retry for a minute before giving up."""
+def _check_hub(name: str) -> str:
+    """Return the hub's id of a model; loading would retry for a minute before giving up."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -89,10 +97,9 @@ def _check_hub(name: str) -> None:
     for repo in names:
         try:
             cached = (try_to_load_from_cache(repo, file, cache_dir=cache) for file in _CONFIGS)
-            if any(isinstance(path, str) for path in cached):  # needs no network
-                return
-            HfApi().model_info(repo, timeout=_HUB_SECONDS)
-            return
+            if not any(isinstance(path, str) for path in cached):  # else no network is needed
+                HfApi().model_info(repo, timeout=_HUB_SECONDS)
+            return repo
         except RepositoryNotFoundError:
             why = "it has no such model, or requires HF_TOKEN"
         except Exception as error:  # errors of the hub or of its client
@@ -141,45 +148,92 @@ def save_model(config: ModelConfig, folder: Path) -> None:
     Raises:
         DotbogiError: the model cannot be loaded, from the folder or from the hub.
     """
-    folder.mkdir(parents=True)
+    check_prompts(config)
     source = source_folder(config)
-    if source.is_dir() and _is_ready(source, config):
-        _copy_safe_files(source, folder)
-        write_prompts(config, folder)
-        return
-    try:
-        model = _load(source, config)
-    except DotbogiError:
-        raise
-    except Exception as error:  # many libraries may fail here, each in its own way
-        raise DotbogiError(
-            f"{config.name}: cannot be loaded as a model "
-            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:200]}). Expected a "
-            f"model folder, the id of a model on the hub, or {STARTER}."
-        ) from error
+    if not source.is_dir():
+        source = _from_hub(config.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        # Libraries see only a copy: regular files, which have been checked.
+        copy = Path(place) / "model"
+        _copy_safe_files(source, copy)
+        check_model_folder(copy)
+        if _is_ready(copy, config):
+            copy.rename(folder)
+        else:
+            _convert(copy, config, folder)
+    write_prompts(config, folder)
+    check_model_folder(folder)
+
+
+def _convert(source: Path, config: ModelConfig, folder: Path) -> None:
+    """Load a model with sentence-transformers, and save it as that library does."""
+    with loading(Path(config.name)):
+        model = _load(source)
     _set_length(model, config)
     model.save(str(folder), create_model_card=False)
-    write_prompts(config, folder)
 
 
-def _is_ready(source: Path, config: ModelConfig) -> bool:
-    """Return whether the folder can simply be copied, without importing torch."""
-    if config.max_seq_length is not None or not (source / "modules.json").is_file():
+def check_prompts(config: ModelConfig) -> None:
+    """Check the length of the prompts that a user gives.
+
+    Raises:
+        UsageError: one is longer than any query.
+    """
+    for prompt in (config.query_prompt, config.answer_prompt):
+        if prompt and len(prompt) > MOST_PROMPT:
+            raise UsageError(
+                f"a prompt of {len(prompt):,} characters; expected {MOST_PROMPT:,} at most."
+            )
+
+
+def _from_hub(name: str) -> Path:
+    """Return the folder of the hub's cache that has a model's files, downloaded if need be."""
+    from huggingface_hub import snapshot_download
+
+    repo = _check_hub(name)
+    cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    try:
+        folder = Path(snapshot_download(repo, cache_dir=cache, allow_patterns=[*_SAFE_FILES]))
+        if not any(folder.rglob("*.safetensors")):
+            snapshot_download(repo, cache_dir=cache, allow_patterns=[_OLD_WEIGHTS])
+    except Exception as error:  # errors of the hub or of its client
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise DotbogiError(
+            f"{name}: cannot be loaded from the hub ({type(error).__name__}: {line})."
+        ) from error
+    return folder
+
+
+def _is_ready(folder: Path, config: ModelConfig) -> bool:
+    """Return whether the folder can simply be used, without importing torch."""
+    if config.max_seq_length is not None or not (folder / "modules.json").is_file():
         return False
-    transformer = source / read_modules(source)[0]["path"]
+    transformer = folder / read_modules(folder)[0]["path"]
     needed = ("model.safetensors", "tokenizer.json")
     return all((transformer / name).is_file() for name in needed)
 
 
 def _copy_safe_files(source: Path, folder: Path) -> None:
-    """Copy only the files of safe types from the folders of a model and its modules."""
-    origins = {source, *(source / module["path"] for module in read_modules(source))}
-    for origin in sorted(origins):
-        for pattern in _SAFE_FILES:
-            for path in origin.glob(pattern):
-                target = folder / path.relative_to(source)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                copy_file(_followed(path, source), target)
+    """Copy only the files of safe types from the folders of a model and its modules.
+
+    Weights in torch's old format are copied only where there are no others. They are read as
+    tensors alone, and saved as safetensors.
+    """
+    folder.mkdir()
+    _copy_matching(source, source, folder)
+    if (folder / "modules.json").is_file():
+        for module in read_modules(folder):
+            if module["path"]:
+                _copy_matching(source / module["path"], source, folder / module["path"])
+
+
+def _copy_matching(origin: Path, model: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    has_weights = any(origin.glob("*.safetensors"))
+    for pattern in _SAFE_FILES if has_weights else (*_SAFE_FILES, _OLD_WEIGHTS):
+        for path in sorted(origin.glob(pattern)):
+            copy_file(_followed(path, model), target / path.name)
 
 
 def _followed(path: Path, model: Path) -> Path:
@@ -203,11 +257,9 @@ def _followed(path: Path, model: Path) -> Path:
 
 def write_prompts(config: ModelConfig, folder: Path) -> None:
     """Store the prompts with the model, where sentence-transformers finds them too."""
-    import json
-
     query, answer = prompts_of(folder)
     path = folder / "config_sentence_transformers.json"
-    stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    stored = read_settings(path) if path.is_file() else {}
     stored["prompts"] = {
         "query": query if config.query_prompt is None else config.query_prompt,
         "document": answer if config.answer_prompt is None else config.answer_prompt,
@@ -216,12 +268,10 @@ def write_prompts(config: ModelConfig, folder: Path) -> None:
     write_json(path, stored)
 
 
-def _load(source: Path, config: ModelConfig) -> Any:
-    if source.is_dir() and not (source / "modules.json").is_file():
-        return _load_plain(source)
-    if source.is_dir():
-        read_modules(source)  # refuses modules with code of their own
-    return load_sentence_transformer(source if source.is_dir() else config.name)
+def _load(source: Path) -> Any:
+    if (source / "modules.json").is_file():
+        return load_sentence_transformer(source)
+    return _load_plain(source)
 
 
 def _load_plain(source: Path) -> Any:
@@ -235,16 +285,10 @@ def _load_plain(source: Path) -> Any:
     if has_tokenizer or not (source / "vocab.txt").is_file():
         transformer = Transformer(str(source), **_NO_CODE)
     else:
-        import tempfile
-
         # With vocab.txt alone the library would guess the tokenizer from the model's type, and
         # a RoBERTa with a WordPiece vocabulary (klue) would get the wrong one.
-        with tempfile.TemporaryDirectory() as folder:
-            complete = Path(folder)
-            for path in source.iterdir():
-                (complete / path.name).symlink_to(path.resolve())
-            _wordpiece(source / "vocab.txt").save_pretrained(complete)
-            transformer = Transformer(str(complete), **_NO_CODE)
+        _wordpiece(source / "vocab.txt").save_pretrained(source)
+        transformer = Transformer(str(source), **_NO_CODE)
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
     return SentenceTransformer(modules=[transformer, pooling])
 

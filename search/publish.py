@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,8 @@ def index_collection(
         check_model(model)
     with workspace.writing():
         current = _current(workspace, required=model is None)
-        before = current.manifest["index"] if current else {}
-        own = read_lexicon(workspace.folder)
-        config = IndexConfig(**{**before, **own, **(changes or {})})
+        before = IndexConfig.published(current) if current else IndexConfig()
+        config = replace(before, **{**read_lexicon(workspace.folder), **(changes or {})})
         collection, changed = continued(workspace, collection, current)
         kept = None if model else current
         model = model or ModelConfig()
@@ -119,7 +118,7 @@ def _still_fits(kept: Generation, collection: Collection, config: IndexConfig) -
     scores differ too much. Synonyms and tolerance concern queries alone, and a few words for Kiwi
     change few scores.
     """
-    published = IndexConfig(**kept.manifest["index"])
+    published = IndexConfig.published(kept)
     if any(getattr(config, n) != getattr(published, n) for n in ("analyzer", "bm25", "dense")):
         return False
     before = {answer.id for answer in open_collection(kept.folder).answers}

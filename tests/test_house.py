@@ -70,3 +70,86 @@ def test_functions_and_files_stay_short() -> None:
     assert statistics.median(lines) <= 120
     assert len((ROOT / "cli.py").read_text(encoding="utf-8").splitlines()) <= 400
     assert len([p for p in FILES if p.parent == Path("training") and p.stem != "__init__"]) <= 12
+
+
+# What runs code that is in data, or may: by the name that it is called by.
+RUNS_CODE = {
+    "eval", "exec", "compile", "__import__", "execfile",
+    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle",
+    "joblib", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle",
+    "pd.read_pickle", "numpy.fromregex", "os.system", "os.popen", "runpy",
+}  # fmt: skip
+
+
+def dotted(node: ast.expr) -> str:
+    """Return the name that an expression is: yaml.load."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def dangers(tree: ast.AST) -> list[str]:
+    """Return what could run code that is in a file that is read."""
+    found = []
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Call):
+            name = dotted(node.func)
+            names = [name]
+            given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if name.endswith("torch.load") and not is_true(given.get("weights_only")):
+                found.append(f"{name} without weights_only=True, line {node.lineno}")
+            for argument in ("allow_pickle", "trust_remote_code", "shell"):
+                value = given.get(argument)
+                if value is not None and not (
+                    isinstance(value, ast.Constant) and value.value is False
+                ):
+                    found.append(f"{argument} that may be true, line {node.lineno}")
+        elif isinstance(node, ast.Dict):  # of arguments that are passed on
+            pairs = zip(node.keys, node.values, strict=True)
+            found += [
+                f"trust_remote_code, line {node.lineno}"
+                for key, value in pairs
+                if isinstance(key, ast.Constant) and key.value == "trust_remote_code"
+                if not (isinstance(value, ast.Constant) and value.value is False)
+            ]
+        found += [
+            f"{name}, line {node.lineno}"  # type: ignore[attr-defined]
+            for name in names
+            if name in RUNS_CODE or name.split(".")[0] in RUNS_CODE
+        ]
+    return found
+
+
+def is_true(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+def test_nothing_that_is_read_can_become_code() -> None:
+    for path, tree in FILES.items():
+        assert dangers(tree) == [], path
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import pickle", "from pickle import loads", "import joblib", "eval(x)", "exec(x)",
+     "yaml.load(x)", "np.load(x, allow_pickle=True)", "np.load(x, allow_pickle=y)",
+     "torch.load(x)", "torch.load(x, weights_only=False)", "f(trust_remote_code=True)",
+     "f(**{'trust_remote_code': True})", "os.system(x)", "subprocess.run(x, shell=True)",
+     "import marshal", "import shelve", "pd.read_pickle(x)", "from os import system"],
+)  # fmt: skip
+def test_the_lint_finds(line: str) -> None:
+    assert dangers(ast.parse(line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["np.save(x, y, allow_pickle=False)", "torch.load(x, weights_only=True)", "yaml.safe_load(x)",
+     "f(trust_remote_code=False)", "re.compile(x)", "json.loads(x)"],
+)  # fmt: skip
+def test_the_lint_lets_pass(line: str) -> None:
+    assert dangers(ast.parse(line)) == []

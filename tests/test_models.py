@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -188,3 +189,24 @@ def test_the_hub_is_asked_once_before_anything_is_written(
     refs.mkdir()
     (refs / "main").write_text("abc")
     check_model(ModelConfig(name="owner/cached"))
+
+
+def test_a_model_of_the_hub_is_read_like_any_other_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--owner--tiny"
+    shutil.copytree(tiny_model, repository / "snapshots" / "abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    (repository / "snapshots" / "abc" / "evil.py").write_text("raise SystemExit")
+    save_model(ModelConfig(name="owner/tiny"), tmp_path / "m")
+    found = {path.relative_to(tmp_path / "m") for path in (tmp_path / "m").rglob("*.*")}
+    assert found == {path.relative_to(tiny_model) for path in tiny_model.rglob("*.*")}
+    modules = repository / "snapshots" / "abc" / "modules.json"
+    modules.write_text(modules.read_text().replace("pooling.Pooling", "pooling.torch"))
+    with pytest.raises(DotbogiError, match="code of its own"):
+        save_model(ModelConfig(name="owner/tiny"), tmp_path / "n")

@@ -11,7 +11,8 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.files import read_json, sync, sync_tree, write_json
+from dotbogi.indexes.files import read_json, reading, sync, sync_tree, write_json
+from dotbogi.indexes.shapes import record
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key
 from dotbogi.indexes.update import update
@@ -91,7 +92,7 @@ def run_loop(
         _check_enough(split)
         if current and indexed:
             _check_nothing_lost(indexed, collection)
-            config = replace(config, index=IndexConfig(**current.manifest["index"]))
+            config = replace(config, index=IndexConfig.published(current))
         config = _with_base(config, model, workspace.current_name(), current)
         with _new_run(workspace) as (staged, folder):
             save_collection(split, staged)
@@ -114,7 +115,9 @@ def _with_base(
 ) -> LoopConfig:
     """Return the settings, completed with the base model and the published generation."""
     if model is None and current:
-        model = ModelConfig(**current.manifest["model"])
+        path = current.folder / "manifest.json"
+        with reading(path):
+            model = record(ModelConfig, current.manifest["model"])
     return replace(config, model=model or ModelConfig(), started_from=name)
 
 

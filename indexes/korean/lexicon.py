@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.json_files import read_bytes
 from dotbogi.indexes.tables.delimited import read_text
 
 SYNONYMS, DICTIONARY = "synonyms.csv", "dictionary.csv"
 _TAGS = ("NNG", "NNP", "VV", "VA", "MAG", "IC")  # of Kiwi
-_HANGUL_OR_LATIN = re.compile(r"[가-힣a-zA-Z0-9]+|[ㄱ-ㅎ]+")
+_HANGUL_OR_LATIN = re.compile(r"[가-힣a-zA-Z0-9]{1,50}|[ㄱ-ㅎ]{1,50}")
+_MOST_BYTES = 1 << 18
 
 
 def read_lexicon(workspace: Path) -> Mapping[str, Any]:
@@ -26,10 +28,21 @@ def read_lexicon(workspace: Path) -> Mapping[str, Any]:
     return {"synonyms": _synonyms(workspace / SYNONYMS), "words": _words(workspace / DICTIONARY)}
 
 
+def is_word(word: str) -> bool:
+    """Return whether this is a word for Kiwi, with its tag: 삼김/NNG."""
+    form, _, tag = word.partition("/")
+    return _HANGUL_OR_LATIN.fullmatch(form) is not None and tag in _TAGS
+
+
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    if not path.is_file():
+    try:
+        size = len(read_bytes(path, _MOST_BYTES))
+    except FileNotFoundError:
         return []
-    lines = read_text(path)[0].splitlines()
+    text = read_text(path)[0] if size else ""
+    if len(text) > _MOST_BYTES:  # it was compressed
+        raise DamagedError(f"{path}: more than {_MOST_BYTES:,} characters, which is no list.")
+    lines = text.splitlines()
     cells = [[cell.strip() for cell in line.split("#")[0].split(",")] for line in lines]
     return [(number, row) for number, row in enumerate(cells, 1) if any(row)]
 
@@ -56,7 +69,7 @@ def _words(path: Path) -> tuple[str, ...]:
     words: dict[str, None] = {}
     for number, (form, *rest) in _lines(path):
         tag = (rest[0] if rest else "") or "NNP"
-        if not _HANGUL_OR_LATIN.fullmatch(form) or tag not in _TAGS:
+        if not is_word(f"{form}/{tag}"):
             raise UsageError(
                 f"{path}, line {number}: {form!r} with tag {tag!r}. Expected a word, and one of "
                 f"{', '.join(_TAGS)} or nothing, such as 삼김 or 삼김,NNG."

@@ -7,6 +7,7 @@ from pathlib import Path
 from dotbogi.search.check.finding import Finding, Kind
 from dotbogi.search.check.reading import Pairs
 from dotbogi.search.encoders import EncoderFacts
+from dotbogi.search.encoders.tokenizer_file import open_tokenizer
 
 _LONG = 500  # letters: about a minute of reading, and more than a phone shows
 _LONGER_THAN_OTHERS = 3  # times the median: in a table of articles, length is not news
@@ -40,16 +41,12 @@ def long_answers(pairs: Pairs, folder: Path) -> Iterator[Finding]:
 
 def _letters_read(texts: list[str], folder: Path) -> list[int]:
     """Return how many letters of each answer the model reads."""
-    from tokenizers import Tokenizer
-
     paths = [folder / "encoder" / "tokenizer.json", *sorted(folder.rglob("tokenizer.json"))]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:  # a model without a fast tokenizer
         return [len(text) for text in texts]
     facts = EncoderFacts.open(folder / "encoder")
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = open_tokenizer(path)
     read = [len(text) for text in texts]
     ends = tokenizer.num_special_tokens_to_add(is_pair=False)
     for place, text in enumerate(texts):

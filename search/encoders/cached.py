@@ -18,9 +18,9 @@ class CachedEncoder:
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the query prompt."""
         name = f"{self.fingerprint}.query"
-        return self._cache.vectors(name, texts, self._encoder.encode_queries)
+        return self._cache.vectors(name, texts, self._encoder.encode_queries, self.dim)
 
     def encode_answers(self, texts: Sequence[str]) -> Vectors:
         """Return texts × dim unit rows, with the answer prompt."""
         name = f"{self.fingerprint}.answer"
-        return self._cache.vectors(name, texts, self._encoder.encode_answers)
+        return self._cache.vectors(name, texts, self._encoder.encode_answers, self.dim)

@@ -59,7 +59,7 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
         facts = _facts_by_torch(model, str(reason))
         facts.save(folder)
         return facts
-    facts = _facts(model, f"int8, graph {GRAPH_VERSION}")
+    facts = _facts(model, fingerprint_of_folder(model, f"int8, graph {GRAPH_VERSION}"))
     tokenizer = folder / "tokenizer.json"
     copy_file(model / read_modules(model)[0]["path"] / "tokenizer.json", tokenizer)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -95,20 +95,23 @@ def open_encoder(folder: Path, *, progress: bool = False) -> Encoder:
     facts = EncoderFacts.open(folder / "encoder")
     if facts.precision == "torch":
         return TorchEncoder(folder / "model", facts, progress=progress)
+    from dotbogi.search.encoders.graph_file import check_graph
+
+    check_graph(folder / "encoder" / "model.onnx", folder / "model", facts)
     return OnnxEncoder.open(folder / "encoder", progress=progress)
 
 
-def _facts(model: Path, precision: str) -> EncoderFacts:
+def _facts(model: Path, fingerprint: str) -> EncoderFacts:
     transformer = model / read_modules(model)[0]["path"]
     config = read_settings(transformer / "config.json")
     query_prompt, answer_prompt = prompts_of(model)
     return EncoderFacts(
-        fingerprint=fingerprint_of_folder(model, precision),
+        fingerprint=fingerprint,
         dim=config["hidden_size"],
         max_tokens=_max_tokens(transformer, config),
         query_prompt=query_prompt,
         answer_prompt=answer_prompt,
-        precision=precision.split(",")[0],
+        precision="int8",
     )
 
 

@@ -4,15 +4,33 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dotbogi.indexes.arrays import read_header
 from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.files import reading
+from dotbogi.indexes.json_files import read_json, read_object
+from dotbogi.indexes.shapes import fits
+from dotbogi.search.encoders.tokenizer_file import read_tokenizer
 
-MODULE_PREFIX = "sentence_transformers."
+# The modules that only compute. Others import classes that their settings name, or what is named in
+# the middle of a path: sentence_transformers.base.modules.module.torch is all of torch.
+_FILES = {
+    "Transformer": "transformer", "Pooling": "pooling", "Normalize": "normalize", "Dense": "dense",
+    "LayerNorm": "layer_norm", "Dropout": "dropout", "StaticEmbedding": "static_embedding",
+    "WeightedLayerPooling": "weighted_layer_pooling",
+}  # fmt: skip
+_MODULES = {
+    f"sentence_transformers.{place}.{name}"
+    for place in ("models", "base.modules", "sentence_transformer.modules")
+    for kind, file in _FILES.items()
+    for name in (kind, f"{file}.{kind}")
+}
+_MOST_MODULES = 20
 _SETTINGS = ("config.json", "sentence_bert_config.json", "tokenizer_config.json")
 # RoBERTa's position tables start with rows that no token uses.
 POSITIONS_BEHIND_PADDING = ("roberta", "xlm-roberta", "camembert")
@@ -27,21 +45,27 @@ def read_modules(folder: Path) -> list[Mapping[str, Any]]:
         DamagedError: there is no readable modules.json.
         DotbogiError: the model needs code of its own, or files outside its folder.
     """
-    try:
-        modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    modules = read_json(folder / "modules.json")
+    with reading(folder / "modules.json"):
+        if not modules or len(modules) > _MOST_MODULES:
+            raise ValueError("no modules, or too many")
         types = [module["type"] for module in modules]
-        paths = [folder / module["path"] for module in modules]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DamagedError(f"{folder}: modules.json cannot be read.") from error
-    foreign = [name for name in types if not str(name).startswith(MODULE_PREFIX)]
+        inside = [_is_inside(module["path"]) for module in modules]
+    foreign = [name for name in types if name not in _MODULES]
     if foreign:
         raise DotbogiError(
-            f"{folder}: the model has a module {foreign[0]!r} with code of its own, which is never "
-            f"run. Expected modules of {MODULE_PREFIX.rstrip('.')} only."
+            f"{folder}: the model has a module {foreign[0]!r:.200} with code of its own, which is "
+            f"never run. Expected modules of sentence-transformers: {', '.join(_FILES)}."
         )
-    if any(not path.resolve().is_relative_to(folder.resolve()) for path in paths):
+    if not all(inside):
         raise DotbogiError(f"{folder}: modules.json names a folder outside the model.")
     return list(modules)
+
+
+def _is_inside(path: str) -> bool:
+    """Return whether a path names the model's folder ("") or one in it."""
+    parts = PurePosixPath(path).parts
+    return "/".join(parts) == path.rstrip("/") and not {"..", "/"} & {*parts}
 
 
 def module_kinds(modules: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -53,8 +77,10 @@ def prompts_of(folder: Path) -> tuple[str, str]:
     """Return the query prompt and the answer prompt stored with a model; empty if there is none."""
     path = folder / "config_sentence_transformers.json"
     prompts = read_settings(path).get("prompts") or {} if path.is_file() else {}
+    if not fits(prompts, dict[str, str | None]):
+        raise DamagedError(f"{path}: has prompts that are not texts.")
     answer = next((prompts[name] for name in _ANSWER_PROMPTS if prompts.get(name)), "")
-    return prompts.get("query") or "", answer
+    return prompts.get("query") or "", answer or ""
 
 
 def first_position(config: Mapping[str, Any]) -> int:
@@ -69,10 +95,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         DamagedError: it cannot be read.
     """
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DamagedError(f"{path}: cannot be read.") from error
+    return read_object(path)
 
 
 def fingerprint_of_folder(folder: Path, precision: str) -> str:
@@ -93,7 +116,7 @@ def fingerprint_of_folder(folder: Path, precision: str) -> str:
             settings.pop("transformers_version", None)
             hasher.update(json.dumps(settings, sort_keys=True).encode())
         if (subfolder / "tokenizer.json").is_file():
-            rules = read_settings(subfolder / "tokenizer.json")
+            rules = read_tokenizer(subfolder / "tokenizer.json")
             rules.pop("padding", None)  # run-time state
             rules.pop("truncation", None)
             hasher.update(json.dumps(rules, sort_keys=True).encode())
@@ -115,29 +138,31 @@ def read_tensors(folder: Path) -> dict[str, NDArray[np.float32]]:
     are left out.
 
     Raises:
-        DamagedError: there are none, or a file cannot be read.
+        DamagedError: there are none, a file cannot be read, or a weight is not a number.
     """
     tensors: dict[str, NDArray[np.float32]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         for name, stored in _stored_tensors(path):
             if values := _WIDENED.get(stored.dtype):
                 tensors[name] = values(stored.data).reshape(stored.shape)
+                if not np.isfinite(tensors[name]).all():
+                    raise DamagedError(f"{path}: {name} has weights that are not numbers.")
     if not tensors:
         raise DamagedError(f"{folder}: the model has no weights. Expected model.safetensors.")
     return tensors
 
 
 def _stored_tensors(path: Path) -> Iterator[tuple[str, _Stored]]:
-    try:
+    header = read_header(path)
+    with reading(path):
         raw = np.memmap(path, np.uint8, "r")
         start = 8 + int(raw[:8].view("<u8")[0])
-        for name, entry in json.loads(raw[8:start].tobytes()).items():
-            if name != "__metadata__":
-                first, last = entry["data_offsets"]
-                data = raw[start + first : start + last]
-                yield name, _Stored(entry["dtype"], tuple(entry["shape"]), data)
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise DamagedError(f"{path}: cannot be read.") from error
+        stored = [
+            (name, entry, slice(*(start + end for end in entry["data_offsets"])))
+            for name, entry in header.items()
+        ]
+    for name, entry, place in stored:
+        yield name, _Stored(entry["dtype"], tuple(entry["shape"]), raw[place])
 
 
 def _from_bfloat16(data: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """The encoder that search runs: an exported transformer on onnxruntime, without torch."""
 
-import json
 import os
 import sys
 import time
@@ -8,14 +7,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.files import reading, why_unreadable, write_json
+from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.json_files import read_json
+from dotbogi.indexes.shapes import record
 from dotbogi.search.encoders.runtime import load_onnxruntime
+from dotbogi.search.encoders.tokenizer_file import open_tokenizer
 
+MOST_PROMPT = 2000  # characters
+_MOST_DIM = 1 << 16
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
 _TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
 _BAR_FROM = 256  # texts; fewer take too little time for a bar
@@ -30,7 +35,7 @@ class EncoderFacts:
     max_tokens: int  # of a text with its prompt; the rest is cut off
     query_prompt: str
     answer_prompt: str
-    precision: str  # int8, float32, or torch (no graph)
+    precision: Literal["int8", "float32", "torch"]  # torch: no graph
     why: str = ""  # why it is not int8
     # int8 compared with float32 on texts of the collection; None without int8.
     cosine: float | None = None  # mean
@@ -49,7 +54,13 @@ class EncoderFacts:
         """
         path = folder / "encoder.json"
         with reading(path):
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            facts = record(cls, read_json(path))
+            prompts = len(facts.query_prompt), len(facts.answer_prompt)
+            if not (1 <= facts.dim <= _MOST_DIM and 1 <= facts.max_tokens <= sys.maxsize):
+                raise ValueError("no dimensions, or no tokens")
+            if max(prompts) > MOST_PROMPT:
+                raise ValueError("a prompt longer than any query")
+        return facts
 
 
 class OnnxEncoder:
@@ -72,29 +83,21 @@ class OnnxEncoder:
         Raises:
             DamagedError: the graph or the tokenizer cannot be read.
         """
-        from tokenizers import Tokenizer
-
         onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         # Its own threads would not survive a fork, and would compete with the callers'.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        try:
+        self._place = tokenizer.parent
+        with reading(self._place / "model.onnx"):
             self._session = onnxruntime.InferenceSession(
                 graph if isinstance(graph, bytes) else str(graph),
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except Exception as error:  # onnxruntime has a class for each of its status codes
-            if isinstance(graph, bytes):
-                raise
-            raise why_unreadable(graph, error, "onnxruntime cannot read it.") from error
-        try:
-            self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        except Exception as error:  # tokenizers raises no narrower class
-            raise why_unreadable(tokenizer, error, "cannot be read.") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(facts.max_tokens)
+        self._tokenizer = open_tokenizer(tokenizer)
+        with reading(tokenizer):  # marks may leave no room for a text
+            self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress
 
     @classmethod
@@ -127,10 +130,18 @@ class OnnxEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Return the number of tokens that the model reads in these texts, prompts excluded."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        with reading(self._place):
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
         return sum(len(encoding.ids) for encoding in encodings)
 
     def _encode(self, prompt: str, texts: Sequence[str]) -> Vectors:
+        with reading(self._place):
+            vectors = self._vectors(prompt, texts)
+            if not np.isfinite(vectors).all():
+                raise DamagedError(f"{self._place}: the model gives vectors that are not numbers.")
+        return vectors
+
+    def _vectors(self, prompt: str, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if len(texts) == 1:  # a query: no thread, no bar
             vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])

@@ -1,13 +1,17 @@
 """The encoder for models without a graph: sentence-transformers itself."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.errors import DamagedError, DotbogiError
+from dotbogi.indexes.system_errors import explained
 from dotbogi.search.encoders.encoder import unit_rows
+from dotbogi.search.encoders.foreign import check_model_folder
 from dotbogi.search.encoders.onnx_encoder import EncoderFacts
 
 
@@ -15,6 +19,7 @@ class TorchEncoder:
     """Texts → unit vectors with sentence-transformers."""
 
     def __init__(self, model: Path, facts: EncoderFacts, *, progress: bool = False) -> None:
+        self._folder = model
         self.model = load_sentence_transformer(model)
         self.facts, self._progress = facts, progress
 
@@ -50,11 +55,35 @@ class TorchEncoder:
         vectors = encode(
             list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
         )
+        if not np.isfinite(vectors).all():
+            raise DamagedError(f"{self._folder}: the model gives vectors that are not numbers.")
         return unit_rows(np.asarray(vectors, np.float32))
 
 
-def load_sentence_transformer(source: str | Path) -> Any:
-    """Load a folder or a hub id with sentence-transformers, without the model's own code."""
+def load_sentence_transformer(folder: Path) -> Any:
+    """Load a folder with sentence-transformers, after checking that it is nothing but data.
+
+    Raises:
+        DamagedError: a file cannot be read.
+        DotbogiError: the model asks for code, for other files, or for too much memory, or cannot
+            be loaded.
+    """
+    check_model_folder(folder)
     from sentence_transformers import SentenceTransformer
 
-    return SentenceTransformer(str(source), trust_remote_code=False)
+    with loading(folder):
+        return SentenceTransformer(str(folder), trust_remote_code=False, local_files_only=True)
+
+
+@contextlib.contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Turn whatever the libraries of a model raise into one line; there are many of them."""
+    try:
+        yield
+    except DotbogiError:
+        raise
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0][:200]
+        raise explained(error) or DotbogiError(
+            f"{folder}: cannot be loaded as a model ({type(error).__name__}: {line})."
+        ) from error

@@ -131,7 +131,7 @@ def _mine(
     progress: bool,
 ) -> tuple[Mined, str]:
     """Mine with the named or the published model; return the result and the model's fingerprint."""
-    index = IndexConfig(**published.manifest["index"]) if published else IndexConfig()
+    index = IndexConfig.published(published) if published else IndexConfig()
     if model is None and published:
         return _mine_with(published.folder, index, collection, config, rejected, progress)
     with tempfile.TemporaryDirectory() as temporary:

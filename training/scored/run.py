@@ -193,7 +193,7 @@ class ScoredRun(Rounds):
             self.workspace,
             open_collection(current.folder),
             lambda folder: copy_model(encoder_folder(self.folder, number, None), folder),
-            IndexConfig(**current.manifest["index"]),
+            IndexConfig.published(current),
             {
                 "model": asdict(self.config.model),
                 "source": current.manifest["source"],
