@@ -220,16 +220,6 @@ def reading(path: Path | str, remedy: str = REBUILD) -> Iterator[None]:
         raise why_unreadable(Path(path), error, f"cannot be read. {remedy}") from error
 
 
-def read_json(path: Path, remedy: str = REBUILD) -> Any:
-    """Return the value in a file of JSON.
-
-    Raises:
-        DamagedError: the file is missing, or is not JSON.
-    """
-    with reading(path, remedy):
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
 def why_unreadable(path: Path, error: BaseException, otherwise: str) -> DotbogiError:
     """Return why a library could not read a file: an error of the system, or else damage.
 

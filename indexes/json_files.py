@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import open_regular, reading
+from dotbogi.indexes.files import REBUILD, open_regular, reading
 
 _MOST_BYTES = 1 << 24
 # An empty list takes three bytes of a file and 64 of memory.
@@ -14,13 +14,19 @@ MOST_VALUES = 1_000_000
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def read_json(path: Path, *, most_bytes: int = _MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
+def read_json(
+    path: Path,
+    remedy: str = REBUILD,
+    *,
+    most_bytes: int = _MOST_BYTES,
+    most_values: int = MOST_VALUES,
+) -> Any:
     """Return the value of a JSON file, without following a link.
 
     Raises:
         DamagedError: it cannot be read, is no JSON, or is larger than such files are.
     """
-    with reading(path):
+    with reading(path, remedy):
         data = read_bytes(path, most_bytes)
         return parse_json(data, most_values)
 

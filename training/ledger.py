@@ -23,12 +23,12 @@ from dotbogi.indexes.errors import DamagedError, OldFormatError, UsageError
 from dotbogi.indexes.files import (
     digest_of_json,
     naming,
-    read_json,
     reading,
     remove,
     replace_file,
     sync,
 )
+from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.fitted import Fitted
 from dotbogi.training.gate import Verdict

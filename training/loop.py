@@ -11,7 +11,8 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, open_collection, save_collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
-from dotbogi.indexes.files import read_json, reading, sync, sync_tree, write_json
+from dotbogi.indexes.files import reading, sync, sync_tree, write_json
+from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.indexes.text import same_text_key

@@ -23,13 +23,13 @@ from transformers.trainer_utils import get_last_checkpoint
 from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.files import (
     digest_of_json,
-    read_json,
     reading,
     replace_file,
     sync,
     sync_tree,
     write_json,
 )
+from dotbogi.indexes.json_files import read_json
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.training.fit.columns import column_prompts, make_dataset

@@ -10,7 +10,8 @@ from typing import Any, get_args
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, Split
 from dotbogi.indexes.errors import DamagedError, OldFormatError
-from dotbogi.indexes.files import read_json, reading, replace_file, sync, write_json
+from dotbogi.indexes.files import reading, replace_file, sync, write_json
+from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.text import same_text_key
 from dotbogi.training.run_files import REMEDY
 

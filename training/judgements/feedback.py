@@ -9,7 +9,8 @@ from typing import Any
 
 from dotbogi.indexes.collection import Collection, KnownQuestion, pair_key
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import read_json, write_json
+from dotbogi.indexes.files import write_json
+from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.text import clean, same_text_key
 from dotbogi.search.feedback import Feedback, FeedbackStore, Verdict, has_feedback
 from dotbogi.training.judgements.decisions import Pair, count_by_split
