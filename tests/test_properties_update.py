@@ -64,6 +64,7 @@ def assert_forgets_nothing(after: Collection, before: Collection, stated: set[st
     for id_, meant in all_ids(before).items():
         if id_ not in stated and ids.get(id_) != id_:
             assert ids.get(id_) == ids.get(meant), f"{id_} stood for {meant}"
+        assert id_ in ids or id_ not in IDS, f"{id_}, once stated, is forgotten"
 
 
 def assert_keeps_ids(after: Collection, before: Collection, stated: set[str]) -> None:

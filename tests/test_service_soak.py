@@ -235,6 +235,7 @@ def test_a_crowd_is_answered_or_told_to_come_again(service: Service, oracle: Ora
 # Half an hour at a steady rate.
 
 CLIENTS = 20  # each asks once a second
+KINDS = 24  # of searches; one thread answers them all again in every generation
 MINUTES, SECONDS, SAMPLES = effort(2, 30), effort(1, 60), effort(2, 12)  # of a minute
 
 
@@ -258,7 +259,7 @@ async def ask_once_a_second(
             due = time.monotonic() + number / CLIENTS
             await asyncio.sleep(number / CLIENTS)
             while not is_over.is_set():
-                asked = own.randrange(len(oracle.requests))
+                asked = own.randrange(KINDS)
                 seen.add(asked, await client.post("/v1/search", oracle.requests[asked]))
                 due = max(due + 1, time.monotonic())
                 await asyncio.sleep(due - time.monotonic())
