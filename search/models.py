@@ -242,16 +242,18 @@ def _followed(path: Path, model: Path) -> Path:
     The hub's cache keeps a model as snapshots/REVISION, whose files link to blobs beside it.
 
     Raises:
-        DotbogiError: the link leads elsewhere; what it names may be anything.
+        DotbogiError: the link leads elsewhere, where anything may be, or to nothing.
     """
     root = model.resolve()
     if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
         root = root.parents[1]
-    followed = path.resolve()
+    followed = Path(os.path.realpath(path))  # resolve() raises if a link leads to itself
     if not followed.is_relative_to(root):
         raise DotbogiError(
             f"{path}: a link to {followed}, outside the model. Put the file itself there."
         )
+    if not followed.exists():
+        raise DotbogiError(f"{path}: a link to nothing. Download the model again.")
     return followed
 
 

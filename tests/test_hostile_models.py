@@ -145,6 +145,8 @@ SHAPES: dict[str, Change] = {
     "a link to /etc/passwd": lambda model: (model / "more.txt").symlink_to("/etc/passwd"),
     "a link to a device": lambda model: (model / "more.txt").symlink_to("/dev/zero"),
     "a link to nothing": linked("more.txt", "nothing"),
+    "a link to nothing in the model": lambda model: (model / "more.txt").symlink_to("nothing"),
+    "a link to itself": lambda model: (model / "more.txt").symlink_to("more.txt"),
     "a folder that is a link": linked_folder,
     "a fifo": lambda model: os.mkfifo(model / "more.json"),
     "a module's folder that leads out": lambda model: edit(
