@@ -141,7 +141,8 @@ def test_nothing_that_is_read_can_become_code() -> None:
 @pytest.mark.parametrize(
     "line",
     ["import pickle", "from pickle import loads", "import joblib", "eval(x)", "exec(x)",
-     "yaml.load(x)", "yaml.load(x, yaml.Loader)", "np.load(x, allow_pickle=True)", "np.load(x, allow_pickle=y)",
+     "yaml.load(x)", "yaml.load(x, yaml.Loader)", "np.load(x, allow_pickle=True)",
+     "np.load(x, allow_pickle=y)",
      "torch.load(x)", "torch.load(x, weights_only=False)", "f(trust_remote_code=True)",
      "f(**{'trust_remote_code': True})", "os.system(x)", "subprocess.run(x, shell=True)",
      "import marshal", "import shelve", "pd.read_pickle(x)", "from os import system"],
