@@ -222,7 +222,7 @@ FEEDBACK: dict[str, Shape] = {
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", some([n for n in GENERATIONS if SOAK or n not in BY_TORCH], 24))
+@pytest.mark.parametrize("name", some([n for n in GENERATIONS if SOAK or n not in BY_TORCH], 13))
 def test_a_hostile_generation_is_refused_in_one_line(name: str, workspaces: Workspaces) -> None:
     kind, shape = GENERATIONS[name]
     workspace = workspaces.copy(kind)
@@ -238,7 +238,7 @@ def test_a_hostile_generation_is_refused_in_one_line(name: str, workspaces: Work
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", some({**PLACES, **HARMLESS}, 3))
+@pytest.mark.parametrize("name", some({**PLACES, **HARMLESS}, 2))
 def test_a_link_is_never_followed(name: str, workspaces: Workspaces) -> None:
     workspace = workspaces.copy("exact")
     elsewhere = workspaces.place / "elsewhere"
@@ -253,7 +253,7 @@ def test_a_link_is_never_followed(name: str, workspaces: Workspaces) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", some(WORDS, 3))
+@pytest.mark.parametrize("name", some(WORDS, 2))
 def test_hostile_words_are_refused_in_one_line(name: str, workspaces: Workspaces) -> None:
     workspace = workspaces.copy("exact")
     WORDS[name](workspace)
@@ -262,7 +262,7 @@ def test_hostile_words_are_refused_in_one_line(name: str, workspaces: Workspaces
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", some(CACHES, 5))
+@pytest.mark.parametrize("name", some(CACHES, 3))
 def test_a_hostile_cache_is_made_anew(name: str, workspaces: Workspaces) -> None:
     workspace = workspaces.copy("exact")
     elsewhere = workspaces.place / "elsewhere"
