@@ -44,12 +44,13 @@ def read_parquet(path: Path, kinds: Mapping[str, str]) -> Columns:
     with reading(path), open_regular(path) as file:
         size = file.seek(0, 2)
         _check_footer_length(file, size)
-        parquet = pq.ParquetFile(
-            file,
-            read_dictionary=[_leaf(name, kind) for name, kind in kinds.items()],
-            thrift_string_size_limit=_MOST_FOOTER,
-            thrift_container_size_limit=_MOST_LISTED,
-        )
+        limits = {
+            "thrift_string_size_limit": _MOST_FOOTER,
+            "thrift_container_size_limit": _MOST_LISTED,
+        }
+        names = pq.ParquetFile(file, **limits).schema_arrow.names  # older files have fewer
+        leaves = [_leaf(name, kinds[name]) for name in names if name in kinds]
+        parquet = pq.ParquetFile(file, read_dictionary=leaves, **limits)
         _check_schema(parquet.schema_arrow, kinds)
         _check_footer(parquet.metadata, size)
         _check_pages(file, parquet.metadata, size)

@@ -8,20 +8,18 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dotbogi.indexes.errors import DamagedError, DotbogiError, UsageError
 from dotbogi.indexes.files import copy_file, copy_folder, write_json
 from dotbogi.search.encoders import export_encoder
+from dotbogi.search.encoders.conversion import convert
 from dotbogi.search.encoders.foreign import check_model_folder
 from dotbogi.search.encoders.model_folder import (
-    first_position,
     prompts_of,
     read_modules,
     read_settings,
 )
 from dotbogi.search.encoders.onnx_encoder import MOST_PROMPT
-from dotbogi.search.encoders.torch_encoder import load_sentence_transformer, loading
 
 STARTER = "starter"
 DEFAULT_MODEL = STARTER
@@ -31,12 +29,6 @@ _CONFIGS = ("modules.json", "config.json")
 _HUB_SECONDS = 10.0
 _OLD_WEIGHTS = "pytorch_model*.bin"
 _SAFE_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
-
-# If unset, the library asks on the terminal whether to run the model's own code.
-_NO_CODE: Any = {
-    kind: {"trust_remote_code": False}
-    for kind in ("model_kwargs", "processor_kwargs", "config_kwargs")
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,17 +153,9 @@ def save_model(config: ModelConfig, folder: Path) -> None:
         if _is_ready(copy, config):
             copy.rename(folder)
         else:
-            _convert(copy, config, folder)
+            convert(copy, folder, name=config.name, max_seq_length=config.max_seq_length)
     write_prompts(config, folder)
     check_model_folder(folder)
-
-
-def _convert(source: Path, config: ModelConfig, folder: Path) -> None:
-    """Load a model with sentence-transformers, and save it as that library does."""
-    with loading(Path(config.name)):
-        model = _load(source)
-    _set_length(model, config)
-    model.save(str(folder), create_model_card=False)
 
 
 def check_prompts(config: ModelConfig) -> None:
@@ -242,16 +226,18 @@ def _followed(path: Path, model: Path) -> Path:
     The hub's cache keeps a model as snapshots/REVISION, whose files link to blobs beside it.
 
     Raises:
-        DotbogiError: the link leads elsewhere; what it names may be anything.
+        DotbogiError: the link leads elsewhere, where anything may be, or to nothing.
     """
     root = model.resolve()
     if root.parent.name == "snapshots" and root.parents[1].name.startswith("models--"):
         root = root.parents[1]
-    followed = path.resolve()
+    followed = Path(os.path.realpath(path))  # resolve() raises if a link leads to itself
     if not followed.is_relative_to(root):
         raise DotbogiError(
             f"{path}: a link to {followed}, outside the model. Put the file itself there."
         )
+    if not followed.exists():
+        raise DotbogiError(f"{path}: a link to nothing. Download the model again.")
     return followed
 
 
@@ -266,62 +252,3 @@ def write_prompts(config: ModelConfig, folder: Path) -> None:
     }
     stored["default_prompt_name"] = None
     write_json(path, stored)
-
-
-def _load(source: Path) -> Any:
-    if (source / "modules.json").is_file():
-        return load_sentence_transformer(source)
-    return _load_plain(source)
-
-
-def _load_plain(source: Path) -> Any:
-    """Load a plain BERT/RoBERTa folder as Transformer + mean pooling."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    has_tokenizer = any(
-        (source / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")
-    )
-    if has_tokenizer or not (source / "vocab.txt").is_file():
-        transformer = Transformer(str(source), **_NO_CODE)
-    else:
-        # With vocab.txt alone the library would guess the tokenizer from the model's type, and
-        # a RoBERTa with a WordPiece vocabulary (klue) would get the wrong one.
-        _wordpiece(source / "vocab.txt").save_pretrained(source)
-        transformer = Transformer(str(source), **_NO_CODE)
-    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
-    return SentenceTransformer(modules=[transformer, pooling])
-
-
-def _wordpiece(vocabulary: Path) -> Any:
-    from transformers import BertTokenizerFast
-
-    pieces = vocabulary.read_text(encoding="utf-8").rstrip("\n").replace("\r", "").split("\n")
-    cased = any(piece.isascii() and piece[:1].isupper() for piece in pieces)
-    syllables = any("가" <= char <= "힣" for piece in pieces for char in piece)
-    return BertTokenizerFast(
-        vocab={piece: number for number, piece in enumerate(pieces)},
-        do_lower_case=not cased,
-        # Stripping accents splits Hangul syllables into letters, which a syllable vocabulary lacks.
-        strip_accents=False if syllables else None,
-    )
-
-
-def _set_length(model: Any, config: ModelConfig) -> None:
-    settings = getattr(getattr(model[0], "auto_model", None), "config", None)
-    limit = getattr(settings, "max_position_embeddings", None)
-    if limit is not None and settings is not None:
-        limit -= first_position(settings.to_dict())
-    if limit is None and config.max_seq_length is not None:
-        raise UsageError(
-            f"--max-seq-length does not apply to {config.name}, which reads texts of any length. "
-            "Leave it out."
-        )
-    if limit is not None and (config.max_seq_length or 0) > limit:
-        raise UsageError(
-            f"--max-seq-length is {config.max_seq_length}; {config.name} allows at most {limit}."
-        )
-    if config.max_seq_length is not None:
-        model.max_seq_length = config.max_seq_length
-    elif limit is not None and (model.max_seq_length or limit + 1) > limit:
-        model.max_seq_length = limit  # a tokenizer may state no limit, or one that is too high

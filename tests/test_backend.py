@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -368,7 +368,7 @@ def test_the_example_runs_as_written(tmp_path: Path) -> None:
             collection,
             lambda place: enter_model(ModelConfig(), place, []),
             IndexConfig(),
-            {"model": None, "source": {}, "training": None},
+            {"model": asdict(ModelConfig()), "source": {}, "training": None},
             fitted=Fitted(calibration=calibration),
         )
     found = subprocess.run(

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import ANSWERS, run
-from effort import effort
+from effort import SOAK, effort
 from feedback_writers import feedback
 
 from dotbogi.indexes.collection import Answer, Collection, KnownQuestion
@@ -407,6 +407,7 @@ def fitted(model: Path, folder: Path) -> bytes:
     return (folder / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.skipif(not SOAK, reason="trains four times: in make soak")
 @pytest.mark.soak
 def test_a_damaged_checkpoint_is_not_used_and_the_fit_ends_the_same(
     tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

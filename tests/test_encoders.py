@@ -21,7 +21,8 @@ from dotbogi.search.encoders import (
     export_encoder,
     open_encoder,
 )
-from dotbogi.search.encoders.graph import NotExportableError, build_graph
+from dotbogi.search.encoders.architecture import NotExportableError
+from dotbogi.search.encoders.graph import build_graph
 from dotbogi.search.encoders.model_folder import read_tensors
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.search.models import ModelConfig, enter_model, save_model

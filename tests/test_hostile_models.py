@@ -19,8 +19,6 @@ from hostile_models import Change, setting
 from safetensors.numpy import load_file, save_file
 from tiny_model import write_tiny_model
 
-from dotbogi.indexes.errors import DotbogiError
-
 
 class Place:
     """A sound model to make hostile ones of, a table, and what must never be touched."""
@@ -145,6 +143,8 @@ SHAPES: dict[str, Change] = {
     "a link to /etc/passwd": lambda model: (model / "more.txt").symlink_to("/etc/passwd"),
     "a link to a device": lambda model: (model / "more.txt").symlink_to("/dev/zero"),
     "a link to nothing": linked("more.txt", "nothing"),
+    "a link to nothing in the model": lambda model: (model / "more.txt").symlink_to("nothing"),
+    "a link to itself": lambda model: (model / "more.txt").symlink_to("more.txt"),
     "a folder that is a link": linked_folder,
     "a fifo": lambda model: os.mkfifo(model / "more.json"),
     "a module's folder that leads out": lambda model: edit(
@@ -242,7 +242,7 @@ HARMLESS = {"weights: a list of files elsewhere"}
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", some([n for n in SHAPES if SOAK or n not in BY_TORCH], 20))
+@pytest.mark.parametrize("name", some([n for n in SHAPES if SOAK or n not in BY_TORCH], 9))
 def test_a_hostile_model_is_refused_in_one_line(name: str, place: Place) -> None:
     model = place.copy()
     Canary.where = str(place.ran)
@@ -256,27 +256,3 @@ def test_a_hostile_model_is_refused_in_one_line(name: str, place: Place) -> None
     assert not copied, f"{copied} has what is outside of the model"
     codes = (0,) if name in HARMLESS else (1, 2, 3)
     check(outcome, codes, canary=place.canary, ran=place.ran)
-
-
-@pytest.mark.parametrize("learning_rate", [float("inf"), 1e30])
-def test_an_adapter_of_no_numbers_is_refused(learning_rate: float) -> None:
-    from dotbogi.training.fit.adapter import AdapterConfig, learn_adapter, learn_similarity
-
-    vectors = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
-    config = AdapterConfig(learning_rate=learning_rate)
-    with pytest.raises(DotbogiError, match="the fit has failed"):
-        learn_adapter(vectors, np.arange(80), vectors, config=config)
-    with pytest.raises(DotbogiError, match="the fit has failed"):
-        learn_similarity(vectors, vectors[::-1].copy(), list(range(80)), config=config)
-
-
-@pytest.mark.slow
-def test_a_full_fit_of_no_numbers_is_refused(place: Place, tmp_path: Path) -> None:
-    from dotbogi.training.fit.config import TrainConfig, TrainingRow
-    from dotbogi.training.fit.full import finetune
-
-    rows = [TrainingRow(question, ANSWERS[answer], ()) for question, answer in QUESTIONS]
-    config = TrainConfig(epochs=3, learning_rate=1e30)
-    with pytest.raises(DotbogiError, match="the fit has failed"):
-        finetune(place.model, rows, config, tmp_path / "fit")
-    assert not (tmp_path / "fit" / "model").exists()

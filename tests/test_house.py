@@ -102,6 +102,10 @@ def dangers(tree: ast.AST) -> list[str]:
             is_safe = [dotted(value) for value in node.args[1:2]] == ["yaml.CSafeLoader"]
             names = [] if name == "yaml.load" and is_safe else [name]
             given = {keyword.arg: keyword.value for keyword in node.keywords}
+            if name == "yaml.load" and [dotted(loader) for loader in node.args[1:]] == [
+                "yaml.CSafeLoader"
+            ]:
+                continue  # as yaml.safe_load, and ten times as fast
             if name.endswith("torch.load") and not is_true(given.get("weights_only")):
                 found.append(f"{name} without weights_only=True, line {node.lineno}")
             for argument in ("allow_pickle", "trust_remote_code", "shell"):
@@ -138,7 +142,8 @@ def test_nothing_that_is_read_can_become_code() -> None:
 @pytest.mark.parametrize(
     "line",
     ["import pickle", "from pickle import loads", "import joblib", "eval(x)", "exec(x)",
-     "yaml.load(x)", "np.load(x, allow_pickle=True)", "np.load(x, allow_pickle=y)",
+     "yaml.load(x)", "yaml.load(x, yaml.Loader)", "np.load(x, allow_pickle=True)",
+     "np.load(x, allow_pickle=y)",
      "torch.load(x)", "torch.load(x, weights_only=False)", "f(trust_remote_code=True)",
      "f(**{'trust_remote_code': True})", "os.system(x)", "subprocess.run(x, shell=True)",
      "import marshal", "import shelve", "pd.read_pickle(x)", "from os import system"],
@@ -150,6 +155,7 @@ def test_the_lint_finds(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     ["np.save(x, y, allow_pickle=False)", "torch.load(x, weights_only=True)", "yaml.safe_load(x)",
+     "yaml.load(x, yaml.CSafeLoader)",
      "f(trust_remote_code=False)", "re.compile(x)", "json.loads(x)"],
 )  # fmt: skip
 def test_the_lint_lets_pass(line: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from effort import effort
 
 from dotbogi.indexes.collection import (
     Answer,
@@ -442,8 +443,9 @@ def without_times(result: dict) -> dict:  # type: ignore[type-arg]
     return result
 
 
+@pytest.mark.soak
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adapter", "full"])
+@pytest.mark.parametrize("kind", ["adapter", "full"][effort(1, 0) :])  # adapters: test_kills.py
 def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(
     table: Path, tiny_model: Path, tmp_path: Path, kind: str
 ) -> None:

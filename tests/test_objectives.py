@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 
 from dotbogi.indexes.collection import build_collection
-from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.indexes.store import Workspace
 from dotbogi.indexes.tables import SAMPLE_PATH, Table, read_table
 from dotbogi.search import ModelConfig
@@ -20,6 +20,7 @@ from dotbogi.search.encoders import EncoderFacts, TorchEncoder
 from dotbogi.search.encoders.torch_encoder import load_sentence_transformer
 from dotbogi.search.models import enter_model
 from dotbogi.training import LoopConfig, MiningConfig, run_loop
+from dotbogi.training.fit.adapter import AdapterConfig, learn_adapter, learn_similarity
 from dotbogi.training.fit.config import OBJECTIVES, TrainConfig, TrainingRow
 from dotbogi.training.fit.full import finetune
 from dotbogi.training.fit.guided import CachedGuidedLoss, GuidedLoss, GuideVectors
@@ -235,3 +236,21 @@ def test_tensorboards_files_outlive_the_working_models(tmp_path: Path, tiny_mode
     finetune(tiny_model, rows_for("mnr"), config, tmp_path / "run" / "round-1", events=events)
     clear_models(tmp_path / "run")
     assert list(events.glob("events.*"))
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, float("inf")])
+def test_an_adapter_of_no_numbers_is_refused(learning_rate: float) -> None:
+    vectors = np.random.default_rng(0).standard_normal((80, 8)).astype(np.float32)
+    config = AdapterConfig(learning_rate=learning_rate)
+    with pytest.raises(DotbogiError, match="the fit has failed"):
+        learn_adapter(vectors, np.arange(80), vectors, config=config)
+    with pytest.raises(DotbogiError, match="the fit has failed"):
+        learn_similarity(vectors, vectors[::-1].copy(), list(range(80)), config=config)
+
+
+def test_a_full_fit_of_no_numbers_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    rows = [TrainingRow(question, ANSWERS[answer], ()) for question, answer in QUESTIONS]
+    config = TrainConfig(epochs=3, learning_rate=1e30)
+    with pytest.raises(DotbogiError, match="the fit has failed"):
+        finetune(tiny_model, rows, config, tmp_path / "fit")
+    assert not (tmp_path / "fit" / "model").exists()

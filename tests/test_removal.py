@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import run
+from effort import effort
 
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.errors import DamagedError
@@ -128,16 +129,17 @@ def test_a_searcher_lets_go_when_it_moves_on_and_a_pinned_one_does_not(
     assert len(os.listdir("/proc/self/fd")) <= before + 1
 
 
+@pytest.mark.soak
 def test_30_publishes_with_prune_stay_small(tmp_path: Path, collection: Collection) -> None:
     place = Workspace(tmp_path / "w")
     sizes = []
-    for _ in range(30):
+    for _ in range(effort(8, 30)):
         index_collection(place, collection, {})
         with place.writing():
             place.prune(2)
         sizes.append(sum(path.stat().st_size for path in place.folder.rglob("*")))
     assert len(place.names()) == 2
-    assert max(sizes[2:]) < 1.05 * sizes[1], f"30 publishes: {sizes}"
+    assert max(sizes[2:]) < 1.05 * sizes[1], f"{len(sizes)} publishes: {sizes}"
 
 
 def test_a_generation_that_is_removed_while_it_is_opened_is_not_used(

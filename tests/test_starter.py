@@ -16,7 +16,7 @@ from dotbogi.indexes.errors import UsageError
 from dotbogi.search.encoders import Encoder, OnnxEncoder, export_encoder, open_encoder
 from dotbogi.search.encoders.graph import build_graph
 from dotbogi.search.encoders.model_folder import read_tensors
-from dotbogi.search.models import STARTER_FOLDER
+from dotbogi.search.models import STARTER_FOLDER, ModelConfig, enter_model
 from dotbogi.training.starter import make_starter, starter_digest
 from dotbogi.training.starter.e5_file import (
     DOWNLOAD,
@@ -243,7 +243,7 @@ def test_the_bundled_starter_loads_whole(capfd: pytest.CaptureFixture[str]) -> N
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     place = tmp_path_factory.mktemp("place")
-    export_encoder(STARTER_FOLDER, place / "encoder", TEXTS)
+    enter_model(ModelConfig(name=str(STARTER_FOLDER)), place, TEXTS)
     return open_encoder(place)
 
 

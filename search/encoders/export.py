@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.files import copy_file
+from dotbogi.search.encoders.architecture import NotExportableError
 from dotbogi.search.encoders.encoder import Encoder, unit_rows
 from dotbogi.search.encoders.model_folder import (
     fingerprint_of_folder,
@@ -46,7 +47,6 @@ def export_encoder(model: Path, folder: Path, texts: Sequence[str]) -> EncoderFa
     """
     from dotbogi.search.encoders.graph import (
         GRAPH_VERSION,
-        NotExportableError,
         build_graph,
         save_graph,
     )

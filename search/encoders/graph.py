@@ -13,14 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.files import reading, write_file
-from dotbogi.search.encoders.model_folder import (
-    POSITIONS_BEHIND_PADDING,
-    first_position,
-    module_kinds,
-    read_modules,
-    read_settings,
-    read_tensors,
-)
+from dotbogi.search.encoders.architecture import Architecture, NotExportableError
+from dotbogi.search.encoders.model_folder import read_modules, read_tensors
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -32,8 +26,6 @@ GRAPH_VERSION = 1  # part of the fingerprint: another graph rounds differently
 OPSETS = (("", 20), ("com.microsoft", 1))
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "vectors"
 FLOAT, UINT8 = 1, 2  # of onnx.TensorProto; importing onnx takes a tenth of a second
-_FAMILIES = ("bert", *POSITIONS_BEHIND_PADDING)
-_MOST_LAYERS = 512
 _LARGE = 1 << 30  # bytes; a Protocol Buffers file cannot hold 2 GiB
 
 # Seven bits per weight, not eight: a processor without VNNI adds two products of bytes in 16 bits,
@@ -41,52 +33,6 @@ _LARGE = 1 << 30  # bytes; a Protocol Buffers file cannot hold 2 GiB
 _WEIGHT_STEPS = 63
 _TABLE_STEPS = 127  # word vectors are only looked up
 _ZERO = 128  # the zero point of activations, which are unsigned bytes
-
-
-class NotExportableError(Exception):
-    """There is no graph for this kind of model; the message names it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """What config.json and the pooling module state."""
-
-    hidden: int
-    layers: int
-    heads: int
-    epsilon: float
-    first_position: int
-    pooling: str
-
-    @classmethod
-    def of(cls, folder: Path) -> "Architecture":
-        """Return the architecture of a sentence-transformers folder.
-
-        Raises:
-            NotExportableError: the model has another architecture.
-            DamagedError: a setting cannot be read.
-        """
-        modules = read_modules(folder)
-        kinds = module_kinds(modules)
-        if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]):
-            raise NotExportableError(f"modules {', '.join(kinds)}")
-        path = folder / modules[0]["path"] / "config.json"
-        config = read_settings(path)
-        family = config.get("model_type")
-        if family not in _FAMILIES:
-            raise NotExportableError(f"architecture {family}")
-        if config.get("hidden_act", "gelu") != "gelu" or config.get("is_decoder"):
-            raise NotExportableError(f"{family} with {config.get('hidden_act')}")
-        pooling = _pooling(folder / modules[1]["path"])
-        with reading(path):
-            hidden, layers, heads = (
-                int(config[name])
-                for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")
-            )
-            if not (0 < layers <= _MOST_LAYERS and 0 < heads <= hidden and hidden % heads == 0):
-                raise ValueError(f"{layers} layers, {hidden} numbers for {heads} heads")
-            epsilon = float(config.get("layer_norm_eps", 1e-12))
-            return cls(hidden, layers, heads, epsilon, first_position(config), pooling)
 
 
 class Node(NamedTuple):
@@ -165,19 +111,6 @@ def _size_of(name: str, hidden: int, wide: int) -> tuple[int, ...]:
     columns = wide if part.startswith(("intermediate", "up")) else hidden
     is_matrix = part.endswith((".bytes", ".weight")) and "LayerNorm" not in name
     return (rows, columns) if is_matrix else (columns,)
-
-
-def _pooling(folder: Path) -> str:
-    config = read_settings(folder / "config.json")
-    if not config.get("include_prompt", True):
-        raise NotExportableError("pooling without the prompt")
-    flags = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
-    mode = config.get("pooling_mode") or [name for name, flag in flags.items() if config.get(flag)]
-    modes = [mode] if isinstance(mode, str) else list(mode)
-    others = [flag for flag, on in config.items() if flag.startswith("pooling_mode_") and on]
-    if len(modes) != 1 or modes[0] not in flags or len(others) > 1:
-        raise NotExportableError(f"pooling {mode}")
-    return str(modes[0])
 
 
 @dataclass(slots=True)

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import open_regular, reading
+from dotbogi.search.encoders.architecture import Architecture, NotExportableError
 from dotbogi.search.encoders.graph import (
     INPUTS,
     OPSETS,
     OUTPUT,
-    Architecture,
     Graph,
     Node,
-    NotExportableError,
     check_sizes,
 )
 from dotbogi.search.encoders.onnx_encoder import EncoderFacts
