@@ -186,15 +186,19 @@ async def crowd(
     until = time.monotonic() + seconds
 
     async def ask(own: random.Random) -> None:
-        async with connected(service.port) as client:
-            is_over = False
-            while not is_over:
-                number = own.choice(numbers)
-                reply = await client.post("/v1/search", oracle.requests[number])
-                seen.add(number, reply)
-                is_over = time.monotonic() >= until
-                if reply.status == 429 and not is_over:
-                    await asyncio.sleep(int(reply.headers["retry-after"]) * own.uniform(1, 1.5))
+        later = 0.0  # seconds that the service asks for; it may close the connection meanwhile
+        while not later or time.monotonic() < until:
+            async with connected(service.port) as client:
+                later = 0.0
+                while not later:
+                    number = own.choice(numbers)
+                    reply = await client.post("/v1/search", oracle.requests[number])
+                    seen.add(number, reply)
+                    if reply.status == 429:
+                        later = int(reply.headers["retry-after"]) * own.uniform(1, 1.5)
+                    if time.monotonic() >= until:
+                        return
+            await asyncio.sleep(later)
 
     await asyncio.gather(*(ask(random.Random(number)) for number in range(clients)))
     return seen
