@@ -22,7 +22,7 @@ PUBLISHING = {
     "the texts are encoded": "after dotbogi.search.publish:EncodedCollection.of",
     "the indexes are written": "after dotbogi.search.publish:save_index",
     "the manifest is written": "after dotbogi.indexes.store:write_json",
-    "all is on the disk": "after dotbogi.indexes.store:check_files",
+    "all is on the disk": "before dotbogi.search.publish:check_staged",
     "the staged generation is opened": "after dotbogi.search.publish:check_staged",
     "its name is noted": "after dotbogi.indexes.store:replace_file#1",
     "its folder is renamed": "before dotbogi.indexes.store:Workspace._set_current",
@@ -46,6 +46,7 @@ TRAIN = {
         for when in ("before", "after")
     },
     **PUBLISHING,
+    "the model is written": "after dotbogi.training.publication:copy_model",
     "the models are deleted": "after dotbogi.training.rounds:clear_models",
 }
 
