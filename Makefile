@@ -65,7 +65,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/installed-dev
 	DOTBOGI_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m soak -o timeout=0
