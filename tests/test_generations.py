@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from effort import effort
 from service_process import serving
 from test_backend import QUERIES, ROOT, numbered, wait_until
 from tiny_model import write_tiny_model
@@ -21,13 +22,14 @@ from dotbogi.search import ModelConfig, Searcher, index_collection
 from dotbogi.search.index import open_index
 
 THREADS, CLIENTS = 8, 32
+LAST = effort(20, 50)
 PUBLISH = """
 import sys
 from dotbogi.indexes.store import Workspace
 from dotbogi.search import ModelConfig, index_collection
 from test_backend import numbered
 
-for number in range(2, 51):
+for number in range(2, int(sys.argv[4]) + 1):
     model = ModelConfig(name=sys.argv[2 + number % 2])
     index_collection(Workspace(sys.argv[1]), numbered(number), {}, model=model)
 """
@@ -75,8 +77,9 @@ class Crowd:
             self.wrong.append(error)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
-def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
+def test_many_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dotbogi.search.watch, "EVERY", 0.02)  # the service looks once a second
@@ -106,7 +109,8 @@ def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
         clients.start(CLIENTS, search_there)
         models = (str(tiny_model), str(other))
         publisher = subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, str(place.folder), *models], cwd=ROOT / "tests"
+            [sys.executable, "-c", PUBLISH, str(place.folder), *models, str(LAST)],
+            cwd=ROOT / "tests",
         )
         processes = (os.getpid(), service.process.pid)
         while publisher.poll() is None:
@@ -115,14 +119,14 @@ def test_50_generations_under_8_threads_and_32_clients_drop_and_mix_nothing(
                 early = {process: resident(process) for process in processes}
             time.sleep(0.02)
         assert publisher.returncode == 0
-        wait_until(lambda: searcher.generation == "000050")
-        wait_until(lambda: service.call("GET", "/healthz").json["generation"] == "000050")
+        wait_until(lambda: searcher.generation == f"{LAST:06}")
+        wait_until(lambda: service.call("GET", "/healthz").json["generation"] == f"{LAST:06}")
         time.sleep(0.2)
         library.stop()
         clients.stop()
         gc.collect()
         alive = {name for name, index in indexes.items() if index() is not None}
-        assert alive <= {"000050"}
+        assert alive <= {f"{LAST:06}"}
         for process in processes:  # a generation that stayed would be 3 MB and more
             assert resident(process) < early[process] + 40
     for crowd, fewest in ((library, 10), (clients, 3)):
