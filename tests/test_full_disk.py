@@ -50,7 +50,7 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk")
     yield disk
-    subprocess.run(["umount", str(disk.folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk.folder)], check=True)
 
 
 @pytest.mark.soak
