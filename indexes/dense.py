@@ -148,7 +148,7 @@ class DenseIndex:
     def search(self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None) -> Nearest:
         """Return each query's best rows, min(k, rows) of them.
 
-        For few queries of many rows, they are found by scores of vectors rounded to bytes.
+        Few of many rows are found by scores of vectors rounded to bytes.
 
         Args:
             queries: queries × dim, float32, unit rows.
@@ -165,7 +165,7 @@ class DenseIndex:
             return Nearest(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(len(queries)))
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         with self._one_at_a_time, _few_threads(len(queries)):
-            if self._codes and len(queries) <= _FEW_QUERIES and k <= _FEW_ROWS:
+            if self._codes and k <= _FEW_ROWS:
                 return self._codes.search(queries, k, self._selector(among))
             scores, rows = self._index.search(queries, k, params=self._parameters(k, among))
         return Nearest(scores, rows, np.full(len(queries), _ROUNDING))

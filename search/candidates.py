@@ -95,17 +95,16 @@ class Candidates:
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
         """Return, for each of these answers, its rank and score in every signal that found it."""
         rows = [self.answer_ids.index(answer_id) for answer_id in answer_ids]
-        own = self.scores[rows, np.newaxis]  # answers × 1 × signals
-        is_before = np.arange(len(self.scores))[:, np.newaxis] < np.asarray(rows)[:, None, None]
-        better = (self.scores > own) | ((self.scores == own) & is_before)
-        ranks = 1 + better.sum(axis=1)
+        ranks = np.empty(self.scores.T.shape, np.int64)
+        for column, of_column in zip(self.scores.T, ranks, strict=True):
+            of_column[np.argsort(-column, kind="stable")] = np.arange(1, len(column) + 1)
         return [
             {
                 name: Evidence(rank, score)
                 for name, rank, score in zip(SIGNALS, *of_answer, strict=True)
                 if score == score  # not NaN
             }
-            for of_answer in zip(ranks.tolist(), self.scores[rows].tolist(), strict=True)
+            for of_answer in zip(ranks[:, rows].T.tolist(), self.scores[rows].tolist(), strict=True)
         ]
 
     def ranking_by(self, scores: Floats) -> NDArray[np.int64]:
