@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dotbogi.indexes.analysis import tokenize_all
 from dotbogi.indexes.analyzer import Analyzer, AnalyzerName
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection
@@ -84,10 +85,13 @@ class EncodedCollection:
         """Analyse and encode a collection, except for texts that the cache has."""
         analyzer = config.open_analyzer()
 
+        def tokenize(texts: Sequence[str]) -> Tokens:
+            return tokenize_all(analyzer, texts)
+
         def tokens(texts: Sequence[str]) -> Tokens:
             if cache is None:
-                return analyzer.tokenize(texts)
-            return cache.tokens(analyzer.fingerprint, texts, analyzer.tokenize)
+                return tokenize(texts)
+            return cache.tokens(analyzer.fingerprint, texts, tokenize)
 
         source = encoder if cache is None else CachedEncoder(encoder, cache)
         answers = [answer.text for answer in collection.answers]

@@ -60,6 +60,7 @@ class Searcher:
         self._workspace = workspace
         self._encoder = encoder
         self._watcher: Watcher | None = None
+        self._stays = False
         self._reloading = threading.Lock()
         self._failed: str | None = None  # the published generation, if it could not be opened
         _searchers.add(self)
@@ -90,6 +91,7 @@ class Searcher:
             ModelMismatchError: the encoder is not the index's model.
         """
         searcher = cls(None, workspace=Workspace(workspace), encoder=encoder)
+        searcher._stays = watch
         if not searcher.reload() and not allow_empty:
             searcher._now()  # raises
         if watch:
@@ -233,7 +235,10 @@ class Searcher:
             loaded = state.index.encoder
             if loaded.fingerprint == generation.manifest["model_fingerprint"]:
                 encoder = loaded  # the same model is not loaded twice
-        return _State(open_index(generation, encoder), generation.name)
+        index = open_index(generation, encoder)
+        if self._stays:
+            index.prepare()
+        return _State(index, generation.name)
 
     def problem(self) -> Problem | None:
         """Return what is wrong on the disk with the published generation; the open one answers.
