@@ -140,10 +140,14 @@ class DenseIndex:
         wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows different products
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            with self._one_at_a_time:
-                vectors = self._index.reconstruct_batch(rows[part])
-            scores[:, part] = wide @ vectors.astype(np.float64).T
+            scores[:, part] = wide @ self.vectors(rows[part]).astype(np.float64).T
         return scores
+
+    def vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return the vectors of these rows, rows × dim."""
+        with self._one_at_a_time:
+            vectors: Vectors = self._index.reconstruct_batch(rows)
+        return vectors
 
     def _check_dim(self, queries: Vectors) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.dim:
