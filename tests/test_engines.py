@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import LetterEncoder, run
+from conftest import ANSWERS, QUESTIONS, LetterEncoder, run
 from engine_exports import Exported, exported, sample_part
 from opensearch_rules import Rules
 
@@ -77,10 +77,18 @@ def test_opensearchs_weights_add_up_to_one_whatever_was_fitted(tmp_path: Path) -
     assert round(sum(parts), 12) == 1
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspaces")
+    lines = [f"{question},{ANSWERS[answer_id]}" for question, answer_id in QUESTIONS]
+    (folder / "pairs.csv").write_text("\n".join(["question,answer", *lines]), encoding="utf-8")
+    run("index", folder / "pairs.csv", "-w", folder / "w")
+    return folder / "w"
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_command_writes_requests(tmp_path: Path, pairs_csv: Path, engine: str) -> None:
-    w, out = tmp_path / "w", tmp_path / "out"
-    run("index", pairs_csv, "-w", w)
+def test_the_command_writes_requests(tmp_path: Path, workspace: Path, engine: str) -> None:
+    w, out = workspace, tmp_path / "out"
     said = run("export", out, "--to", engine, "-w", w)
     assert said.exit_code == 0, said.output
     assert said.stdout == (
