@@ -50,8 +50,8 @@ class Corrector:
 
     def __init__(
         self,
-        questions: Sequence[str],
-        answers: Sequence[str],
+        known: frozenset[str],
+        texts: Sequence[str],
         analyzer: Analyzer,
         bm25: BM25Index,
         synonyms: Synonyms,
@@ -60,8 +60,8 @@ class Corrector:
         """Make a corrector.
 
         Args:
-            questions: the known questions. One of them is never corrected.
-            answers: their words, like those of the questions, are what a query may mean.
+            known: the known questions, normalised. One of them is never corrected.
+            texts: known questions and answers. Their words are what a query may mean.
             analyzer: that of the collection.
             bm25: of the joined view, which has all words of the collection.
             synonyms: groups of words.
@@ -71,9 +71,11 @@ class Corrector:
         self._bm25 = bm25
         self._synonyms = synonyms
         self._steps = frozenset(steps)
-        self._known = frozenset(map(same_text_key, questions))
-        self._vocabulary = Vocabulary([*questions, *answers], bm25, synonyms.words)
+        self._known = known
+        self._vocabulary = Vocabulary(texts, bm25, synonyms.words)
+        # Of words that have synonyms, whose number is bounded.
         self._frequencies: dict[str, int] = {}
+        self._found: dict[str, bool] = {}
 
     def corrections(self, query: str) -> list[str]:
         """Return what to search for beside a query, the likeliest first; at most MOST texts."""
@@ -88,7 +90,7 @@ class Corrector:
         if len(texts) == 1 and self._analyzer.name == "kiwi" and _SYLLABLE.search(text):
             texts = self._in_right_form(texts[0])
         if "synonyms" in self._steps:
-            texts = [self._with_synonyms(text) for text in texts]
+            texts = [self._with_synonyms(text) for text in dict.fromkeys(texts)]
         return [text for text in dict.fromkeys(texts) if _differs(text, query)][:MOST]
 
     def _frequency(self, word: str) -> int:
@@ -99,10 +101,13 @@ class Corrector:
         return self._frequencies[word]
 
     def _has(self, word: str) -> bool:
-        """Return whether the collection has a word, as it is written or as a compound.
+        """Return whether the collection has a word, as it is written or as a compound."""
+        if word not in self._found:
+            self._found[word] = self._is_found(word)
+        return self._found[word]
 
-        Tokens alone do not tell: Kiwi takes 겜 for 것 and finds 미 in 미먼.
-        """
+    def _is_found(self, word: str) -> bool:
+        """Tokens alone do not tell: Kiwi takes 겜 for 것 and finds 미 in 미먼."""
         if not self._frequency(word):
             return False
         forms = [t.split("/")[0] for t in self._analyzer.tokenize([word])[0] if "/" in t]
