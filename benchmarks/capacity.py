@@ -5,8 +5,8 @@
 Writes results/capacity.json, from which benchmarks/capacity_plan.py computes docs/capacity.md.
 The texts are made of the bundled sample's words and sentences, so that all differ. All of them are
 analysed; the starter encodes 600, which gives its speed, and the others have random vectors: what
-is in a vector changes neither its size nor the time of a search. Times to index are processor
-seconds, because the machine is shared; a query's are those of the clock.
+is in a vector changes neither its size nor the time of a search. All times are of the processor,
+because the machine is shared; on one thread that is the time of a query on an idle machine.
 """
 
 import json
@@ -143,24 +143,24 @@ def _memory() -> int:
 
 
 def query_times(index: Any, asked: Sequence[str]) -> dict[str, float]:
-    """Return the median of each step of a query, in milliseconds."""
+    """Return the median of each step of a query, in milliseconds of the processor."""
     from dotbogi.search.searcher import Searcher
 
     searcher, views = Searcher(index), index.views
     steps: dict[str, list[float]] = {name: [] for name in ("encode", "bm25", "dense", "search")}
     for number, text in enumerate(asked):
         tokens = index.analyzer.tokenize_queries([text])
-        began = [time.perf_counter()]
+        began = [time.process_time()]
         vectors = index.vectors.encode_queries([text])
-        began.append(time.perf_counter())
+        began.append(time.process_time())
         for view in BM25_VIEWS:
             views[view].best_bm25(tokens, 100)
-        began.append(time.perf_counter())
+        began.append(time.process_time())
         for view in DENSE_VIEWS:
             views[view].best_dense(vectors, 100)
-        began.append(time.perf_counter())
+        began.append(time.process_time())
         searcher.search(f"{text} 좀")  # nobody has analysed this one
-        began.append(time.perf_counter())
+        began.append(time.process_time())
         if number >= WARM_UP:
             for name, seconds in zip(steps, np.diff(began), strict=True):
                 steps[name].append(1000 * float(seconds))
@@ -172,9 +172,9 @@ def measure_dense(vectors: Any, kind: DenseKind) -> dict[str, float]:
     seconds, index = processor_seconds(lambda: DenseIndex.build(vectors, kind))
     times = []
     for query in vectors[:QUERIES]:
-        began = time.perf_counter()
+        began = time.process_time()
         index.search(query[None], 100)
-        times.append(1000 * (time.perf_counter() - began))
+        times.append(1000 * (time.process_time() - began))
     with tempfile.TemporaryDirectory() as folder:
         index.save(Path(folder) / "index.faiss")
         size = (Path(folder) / "index.faiss").stat().st_size
