@@ -215,10 +215,11 @@ class DenseIndex:
         wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows different products
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            scores[:, part] = wide @ self._vectors(rows[part]).astype(np.float64).T
+            scores[:, part] = wide @ self.vectors(rows[part]).astype(np.float64).T
         return scores
 
-    def _vectors(self, rows: NDArray[np.int64]) -> Vectors:
+    def vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return the vectors of these rows, rows × dim."""
         if self._is_on_gpu:
             with self._one_at_a_time:
                 vectors: Vectors = self._index.reconstruct_batch(rows)
