@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +24,9 @@ MOST_PROMPT = 2000  # characters
 _MOST_DIM = 1 << 16
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
 _TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
+_FEW = 4  # texts encoded one by one: a query, and what it is corrected to
+_RECENT = 1 << 12  # vectors of short texts that are kept
+_SHORT = 200  # characters
 _BAR_FROM = 256  # texts; fewer take too little time for a bar
 
 
@@ -99,6 +103,13 @@ class OnnxEncoder:
         with reading(tokenizer):  # marks may leave no room for a text
             self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress
+        session, tokenizer_of_texts = self._session, self._tokenizer
+
+        @lru_cache(maxsize=_RECENT)  # many people ask the same
+        def recent(text: str) -> Any:
+            return _run(session, [tokenizer_of_texts.encode(text).ids])[0]
+
+        self._recent = recent
 
     @classmethod
     def open(cls, folder: Path, *, progress: bool = False) -> "OnnxEncoder":
@@ -143,15 +154,18 @@ class OnnxEncoder:
 
     def _vectors(self, prompt: str, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        if len(texts) == 1:  # a query: no thread, no bar
-            vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
+        if len(texts) <= _FEW:  # queries: no threads, no bar
+            for row, text in zip(vectors, texts, strict=True):
+                kept = self._recent if len(text) <= _SHORT else self._recent.__wrapped__
+                row[:] = kept(prompt + text)
             return vectors
         with ThreadPoolExecutor(cores()) as pool, self._bar(len(texts)) as bar:
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 part = [prompt + text for text in texts[start : start + _TEXTS_AT_ONCE]]
                 tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
                 batches = list(_batches(tokens))
-                runs = pool.map(self._run, ([tokens[i] for i in rows] for rows in batches))
+                parts = ([tokens[i] for i in rows] for rows in batches)
+                runs = pool.map(partial(_run, self._session), parts)
                 for rows, encoded in zip(batches, runs, strict=True):
                     vectors[[start + i for i in rows]] = encoded
                     bar.update(len(rows), current_item=bar.pos + len(rows))
@@ -170,14 +184,16 @@ class OnnxEncoder:
             length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
         )
 
-    def _run(self, tokens: Sequence[Sequence[int]]) -> Any:
-        longest = max(map(len, tokens))
-        ids = np.zeros((len(tokens), longest), np.int64)
-        mask = np.zeros((len(tokens), longest), np.int64)
-        for row, of_text in enumerate(tokens):
-            ids[row, : len(of_text)] = of_text
-            mask[row, : len(of_text)] = 1
-        return self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+
+def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Any:
+    """Return the vectors of some texts, given their tokens."""
+    longest = max(map(len, tokens))
+    ids = np.zeros((len(tokens), longest), np.int64)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, of_text in enumerate(tokens):
+        ids[row, : len(of_text)] = of_text
+        mask[row, : len(of_text)] = 1
+    return session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
