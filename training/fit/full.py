@@ -27,6 +27,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.files import (
     digest_of_json,
+    naming,
     reading,
     replace_file,
     sync,
@@ -185,7 +186,8 @@ def _finished(folder: Path) -> list[dict[str, float]] | None:
         log: list[dict[str, float]] = stored["log"]
     except (DamagedError, TypeError, KeyError) as error:
         logger.warning("the model is trained again: %s", error)
-        shutil.rmtree(folder / "model")
+        with naming(folder / "model"):
+            shutil.rmtree(folder / "model")
         return None
     return log
 
@@ -289,7 +291,8 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
             check_files(checkpoint, _sealed(checkpoint), remedy=_EARLIER)
         except DamagedError as error:
             logger.warning("%s", error)
-            shutil.rmtree(checkpoint)
+            with naming(checkpoint):
+                shutil.rmtree(checkpoint)
             continue
         return checkpoint
     return None
