@@ -1,7 +1,10 @@
 """A collection with the tokens and vectors of its texts, from which an index is built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -63,6 +66,17 @@ class IndexConfig:
         return Analyzer(self.analyzer, self.words)
 
 
+class Tokenizer(Protocol):
+    """Texts → tokens: an analyzer, or workers that have it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that determines the tokens."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each text."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedCollection:
     """Tokens and base vectors (rows × dim) of every answer and known question."""
@@ -79,10 +93,23 @@ class EncodedCollection:
 
     @classmethod
     def of(
-        cls, collection: Collection, encoder: Encoder, config: IndexConfig, cache: Cache | None
+        cls,
+        collection: Collection,
+        encoder: Encoder,
+        config: IndexConfig,
+        cache: Cache | None,
+        analyzer: Tokenizer | None = None,
     ) -> "EncodedCollection":
-        """Analyse and encode a collection, except for texts that the cache has."""
-        analyzer = config.open_analyzer()
+        """Analyse and encode a collection, except for texts that the cache has.
+
+        Args:
+            collection: answers and known questions.
+            encoder: makes the vectors.
+            config: analyzer and engines.
+            cache: vectors and tokens of known texts; None for none.
+            analyzer: used in place of the one that `config` names.
+        """
+        analyzer = analyzer or config.open_analyzer()
 
         def tokens(texts: Sequence[str]) -> Tokens:
             if cache is None:
@@ -136,3 +163,32 @@ class EncodedCollection:
                 if view not in self._bm25:
                     self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
         return self._bm25
+
+
+# (folder of the model, its encoder, settings) → encoder and analyzer that work elsewhere.
+Spread = Callable[[Path, Encoder, IndexConfig], AbstractContextManager[tuple[Encoder, Tokenizer]]]
+
+
+def encode_collection(
+    folder: Path,
+    collection: Collection,
+    encoder: Encoder,
+    config: IndexConfig,
+    cache: Cache | None,
+    spread: Spread | None = None,
+) -> EncodedCollection:
+    """Analyse and encode a collection here, or where `spread` says, with the same bytes.
+
+    Args:
+        folder: has the model.
+        collection: answers and known questions.
+        encoder: opened from the folder.
+        config: analyzer and engines.
+        cache: vectors and tokens of known texts; None for none.
+        spread: None for this process.
+    """
+    if spread is None:
+        return EncodedCollection.of(collection, encoder, config, cache)
+    with spread(folder, encoder, config) as (source, analyzer):
+        encoded = EncodedCollection.of(collection, source, config, cache, analyzer)
+    return replace(encoded, encoder=encoder)

@@ -22,7 +22,10 @@ from dotbogi.search.encoders.tokenizer_file import open_tokenizer
 MOST_PROMPT = 2000  # characters
 _MOST_DIM = 1 << 16
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
-_TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
+# Sorted by length and encoded together. The last bits of a vector depend on the rest of its batch:
+# the same texts in other parts would have slightly different vectors. Also the size of a block on
+# a cluster.
+TEXTS_AT_ONCE = 1024
 _BAR_FROM = 256  # texts; fewer take too little time for a bar
 
 
@@ -146,9 +149,9 @@ class OnnxEncoder:
         if len(texts) == 1:  # a query: no thread, no bar
             vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
             return vectors
-        with ThreadPoolExecutor(_cores()) as pool, self._bar(len(texts)) as bar:
-            for start in range(0, len(texts), _TEXTS_AT_ONCE):
-                part = [prompt + text for text in texts[start : start + _TEXTS_AT_ONCE]]
+        with ThreadPoolExecutor(_cores()) as pool, bar_of(len(texts), self._progress) as bar:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                part = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
                 tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
                 batches = list(_batches(tokens))
                 runs = pool.map(self._run, ([tokens[i] for i in rows] for rows in batches))
@@ -156,19 +159,6 @@ class OnnxEncoder:
                     vectors[[start + i for i in rows]] = encoded
                     bar.update(len(rows), current_item=bar.pos + len(rows))
         return vectors
-
-    def _bar(self, total: int) -> Any:
-        import click
-
-        started = time.monotonic()
-
-        def speed(done: int | None) -> str:
-            return f"{done / (time.monotonic() - started):.0f} texts/s" if done else ""
-
-        hidden = not self._progress or total < _BAR_FROM
-        return click.progressbar(
-            length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
-        )
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> Any:
         longest = max(map(len, tokens))
@@ -178,6 +168,21 @@ class OnnxEncoder:
             ids[row, : len(of_text)] = of_text
             mask[row, : len(of_text)] = 1
         return self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def bar_of(total: int, progress: bool) -> Any:
+    """Return a bar for the encoding of so many texts; it is hidden if they are few."""
+    import click
+
+    started = time.monotonic()
+
+    def speed(done: int | None) -> str:
+        return f"{done / (time.monotonic() - started):.0f} texts/s" if done else ""
+
+    hidden = not progress or total < _BAR_FROM
+    return click.progressbar(
+        length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
+    )
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -1,0 +1,139 @@
+"""Tokens and vectors of many texts, made on a Ray cluster with the bytes of one process."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dotbogi.indexes.dense import Vectors
+from dotbogi.indexes.json_files import parse_json
+from dotbogi.indexes.lexical import Tokens
+from dotbogi.search.cluster.bundle import Bundle
+from dotbogi.search.cluster.crew import Crew, Work
+from dotbogi.search.encoded import IndexConfig, Tokenizer
+from dotbogi.search.encoders import Encoder, open_encoder
+from dotbogi.search.encoders.onnx_encoder import TEXTS_AT_ONCE, EncoderFacts
+
+_FEW = 64  # texts; they are not worth a block
+_PROBE = ("배고프다", "배송은 이틀이면 도착합니다. Wi-Fi 5G 설정을 켜 주세요.")
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecipe:
+    """What the workers need: the model's files, and how texts become tokens."""
+
+    model: Bundle
+    config: IndexConfig
+    fingerprint: str
+
+    @classmethod
+    def of(cls, folder: Path, encoder: Encoder, config: IndexConfig) -> "TextRecipe":
+        """Read the model of a generation, or of one that is being made."""
+        facts = EncoderFacts.open(folder / "encoder")
+        # The check of an encoder's graph reads the model's settings, and torch all of the model.
+        analyzer = config.open_analyzer().fingerprint
+        fingerprint = f"texts {facts.precision} {encoder.fingerprint} {analyzer}"
+        return cls(Bundle.of(folder, ("encoder", "model")), config, fingerprint)
+
+    def open(self) -> Work:
+        """Return the function that makes the tokens or vectors of (what, texts)."""
+        folder = self.model.unpack()
+        encoder = open_encoder(Path(folder.name))
+        work = work_on(encoder, self.config.open_analyzer())
+
+        def do(asked: tuple[str, Sequence[str]]) -> list[bytes]:
+            assert folder  # lives as long as the encoder
+            return work(asked)
+
+        return do
+
+
+def work_on(encoder: Encoder, analyzer: Tokenizer) -> Work:
+    """Return the function that makes the tokens or vectors of (what, texts), as bytes."""
+
+    def work(asked: tuple[str, Sequence[str]]) -> list[bytes]:
+        what, texts = asked
+        if what == "probe":
+            return [*work(("tokens", texts)), *work(("answers", texts)), *work(("queries", texts))]
+        if what == "tokens":
+            return [json.dumps(t, ensure_ascii=False).encode() for t in analyzer.tokenize(texts)]
+        encode = encoder.encode_queries if what == "queries" else encoder.encode_answers
+        return [row.tobytes() for row in encode(texts).astype("<f4")]
+
+    return work
+
+
+class SpreadTexts:
+    """An encoder and an analyzer whose work is done by a crew; few texts are done here."""
+
+    def __init__(self, crew: Crew, encoder: Encoder, analyzer: Tokenizer) -> None:
+        self._crew, self._encoder, self._analyzer = crew, encoder, analyzer
+        self.dim, self.fingerprint = encoder.dim, encoder.fingerprint
+        self.count_tokens = encoder.count_tokens
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the query prompt."""
+        return self._vectors("queries", self._encoder.encode_queries, texts)
+
+    def encode_answers(self, texts: Sequence[str]) -> Vectors:
+        """Return texts × dim unit rows, with the answer prompt."""
+        return self._vectors("answers", self._encoder.encode_answers, texts)
+
+    def _vectors(
+        self, what: str, encode: Callable[[Sequence[str]], Vectors], texts: Sequence[str]
+    ) -> Vectors:
+        if len(texts) < _FEW:
+            return encode(texts)
+        vectors: Vectors = np.frombuffer(b"".join(self._values(what, texts)), "<f4")
+        return vectors.reshape(len(texts), self.dim).astype(np.float32)
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each text."""
+        if len(texts) < _FEW:
+            return self._analyzer.tokenize(texts)
+        return [parse_json(value) for value in self._values("tokens", texts)]
+
+    def _values(self, what: str, texts: Sequence[str]) -> list[bytes]:
+        # The encoder would encode these same parts one after the other.
+        parts = [texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(texts), TEXTS_AT_ONCE)]
+        keys = [[_key(what, text) for text in part] for part in parts]
+        values = self._crew.do(keys, [(what, list(part)) for part in parts])
+        return [value for of_part in values for value in of_part]
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadAnalyzer:
+    """An analyzer whose work is done by a crew."""
+
+    fingerprint: str
+    tokenize: Callable[[Sequence[str]], Tokens]
+
+
+@contextlib.contextmanager
+def spread_texts(
+    blocks: Path, folder: Path, encoder: Encoder, config: IndexConfig, *, progress: bool = False
+) -> Iterator[tuple[Encoder, Tokenizer]]:
+    """Yield an encoder and an analyzer whose work is done on the cluster.
+
+    Args:
+        blocks: folder of the finished blocks.
+        folder: has the model.
+        encoder: opened from it.
+        config: names the analyzer.
+        progress: show a bar.
+    """
+    analyzer = config.open_analyzer()
+    probe = ("probe", list(_PROBE))
+    recipe = TextRecipe.of(folder, encoder, config)
+    expected = work_on(encoder, analyzer)(probe)
+    with Crew(recipe, blocks, probe, expected, progress=progress) as crew:
+        texts = SpreadTexts(crew, encoder, analyzer)
+        yield texts, SpreadAnalyzer(analyzer.fingerprint, texts.tokens)
+
+
+def _key(what: str, text: str) -> bytes:
+    return hashlib.blake2b(f"{what}\n{text}".encode(), digest_size=16).digest()
