@@ -1,7 +1,7 @@
 """A collection with the tokens and vectors of its texts, from which an index is built."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -75,6 +75,9 @@ class Tokenizer(Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of each text."""
+
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,30 +168,13 @@ class EncodedCollection:
         return self._bm25
 
 
-# (folder of the model, its encoder, settings) → encoder and analyzer that work elsewhere.
+# (folder of the model, its encoder, settings) → encoder and analyzer that work somewhere.
 Spread = Callable[[Path, Encoder, IndexConfig], AbstractContextManager[tuple[Encoder, Tokenizer]]]
 
 
-def encode_collection(
-    folder: Path,
-    collection: Collection,
-    encoder: Encoder,
-    config: IndexConfig,
-    cache: Cache | None,
-    spread: Spread | None = None,
-) -> EncodedCollection:
-    """Analyse and encode a collection here, or where `spread` says, with the same bytes.
-
-    Args:
-        folder: has the model.
-        collection: answers and known questions.
-        encoder: opened from the folder.
-        config: analyzer and engines.
-        cache: vectors and tokens of known texts; None for none.
-        spread: None for this process.
-    """
-    if spread is None:
-        return EncodedCollection.of(collection, encoder, config, cache)
-    with spread(folder, encoder, config) as (source, analyzer):
-        encoded = EncodedCollection.of(collection, source, config, cache, analyzer)
-    return replace(encoded, encoder=encoder)
+@contextmanager
+def here(
+    folder: Path, encoder: Encoder, config: IndexConfig
+) -> Iterator[tuple[Encoder, Tokenizer]]:
+    """Yield an encoder and an analyzer that work in this process: the `Spread` to nowhere."""
+    yield encoder, config.open_analyzer()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ANSWERS
-from test_determinism import assert_equal_generations
+from test_determinism import assert_equal_generations, differences, files
 
 from dotbogi.indexes import Workspace
 
@@ -145,3 +145,51 @@ def test_a_wrong_token_is_one_clear_line(
     assert asking.returncode == 1
     assert "RAY_AUTH_TOKEN" in asking.stderr.splitlines()[-1]
     assert not (tmp_path / "w").exists()
+
+
+MINING = ("--negatives", "bm25:2,model:2,random:1", "--sampling", "near")
+
+
+def mining(
+    place: Workspace, table: Path, out: Path, cluster: RayCluster | None = None
+) -> subprocess.Popen[str]:
+    engine = ("--engine", "ray") if cluster else ()
+    return command(
+        "mine", table, "-w", place.folder, "--out", out, *MINING, *engine, cluster=cluster
+    )
+
+
+@pytest.fixture(scope="module")
+def mined_alone(
+    tmp_path_factory: pytest.TempPathFactory, table: Path, alone: Workspace
+) -> dict[str, bytes]:
+    """The files that one process mines."""
+    out = tmp_path_factory.mktemp("mined") / "pool"
+    ended(mining(alone, table, out))
+    return files(out)
+
+
+def test_mine_on_two_raylets_gives_the_bytes_of_one_process(
+    both: RayCluster, table: Path, alone: Workspace, mined_alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    ended(mining(alone, table, tmp_path / "pool", both))
+    assert differences(mined_alone, files(tmp_path / "pool")) == set()
+    assert [path.name for path in tmp_path.iterdir()] == ["pool"]
+    print(f"mine: {len(mined_alone)} files of {QUESTION_COUNT} questions equal one process's")
+
+
+def test_a_raylet_and_then_the_command_killed_in_the_middle_of_mine_change_nothing(
+    both: RayCluster, table: Path, alone: Workspace, mined_alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    out, blocks = tmp_path / "pool", tmp_path / ".pool-blocks"
+    texts = 33  # blocks of 1,024 texts: 3 and 9 with tokens, as many with vectors, 9 as queries
+    started = mining(alone, table, out, both)
+    wait_for_blocks(blocks, texts + 3, started)
+    both.kill_other()
+    kept = wait_for_blocks(blocks, texts + 8, started)
+    started.kill()
+    started.communicate()
+    ended(mining(alone, table, out, both))
+    assert differences(mined_alone, files(out)) == set()
+    assert [path.name for path in tmp_path.iterdir()] == ["pool"]
+    print(f"raylet and command killed, after {len(kept)} of 69 blocks; the pool is the same")

@@ -18,7 +18,8 @@ from dotbogi.search.encoded import IndexConfig, Tokenizer
 from dotbogi.search.encoders import Encoder, open_encoder
 from dotbogi.search.encoders.onnx_encoder import TEXTS_AT_ONCE, EncoderFacts
 
-_FEW = 64  # texts; they are not worth a block
+_FEW = 256  # texts; they are not worth a block
+_KINDS = ("tokens", "query tokens", "answers", "queries")
 _PROBE = ("배고프다", "배송은 이틀이면 도착합니다. Wi-Fi 5G 설정을 켜 주세요.")
 
 
@@ -58,20 +59,21 @@ def work_on(encoder: Encoder, analyzer: Tokenizer) -> Work:
     def work(asked: tuple[str, Sequence[str]]) -> list[bytes]:
         what, texts = asked
         if what == "probe":
-            return [*work(("tokens", texts)), *work(("answers", texts)), *work(("queries", texts))]
-        if what == "tokens":
-            return [json.dumps(t, ensure_ascii=False).encode() for t in analyzer.tokenize(texts)]
+            return [value for each in _KINDS for value in work((each, texts))]
+        if "tokens" in what:
+            tokenize = analyzer.tokenize if what == "tokens" else analyzer.tokenize_queries
+            return [json.dumps(tokens, ensure_ascii=False).encode() for tokens in tokenize(texts)]
         encode = encoder.encode_queries if what == "queries" else encoder.encode_answers
         return [row.tobytes() for row in encode(texts).astype("<f4")]
 
     return work
 
 
-class SpreadTexts:
-    """An encoder and an analyzer whose work is done by a crew; few texts are done here."""
+class SpreadEncoder:
+    """An encoder whose work is done by a crew; few texts are encoded here."""
 
-    def __init__(self, crew: Crew, encoder: Encoder, analyzer: Tokenizer) -> None:
-        self._crew, self._encoder, self._analyzer = crew, encoder, analyzer
+    def __init__(self, crew: Crew, encoder: Encoder) -> None:
+        self._crew, self._encoder = crew, encoder
         self.dim, self.fingerprint = encoder.dim, encoder.fingerprint
         self.count_tokens = encoder.count_tokens
 
@@ -88,29 +90,36 @@ class SpreadTexts:
     ) -> Vectors:
         if len(texts) < _FEW:
             return encode(texts)
-        vectors: Vectors = np.frombuffer(b"".join(self._values(what, texts)), "<f4")
+        vectors: Vectors = np.frombuffer(b"".join(_values(self._crew, what, texts)), "<f4")
         return vectors.reshape(len(texts), self.dim).astype(np.float32)
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
+
+class SpreadAnalyzer:
+    """An analyzer whose work is done by a crew; few texts are analysed here."""
+
+    def __init__(self, crew: Crew, analyzer: Tokenizer) -> None:
+        self._crew, self._analyzer = crew, analyzer
+        self.fingerprint = analyzer.fingerprint
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of each text."""
         if len(texts) < _FEW:
             return self._analyzer.tokenize(texts)
-        return [parse_json(value) for value in self._values("tokens", texts)]
+        return [parse_json(value) for value in _values(self._crew, "tokens", texts)]
 
-    def _values(self, what: str, texts: Sequence[str]) -> list[bytes]:
-        # The encoder would encode these same parts one after the other.
-        parts = [texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(texts), TEXTS_AT_ONCE)]
-        keys = [[_key(what, text) for text in part] for part in parts]
-        values = self._crew.do(keys, [(what, list(part)) for part in parts])
-        return [value for of_part in values for value in of_part]
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each query."""
+        if len(texts) < _FEW:
+            return self._analyzer.tokenize_queries(texts)
+        return [parse_json(value) for value in _values(self._crew, "query tokens", texts)]
 
 
-@dataclass(frozen=True, slots=True)
-class SpreadAnalyzer:
-    """An analyzer whose work is done by a crew."""
-
-    fingerprint: str
-    tokenize: Callable[[Sequence[str]], Tokens]
+def _values(crew: Crew, what: str, texts: Sequence[str]) -> list[bytes]:
+    # The encoder would encode these same parts one after the other.
+    parts = [texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(texts), TEXTS_AT_ONCE)]
+    keys = [[_key(what, text) for text in part] for part in parts]
+    values = crew.do(keys, [(what, list(part)) for part in parts])
+    return [value for of_part in values for value in of_part]
 
 
 @contextlib.contextmanager
@@ -131,8 +140,7 @@ def spread_texts(
     recipe = TextRecipe.of(folder, encoder, config)
     expected = work_on(encoder, analyzer)(probe)
     with Crew(recipe, blocks, probe, expected, progress=progress) as crew:
-        texts = SpreadTexts(crew, encoder, analyzer)
-        yield texts, SpreadAnalyzer(analyzer.fingerprint, texts.tokens)
+        yield SpreadEncoder(crew, encoder), SpreadAnalyzer(crew, analyzer)
 
 
 def _key(what: str, text: str) -> bytes:
