@@ -1,5 +1,6 @@
 """Work on a Ray cluster of two raylets: the bytes of one process, whatever is killed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -193,3 +194,20 @@ def test_a_raylet_and_then_the_command_killed_in_the_middle_of_mine_change_nothi
     assert differences(mined_alone, files(out)) == set()
     assert [path.name for path in tmp_path.iterdir()] == ["pool"]
     print(f"raylet and command killed, after {len(kept)} of 69 blocks; the pool is the same")
+
+
+def test_batch_search_on_two_raylets_gives_the_bytes_of_one_process(
+    both: RayCluster, table: Path, alone: Workspace, tmp_path: Path
+) -> None:
+    asked = [line.split(",")[1].strip('"') for line in table.read_text("utf-8").splitlines()[1:]]
+    (tmp_path / "asked.txt").write_text("\n".join([*asked[:1500], "", "없는 말"]), "utf-8")
+    search = ("query", "-w", alone.folder, "--from", tmp_path / "asked.txt", "-k", 3)
+    ended(command(*search, "--out", tmp_path / "one.jsonl"))
+    ended(command(*search, "--out", tmp_path / "two.jsonl", "--engine", "ray", cluster=both))
+    one, two = (tmp_path / f"{name}.jsonl" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    lines = [json.loads(line) for line in one.read_text("utf-8").splitlines()]
+    assert [line["query"] for line in lines] == [*asked[:1500], "", "없는 말"]
+    assert [len(line["hits"]) for line in lines[:1500]] == [3] * 1500
+    assert {path.name for path in tmp_path.iterdir()} == {"asked.txt", "one.jsonl", "two.jsonl"}
+    print(f"batch search: {len(lines)} lines equal one process's")
