@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import faiss
 import numpy as np
@@ -23,6 +23,10 @@ _HNSW_LINKS = 32  # neighbours per node; usual for vectors of a few hundred dime
 _HNSW_BUILD_WIDTH = 200
 _FEW_QUERIES = 16  # FAISS handles up to 19 queries one by one, and more by matrix products
 _ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
+_MANY_ROWS = 1 << 13  # from here on, scanning bytes first is faster
+_HIGHEST_CODE = 127
+_FEW_ROWS = 1 << 11  # per query; who wants more needs nearly every score
+_ROUNDING = 1e-5  # more than a score in float32 is off by
 
 # OpenMP's threads do not survive a fork, and a child that uses them waits forever. So a forked
 # process searches on one thread.
@@ -48,12 +52,71 @@ def _few_threads(queries: int) -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
+class Nearest(NamedTuple):
+    """The rows nearest to each query, by scores that may be rounded; see `DenseIndex.scores`."""
+
+    scores: NDArray[np.floating]  # queries × k, the highest first
+    rows: NDArray[np.int64]  # queries × k; -1 where HNSW finds no more
+    errors: NDArray[np.floating]  # of each query: by how much a score may differ from the exact one
+
+
+class _Codes:
+    """Vectors rounded to bytes, whose products with a query in bytes FAISS scans fast.
+
+    A scan returns the best rows by rounded score. By how much the true score of a row differs is
+    bounded by the lengths of what rounding has changed (Cauchy–Schwarz):
+    |x·q − x'·q'| ≤ |x − x'| |q| + |x'| |q − q'|.
+    """
+
+    def __init__(self, vectors: Vectors) -> None:
+        highest = max((float(np.abs(part).max()) for part in _parts(vectors)), default=0.0)
+        self._scale = _HIGHEST_CODE / (highest or 1.0)
+        self._index = faiss.IndexScalarQuantizer(
+            vectors.shape[1],
+            faiss.ScalarQuantizer.QT_8bit_direct_signed,
+            faiss.METRIC_INNER_PRODUCT,
+        )
+        self._error = self._length = 0.0
+        for part in _parts(vectors):
+            codes = np.rint(part * self._scale)
+            self._index.add(codes)
+            rounded = codes / self._scale
+            self._error = max(self._error, _longest(rounded - part))
+            self._length = max(self._length, _longest(rounded))
+
+    def search(self, queries: Vectors, k: int, selector: Any) -> Nearest:
+        """Return each query's k best rows by rounded score."""
+        highest = np.abs(queries).max(axis=1, keepdims=True)
+        scales = _HIGHEST_CODE / np.where(highest > 0, highest, 1)
+        codes = np.rint(queries * scales)
+        params = faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
+        scores, rows = self._index.search(codes, k, params=params)
+        errors = self._error * np.linalg.norm(queries, axis=1)
+        errors += self._length * np.linalg.norm(codes / scales - queries, axis=1)
+        return Nearest(scores / (self._scale * scales), rows, errors + _ROUNDING)
+
+
+def _longest(vectors: Vectors) -> float:
+    return float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+
+
+def _parts(vectors: Vectors) -> Iterator[Vectors]:
+    for start in range(0, len(vectors), _ROWS_AT_ONCE):
+        yield vectors[start : start + _ROWS_AT_ONCE]
+
+
 class DenseIndex:
     """Unit vectors searched by inner product; ids are row numbers."""
 
     def __init__(self, index: Any, kind: DenseKind) -> None:
         self._index = index
         self.kind = kind
+        if not self._is_on_gpu:
+            flat: Any = index if kind == "exact" else faiss.downcast_index(index.storage)
+            in_memory: Vectors = faiss.rev_swig_ptr(flat.get_xb(), index.ntotal * index.d)
+            self._stored = in_memory.reshape(index.ntotal, index.d)
+        is_scanned = kind == "exact" and not self._is_on_gpu and index.ntotal >= _MANY_ROWS
+        self._codes = _Codes(self._stored) if is_scanned else None
         # On a GPU, FAISS searches for only one thread at a time.
         self._one_at_a_time = threading.Lock() if self._is_on_gpu else contextlib.nullcontext()
 
@@ -82,12 +145,10 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def search(
-        self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None
-    ) -> tuple[Vectors, NDArray[np.int64]]:
-        """Return the scores and row numbers of each query's best rows, both queries × min(k, rows).
+    def search(self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None) -> Nearest:
+        """Return each query's best rows, min(k, rows) of them.
 
-        HNSW may find fewer rows: the rest is filled with row -1 and score -inf.
+        Few of many rows are found by scores of vectors rounded to bytes.
 
         Args:
             queries: queries × dim, float32, unit rows.
@@ -100,21 +161,25 @@ class DenseIndex:
         self._check_dim(queries)
         k = min(k, len(self) if among is None else len(among))
         if k == 0 or len(queries) == 0:
-            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+            shape = len(queries), 0
+            return Nearest(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(len(queries)))
         queries = np.ascontiguousarray(queries, dtype=np.float32)
-        params = self._parameters(k, among)
         with self._one_at_a_time, _few_threads(len(queries)):
-            scores, rows = self._index.search(queries, k, params=params)
-        scores[rows < 0] = -np.inf  # FAISS pads with -3.4e38
-        return scores, rows
+            if self._codes and k <= _FEW_ROWS:
+                return self._codes.search(queries, k, self._selector(among))
+            scores, rows = self._index.search(queries, k, params=self._parameters(k, among))
+        return Nearest(scores, rows, np.full(len(queries), _ROUNDING))
+
+    def _selector(self, among: NDArray[np.int64] | None) -> Any:
+        if among is None:
+            return None
+        bits = np.zeros(len(self), bool)
+        bits[among] = True
+        bitmap = np.packbits(bits, bitorder="little")
+        return faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
 
     def _parameters(self, k: int, among: NDArray[np.int64] | None) -> Any:
-        selector = None
-        if among is not None:
-            bits = np.zeros(len(self), bool)
-            bits[among] = True
-            bitmap = np.packbits(bits, bitorder="little")
-            selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg, arg-type]
+        selector = self._selector(among)
         if self.kind == "hnsw":
             width = max(2 * k, 64)
             if among is not None:  # FAISS filters the rows it visits, so it must visit more
@@ -140,10 +205,16 @@ class DenseIndex:
         wide = queries.astype(np.float64)  # in float32, BLAS gives equal rows different products
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            with self._one_at_a_time:
-                vectors = self._index.reconstruct_batch(rows[part])
-            scores[:, part] = wide @ vectors.astype(np.float64).T
+            scores[:, part] = wide @ self.vectors(rows[part]).astype(np.float64).T
         return scores
+
+    def vectors(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return the vectors of these rows, rows × dim."""
+        if self._is_on_gpu:
+            with self._one_at_a_time:
+                vectors: Vectors = self._index.reconstruct_batch(rows)
+                return vectors
+        return self._stored.take(rows, axis=0)
 
     def _check_dim(self, queries: Vectors) -> None:
         if queries.ndim != 2 or queries.shape[1] != self.dim:

@@ -1,5 +1,6 @@
 """The lexical index: BM25 over tokens, with bm25s or rank-bm25."""
 
+import copy
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -80,21 +81,49 @@ class BM25Index:
         bounds = self._scorer.scores["indptr"]
         return int(bounds[number + 1] - bounds[number])
 
-    def scores(self, query: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the rows that share a token with the query, ascending, and their scores."""
-        if self._scorer is None or not query:
-            return np.zeros(0, np.int64), np.zeros(0, np.float64)
+    @property
+    def floor(self) -> float:
+        """The score of rows that share no token with a query; all others score higher."""
+        return -np.inf if self.engine == "rank-bm25" else 0.0
+
+    def scores(self, query: Sequence[str]) -> NDArray[np.floating]:
+        """Return the score of every row for the tokens of a query."""
+        if self._scorer is None:
+            return np.full(self._rows, self.floor)
         if self.engine == "rank-bm25":
             wanted = set(query)
             matched = [not wanted.isdisjoint(tokens) for tokens in self._scorer.doc_freqs]
-            rows = np.flatnonzero(matched)
-            return rows, np.asarray(self._scorer.get_scores(list(query)), np.float64)[rows]
-        ids = self._scorer.get_tokens_ids(list(query))
-        if not len(ids):
-            return np.zeros(0, np.int64), np.zeros(0, np.float64)
-        scores = np.asarray(self._scorer.get_scores_from_ids(ids), np.float64)
-        rows = np.flatnonzero(scores)
-        return rows, scores[rows]
+            return np.where(matched, self._scorer.get_scores(list(query)), -np.inf)
+        vocabulary: dict[str, int] = self._scorer.vocab_dict
+        weights, rows, starts = (self._scorer.scores[name] for name in _ARRAYS)
+        scores = np.zeros(self._rows, np.float32)
+        for token, times in Counter(query).items():
+            number = vocabulary.get(token)
+            if number is not None:
+                postings = slice(starts[number], starts[number + 1])
+                np.add.at(scores, rows[postings], weights[postings] * np.float32(times))
+        return scores
+
+    def part(self, rows: NDArray[np.int64]) -> "BM25Index":
+        """Return an index of these rows alone (ascending), with the scores that they have here.
+
+        Its statistics, such as in how many rows a token is, remain those of all rows. It cannot be
+        saved.
+        """
+        scorer = copy.copy(self._scorer)
+        if scorer is not None and self.engine == "rank-bm25":
+            scorer.corpus_size = len(rows)
+            scorer.doc_freqs = [scorer.doc_freqs[row] for row in rows]
+            scorer.doc_len = [scorer.doc_len[row] for row in rows]
+        elif scorer is not None:
+            weights, numbers, starts = (scorer.scores[name] for name in _ARRAYS)
+            new = np.full(self._rows, -1, numbers.dtype)
+            new[rows] = np.arange(len(rows))
+            kept = new[numbers] >= 0
+            before = np.concatenate([[0], np.cumsum(kept)]).astype(starts.dtype)
+            arrays = (weights[kept], new[numbers[kept]], before[starts])
+            scorer.scores = {**dict(zip(_ARRAYS, arrays, strict=True)), "num_docs": len(rows)}
+        return BM25Index(scorer, self.engine, len(rows), [])
 
     def save(self, folder: Path) -> None:
         """Write the index into `folder` (.npy and JSON for bm25s, Parquet for rank-bm25)."""

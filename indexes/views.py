@@ -1,7 +1,7 @@
 """The views of a collection: answers by their own text, by their known questions, or by both."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ MOST_ROWS = 2048
 _SCORED_ROWS = 1 << 14
 _SCORES_AT_ONCE = 1 << 22  # bounds the memory
 _LOOKED_AT = 3  # texts examined first, per answer wanted
+_SAMPLE = 1 << 12  # scores that a bound is guessed from
+_FETCHED = 3  # texts fetched first, per answer wanted
 
 
 class Best(NamedTuple):
@@ -54,6 +56,12 @@ class View:
     bm25: BM25Index | None = None
     dense: DenseIndex | None = None
     questions: Sequence[str] | None = None
+    _one_each: bool = field(init=False)  # text i belongs to answer i
+
+    def __post_init__(self) -> None:
+        """Look whether each answer has one text."""
+        own = np.arange(len(self.answer_ids))
+        object.__setattr__(self, "_one_each", np.array_equal(self.owners, own))
 
     def search_dense(
         self, vectors: Vectors, n: int, allowed: Allowed | None = None
@@ -79,22 +87,42 @@ class View:
                 results[query] = best
             return results
         total = min(len(self.dense) if among is None else len(among), MOST_ROWS)
-        fetch = min(total, 2 * n)
+        fetch = min(total, _FETCHED * n)
         while len(pending):
-            scores, rows = self.dense.search(vectors[pending], fetch, among)
+            nearest = self.dense.search(vectors[pending], fetch, among)
             unfinished = []
-            for query, query_scores, query_rows in zip(pending.tolist(), scores, rows, strict=True):
-                real = query_rows >= 0
-                best = self._best_texts(query_rows[real], query_scores[real].astype(np.float64), n)
-                results[query] = best
+            for query, scores, rows, error in zip(pending.tolist(), *nearest, strict=True):
+                real = rows >= 0
+                best = results[query] = self._exact(
+                    vectors[query], rows[real], scores[real].astype(np.float64), error, n
+                )
                 # Fetch more if answers are missing, or if further texts may tie with the last one.
-                last = query_scores[real][-1] if real.any() else -np.inf
                 missing = len(best.scores) < n
-                if real.all() and fetch < total and (missing or last >= best.scores[-1]):
+                if (
+                    real.all()
+                    and fetch < total
+                    and (missing or scores[-1] + error >= best.scores[-1])
+                ):
                     unfinished.append(query)
             pending = np.asarray(unfinished, np.int64)
             fetch = min(total, 4 * fetch)
         return results
+
+    def _exact(
+        self,
+        vector: Vectors,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float64],
+        error: float,
+        n: int,
+    ) -> Best:
+        """Return the best answers by exact score, given scores that are off by at most `error`."""
+        assert self.dense is not None
+        best = self._best_texts(rows, scores, n)
+        if len(best.scores) == n:
+            rows = rows[scores >= best.scores[-1] - 2 * error]  # all others rank below these
+        exact = self.dense.scores(vector[np.newaxis], rows)[0].astype(np.float64)
+        return self._best_texts(rows, exact, n)
 
     def _score_rows(
         self, vectors: Vectors, queries: NDArray[np.int64], rows: NDArray[np.int64], n: int
@@ -106,7 +134,7 @@ class View:
             part = queries[start : start + step]
             scores = self.dense.scores(vectors[part], rows).astype(np.float64)
             for query, query_scores in zip(part.tolist(), scores, strict=True):
-                yield query, self._best_texts(rows, query_scores, n)
+                yield query, self._best_of(rows, query_scores, n)
 
     def search_bm25(
         self, tokens: Sequence[Sequence[str]], n: int, allowed: Allowed | None = None
@@ -126,12 +154,12 @@ class View:
         """
         assert self.bm25 is not None
         results: list[Best] = []
+        among = None if allowed is None else np.flatnonzero(allowed[self.owners])
         for query in tokens:
-            rows, scores = self.bm25.scores(query)
-            if allowed is not None:
-                kept = allowed[self.owners[rows]]
-                rows, scores = rows[kept], scores[kept]
-            results.append(self._best_texts(rows, scores, n))
+            scores = self.bm25.scores(query)
+            if among is not None:
+                scores = scores[among]
+            results.append(self._best_of(among, scores, n, self.bm25.floor))
         return results
 
     def ranking(self, best: Best) -> Ranking:
@@ -143,21 +171,66 @@ class View:
         questions = map(self.questions.__getitem__, best.rows.tolist())
         return list(map(Candidate, answer_ids, scores, questions))
 
+    def _best_of(
+        self,
+        rows: NDArray[np.int64] | None,
+        scores: NDArray[np.floating],
+        n: int,
+        floor: float = -np.inf,
+    ) -> Best:
+        """Return the best answers by the scores of these rows above a floor; None for all rows."""
+        look_at = _LOOKED_AT * n
+        while True:
+            # Texts that tie with the last are among them, so any text left out ranks below `n`
+            # answers if those have that many.
+            chosen = highest(scores, look_at, floor)
+            of_chosen = chosen if rows is None else rows[chosen]
+            best = self._best_texts(of_chosen, scores[chosen].astype(np.float64), n)
+            if len(best.scores) == n or len(chosen) < look_at:
+                return best
+            look_at *= 4
+
     def _best_texts(self, rows: NDArray[np.int64], scores: NDArray[np.float64], n: int) -> Best:
         """Keep each answer's best text and order answers by score, then by id."""
-        kept = min(len(scores), _LOOKED_AT * n)
-        while kept < len(scores):
-            # Texts that tie with the last are kept, so any text left out ranks below `n` answers.
-            enough = scores >= np.partition(scores, len(scores) - kept)[len(scores) - kept]
-            if len(np.unique(self.owners[rows[enough]])) >= n:
-                rows, scores = rows[enough], scores[enough]
-                break
-            kept = min(len(scores), 4 * kept)
+        if self._one_each:
+            best = np.lexsort((rows, -scores))[:n]
+            return Best(rows[best], scores[best], rows[best])
         owners = self.owners[rows]
         order = np.lexsort((rows, owners, -scores))
         _, first = np.unique(owners[order], return_index=True)
         best = order[np.sort(first)][:n]
         return Best(owners[best], scores[best], rows[best])
+
+
+def highest(scores: NDArray[np.floating], most: int, floor: float = -np.inf) -> NDArray[np.int64]:
+    """Return where the `most` highest scores are, ascending, with all that equal the last of them.
+
+    Args:
+        scores: one-dimensional.
+        most: how many.
+        floor: scores that are not above it are left out.
+    """
+    places = _above_a_guess(scores, most, floor)
+    if len(places) < most:
+        places = np.flatnonzero(scores > floor)
+    if len(places) > most:
+        found = scores[places]
+        places = places[found >= np.partition(found, len(found) - most)[len(found) - most]]
+    return places
+
+
+def _above_a_guess(scores: NDArray[np.floating], most: int, floor: float) -> NDArray[np.int64]:
+    """Return where scores reach a bound that about twice as many as wanted reach; maybe fewer.
+
+    One comparison of all scores is faster than picking those above the floor and partitioning them.
+    """
+    step = len(scores) // _SAMPLE
+    sample = scores[:: max(step, 1)]
+    sample = sample[sample > floor]
+    rank = 2 * most // max(step, 1) + 1
+    if step < 2 or rank >= len(sample):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(scores >= np.partition(sample, len(sample) - rank)[len(sample) - rank])
 
 
 _NOTHING = Best(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
@@ -189,3 +262,34 @@ def owners_of_questions(collection: Collection) -> list[int]:
     """Return the position of each known question's answer in the collection."""
     positions = {answer.id: position for position, answer in enumerate(collection.answers)}
     return [positions[question.answer_id] for question in collection.questions]
+
+
+def best_answers(
+    views: Mapping[str, View],
+    tokens: Sequence[Sequence[str]],
+    vectors: Vectors,
+    n: int,
+    allowed: Allowed | None,
+) -> dict[str, list[Best]]:
+    """Return the `n` best answers of each signal, by name, for each query.
+
+    Args:
+        views: by name.
+        tokens: of each query.
+        vectors: queries × dim.
+        n: answers per signal and query.
+        allowed: one flag per answer, by position; None allows all.
+    """
+    best: dict[str, list[Best]] = {}
+    searched: dict[int, list[Best]] = {}  # without known questions, views share an index
+    for name in BM25_VIEWS:
+        view = views[name]
+        if id(view.bm25) not in searched:
+            searched[id(view.bm25)] = view.best_bm25(tokens, n, allowed)
+        best[f"bm25.{name}"] = searched[id(view.bm25)]
+    for name in DENSE_VIEWS:
+        view = views[name]
+        if id(view.dense) not in searched:
+            searched[id(view.dense)] = view.best_dense(vectors, n, allowed)
+        best[f"dense.{name}"] = searched[id(view.dense)]
+    return best

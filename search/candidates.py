@@ -43,9 +43,9 @@ class Candidates:
             scores[[rows[c.answer_id] for c in ranking], column] = [c.score for c in ranking]
             for rank, candidate in enumerate(ranking, 1):
                 if candidate.question is not None:
-                    seen = rank, candidate.question
-                    id_ = candidate.answer_id
-                    questions[id_] = min(questions.get(id_, seen), seen)
+                    seen = questions.get(candidate.answer_id)
+                    if seen is None or rank < seen[0]:
+                        questions[candidate.answer_id] = rank, candidate.question
         return cls(answer_ids, scores, {id_: text for id_, (_, text) in questions.items()})
 
     @classmethod
@@ -94,20 +94,17 @@ class Candidates:
 
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
         """Return, for each of these answers, its rank and score in every signal that found it."""
-        ranks = np.zeros(self.scores.shape, np.int64)
-        for column in range(len(SIGNALS)):
-            order = self.ranking_by(self.scores[:, column])
-            ranks[order, column] = np.arange(1, len(order) + 1)
         rows = [self.answer_ids.index(answer_id) for answer_id in answer_ids]
+        ranks = np.empty(self.scores.T.shape, np.int64)
+        for column, of_column in zip(self.scores.T, ranks, strict=True):
+            of_column[np.argsort(-column, kind="stable")] = np.arange(1, len(column) + 1)
         return [
             {
                 name: Evidence(rank, score)
-                for name, rank, score in zip(
-                    SIGNALS, ranks[row].tolist(), self.scores[row].tolist(), strict=True
-                )
-                if rank
+                for name, rank, score in zip(SIGNALS, *of_answer, strict=True)
+                if score == score  # not NaN
             }
-            for row in rows
+            for of_answer in zip(ranks[:, rows].T.tolist(), self.scores[rows].tolist(), strict=True)
         ]
 
     def ranking_by(self, scores: Floats) -> NDArray[np.int64]:
@@ -119,16 +116,14 @@ class Candidates:
 def _questions(view: View, best_answers: Mapping[str, Best]) -> dict[str, str]:
     """Return the known question of each answer, from the signal that ranks the answer highest."""
     assert view.questions is not None
-    seen: dict[int, tuple[int, str]] = {}
-    for name in ("bm25.question", "dense.question"):
-        best = best_answers[name]
-        for rank, (position, row) in enumerate(
-            zip(best.positions.tolist(), best.rows.tolist(), strict=True), 1
-        ):
-            entry = rank, view.questions[row]
-            if position not in seen or entry < seen[position]:
-                seen[position] = entry
-    return {view.answer_ids[position]: text for position, (_, text) in seen.items()}
+    found = [best_answers[name] for name in ("bm25.question", "dense.question")]
+    positions = np.concatenate([best.positions for best in found])
+    rows = np.concatenate([best.rows for best in found])
+    ranks = np.concatenate([np.arange(len(best.rows)) for best in found])
+    # Of an answer's entries, a dictionary keeps the last: the best, and of equals that of BM25.
+    order = np.argsort(ranks, kind="stable")[::-1]
+    ids = map(view.answer_ids.__getitem__, positions[order].tolist())
+    return dict(zip(ids, map(view.questions.__getitem__, rows[order].tolist()), strict=True))
 
 
 def _share_of_best(scores: Floats) -> Floats:

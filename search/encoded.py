@@ -155,17 +155,20 @@ class EncodedCollection:
     def bm25(self) -> Mapping[str, BM25Index]:
         """Return the lexical index of each view, built at the first call."""
         if len(self._bm25) < len(BM25_VIEWS):
-            joined = [list(row) for row in self.answer_tokens]
-            owners = owners_of_questions(self.collection)
-            for owner, row in zip(owners, self.question_tokens, strict=True):
-                joined[owner] += row
-            rows = {
-                "answer": self.answer_tokens, "question": self.question_tokens, "joined": joined,
-            }  # fmt: skip
-            for view in BM25_VIEWS:
-                if view not in self._bm25:
-                    self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
+            rows = {"answer": self.answer_tokens, "question": self.question_tokens}
+            if self.question_tokens:
+                rows["joined"] = self._joined_tokens()
+            for view in rows.keys() - self._bm25.keys():
+                self._bm25[view] = BM25Index.build(rows[view], self.config.bm25)
+            self._bm25.setdefault("joined", self._bm25["answer"])
         return self._bm25
+
+    def _joined_tokens(self) -> Tokens:
+        joined = [list(row) for row in self.answer_tokens]
+        owners = owners_of_questions(self.collection)
+        for owner, row in zip(owners, self.question_tokens, strict=True):
+            joined[owner] += row
+        return joined
 
 
 # (folder of the model, its encoder, settings) → encoder and analyzer that work somewhere.

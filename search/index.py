@@ -1,7 +1,7 @@
 """The in-memory index of a collection: built, saved and opened."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,18 +11,25 @@ import numpy as np
 from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Answer, Collection, open_collection, save_collection
-from dotbogi.indexes.dense import DenseIndex
+from dotbogi.indexes.dense import DenseIndex, Vectors
 from dotbogi.indexes.errors import DamagedError, ModelMismatchError
 from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.lexical import BM25Index
-from dotbogi.indexes.metadata import MetadataIndex
+from dotbogi.indexes.metadata import Allowed, MetadataIndex
 from dotbogi.indexes.shapes import fits
 from dotbogi.indexes.store import Generation
 from dotbogi.indexes.text import same_text_key
-from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
+from dotbogi.indexes.views import (
+    BM25_VIEWS,
+    DENSE_VIEWS,
+    Best,
+    View,
+    make_views,
+    owners_of_questions,
+)
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import Encoder, open_encoder, unit_rows
 from dotbogi.search.fitted import Fitted
@@ -35,6 +42,12 @@ class Preference(NamedTuple):
 
     users: int
     opposed: int
+
+
+# (tokens, vectors, n, allowed) → the best answers by signal; see `best_answers`.
+SearchShards = Callable[
+    [Sequence[Sequence[str]], Vectors, int, Allowed | None], Mapping[str, list[Best]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +66,10 @@ class SearchIndex:
     answers: Mapping[str, Answer] = field(default_factory=dict)  # by id, and by former ids
     # What users chose, by normalised query and answer id.
     preferred: Mapping[str, Mapping[str, Preference]] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()  # the known questions, normalised
     corrector: Corrector | None = None  # of queries
     held: Hold | None = None  # the generation is not removed while its index is open
+    shards: SearchShards | None = None  # what is searched instead of the views
 
     @property
     def vectors(self) -> AdaptedEncoder:
@@ -104,6 +119,7 @@ def index_encoded(
     geometry = geometry or encoded.geometry()
     analyzer = encoded.config.open_analyzer()
     views = make_views(collection, encoded.bm25(), _build_dense(encoded, geometry))
+    known = _known(collection)
     return SearchIndex(
         collection=collection,
         config=encoded.config,
@@ -116,7 +132,8 @@ def index_encoded(
         trained_on=trained_on,
         answers=_by_id(collection),
         preferred=_preferred(collection),
-        corrector=_corrector(encoded.config, collection, analyzer, views),
+        known=known,
+        corrector=_corrector(encoded.config, collection, known, analyzer, views),
     )
 
 
@@ -126,15 +143,23 @@ def _by_id(collection: Collection) -> dict[str, Answer]:
     return aliases | {answer.id: answer for answer in collection.answers}
 
 
+def _known(collection: Collection) -> frozenset[str]:
+    return frozenset(same_text_key(question.text) for question in collection.questions)
+
+
 def _corrector(
-    config: IndexConfig, collection: Collection, analyzer: Analyzer, views: Mapping[str, View]
+    config: IndexConfig,
+    collection: Collection,
+    known: frozenset[str],
+    analyzer: Analyzer,
+    views: Mapping[str, View],
 ) -> Corrector | None:
     steps, bm25 = steps_of(config.tolerance), views["joined"].bm25
     if not steps or bm25 is None:
         return None
     return Corrector(
-        [question.text for question in collection.questions],
-        [answer.text for answer in collection.answers],
+        known,
+        [*(q.text for q in collection.questions), *(a.text for a in collection.answers)],
         analyzer,
         bm25,
         Synonyms([*config.synonyms, *bundled_groups()]),
@@ -220,6 +245,7 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
     collection = open_collection(folder)
     _check_counts(collection, manifest, folder)
     views = _open_views(collection, config, encoder.dim, folder)
+    known = _known(collection)
     return SearchIndex(
         collection=collection,
         config=config,
@@ -232,7 +258,8 @@ def open_index(generation: Generation, encoder: Encoder | None = None) -> Search
         trained_on=read_trained_on(folder),
         answers=_by_id(collection),
         preferred=_preferred(collection),
-        corrector=_corrector(config, collection, analyzer, views),
+        known=known,
+        corrector=_corrector(config, collection, known, analyzer, views),
         held=generation.held,
     )
 
@@ -252,12 +279,14 @@ def _open_views(
     collection: Collection, config: IndexConfig, dim: int, folder: Path
 ) -> dict[str, View]:
     rows = {"question": len(collection.questions)}  # the other views have one text per answer
+    # Without known questions, the joined view is the answer view, as EncodedCollection builds it.
     bm25 = {
         view: BM25Index.open(
             folder / f"bm25.{view}", config.bm25, rows.get(view, len(collection.answers))
         )
-        for view in BM25_VIEWS
+        for view in (BM25_VIEWS if collection.questions else BM25_VIEWS[:2])
     }
+    bm25.setdefault("joined", bm25["answer"])
     dense: dict[str, DenseIndex] = {}
     for view in _saved_dense_views(collection):
         path = folder / f"dense.{view}.faiss"

@@ -1,14 +1,14 @@
 """Search in one index: cleaned queries → the rankings of the signals → hits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.hits import Candidate, Evidence, Hit, Ranking
 from dotbogi.indexes.metadata import Allowed, Where
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
-from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS, Best
+from dotbogi.indexes.views import SIGNALS, Best, best_answers
 from dotbogi.search.candidates import Candidates
 from dotbogi.search.fusion import fuse
 from dotbogi.search.index import Preference, SearchIndex
@@ -37,16 +37,21 @@ def find_hits(
     min_confidence: float | None = None,
 ) -> list[list[Hit]]:
     """Return the `k` best answers to each query, best first; see `Searcher.search_many`."""
-    found = find(index, queries, max(CANDIDATES, k), where)
+    found = find(index, queries, max(CANDIDATES, k), where, k)
     return [hits_of(index, of_query, k, min_confidence) for of_query in found]
 
 
 def find(
-    index: SearchIndex, queries: Sequence[str], n: int = CANDIDATES, where: Where | None = None
+    index: SearchIndex,
+    queries: Sequence[str],
+    n: int = CANDIDATES,
+    where: Where | None = None,
+    k: int | None = None,
 ) -> list[Found]:
     """Search for each query as it is typed and for its corrections, and return the surer result.
 
-    Of equals, the query as typed wins. See `find_candidates`.
+    Of equals, the query as typed wins. At least the `k` best answers are ranked, with None all
+    candidates. See `find_candidates`.
     """
     cleaned = clean_texts(queries)
     corrector = index.corrector
@@ -54,13 +59,15 @@ def find(
     candidates = iter(find_candidates(index, list(chain.from_iterable(texts)), n, where))
     found = []
     for query, of_query in zip(queries, texts, strict=True):
-        results = [_found(index, query, text, next(candidates)) for text in of_query]
+        results = [_found(index, query, text, next(candidates), k) for text in of_query]
         found.append(max(results, key=lambda result: result.confidence))
     return found
 
 
-def _found(index: SearchIndex, query: str, text: str, candidates: Candidates) -> Found:
-    ranked = _ranked(index, text, candidates)
+def _found(
+    index: SearchIndex, query: str, text: str, candidates: Candidates, k: int | None
+) -> Found:
+    ranked = _ranked(index, text, candidates, k)
     return Found(query, text, candidates, ranked, confidence_of(index, text, candidates, ranked))
 
 
@@ -142,9 +149,10 @@ def _search_views(
     """Return, for each query, the `n` best answers of each signal by name."""
     tokens = index.analyzer.tokenize_queries(cleaned)
     vectors = index.vectors.encode_queries(cleaned)
-    views = index.views
-    best = {f"bm25.{name}": views[name].best_bm25(tokens, n, allowed) for name in BM25_VIEWS}
-    best |= {f"dense.{name}": views[name].best_dense(vectors, n, allowed) for name in DENSE_VIEWS}
+    if index.shards is not None:
+        best = index.shards(tokens, vectors, n, allowed)
+    else:
+        best = best_answers(index.views, tokens, vectors, n, allowed)
     return [{name: best[name][i] for name in SIGNALS} for i in range(len(cleaned))]
 
 
@@ -157,20 +165,24 @@ def hits_of(
         return []
     evidence = found.candidates.evidence([candidate.answer_id for candidate in ranked[:k]])
     corrected = found.text if found.text != clean(found.query) else None
-    hits = [
-        replace(_hit(index, candidate, of_answer), corrected=corrected)
-        for candidate, of_answer in zip(ranked, evidence, strict=False)
+    confidences = [found.confidence] + (k - 1) * [None]  # that of the first alone
+    return [
+        _hit(index, candidate, of_answer, confidence, corrected)
+        for candidate, of_answer, confidence in zip(ranked, evidence, confidences, strict=False)
     ]
-    return [replace(hit, confidence=found.confidence) for hit in hits[:1]] + hits[1:]
 
 
-def _ranked(index: SearchIndex, query: str, candidates: Candidates) -> Ranking:
+def _ranked(index: SearchIndex, query: str, candidates: Candidates, k: int | None) -> Ranking:
     """Merge the signals; answers that users chose for this very question come first.
 
-    Next come answers that have the query as a known question.
+    Next come answers that have the query as a known question. At least the `k` best are returned.
     """
-    fused = fuse(candidates, weights=index.fitted.weights)
+    weights = index.fitted.weights
     key = same_text_key(query)
+    if key not in index.known:
+        most = None if k is None else max(k, 2)  # the confidence looks at the second
+        return fuse(candidates, weights=weights, k=most)
+    fused = fuse(candidates, weights=weights)
     preferred = preferred_by_users(index, query)
 
     def order(candidate: Candidate) -> tuple[int, bool]:
@@ -187,7 +199,13 @@ def preferred_by_users(index: SearchIndex, query: str) -> Mapping[str, Preferenc
     return index.preferred.get(same_text_key(query), {})
 
 
-def _hit(index: SearchIndex, candidate: Candidate, evidence: Mapping[str, Evidence]) -> Hit:
+def _hit(
+    index: SearchIndex,
+    candidate: Candidate,
+    evidence: Mapping[str, Evidence],
+    confidence: float | None,
+    corrected: str | None,
+) -> Hit:
     answer = index.answers[candidate.answer_id]
     return Hit(
         answer_id=answer.id,
@@ -195,5 +213,7 @@ def _hit(index: SearchIndex, candidate: Candidate, evidence: Mapping[str, Eviden
         score=candidate.score,
         signals=evidence,
         question=candidate.question,
+        confidence=confidence,
+        corrected=corrected,
         metadata=answer.metadata,
     )

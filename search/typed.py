@@ -50,8 +50,8 @@ class Corrector:
 
     def __init__(
         self,
-        questions: Sequence[str],
-        answers: Sequence[str],
+        known: frozenset[str],
+        texts: Sequence[str],
         analyzer: Analyzer,
         bm25: BM25Index,
         synonyms: Synonyms,
@@ -60,8 +60,8 @@ class Corrector:
         """Make a corrector.
 
         Args:
-            questions: the known questions. One of them is never corrected.
-            answers: their words, like those of the questions, are what a query may mean.
+            known: the known questions, normalised. One of them is never corrected.
+            texts: known questions and answers. Their words are what a query may mean.
             analyzer: that of the collection.
             bm25: of the joined view, which has all words of the collection.
             synonyms: groups of words.
@@ -71,8 +71,8 @@ class Corrector:
         self._bm25 = bm25
         self._synonyms = synonyms
         self._steps = frozenset(steps)
-        self._known = frozenset(map(same_text_key, questions))
-        self._vocabulary = Vocabulary([*questions, *answers], bm25, synonyms.words)
+        self._known = known
+        self._vocabulary = Vocabulary(texts, bm25, synonyms.words)
         # Of words that have synonyms, whose number is bounded.
         self._frequencies: dict[str, int] = {}
         self._found: dict[str, bool] = {}

@@ -6,6 +6,7 @@ import pytest
 
 from dotbogi.indexes.dense import DenseIndex, DenseKind, Vectors
 from dotbogi.indexes.errors import DamagedError, UsageError
+from dotbogi.indexes.views import View
 from dotbogi.search.encoders import unit_rows
 
 
@@ -16,29 +17,54 @@ def vectors() -> Vectors:
 
 def test_exact_search_equals_brute_force(vectors: Vectors) -> None:
     queries = vectors[:20] + 0.1
-    scores, rows = DenseIndex.build(vectors).search(queries, 10)
+    scores, rows, _ = DenseIndex.build(vectors).search(queries, 10)
     products = queries @ vectors.T
     expected = np.argsort(-products, axis=1)[:, :10]
     np.testing.assert_array_equal(rows, expected)
     np.testing.assert_allclose(scores, np.take_along_axis(products, expected, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("dim", [24, 32, 384])
+@pytest.mark.parametrize("share", [1, 0.5])
+def test_a_scan_of_bytes_finds_what_a_scan_of_all_vectors_finds(dim: int, share: float) -> None:
+    rng = np.random.default_rng(dim)
+    vectors = unit_rows(rng.standard_normal((9000, dim), dtype=np.float32))
+    vectors[::100] = vectors[0]  # equal texts
+    vectors[1] = 0  # an empty one
+    queries = unit_rows(vectors[rng.integers(9000, size=40)] + 0.1)
+    index = DenseIndex.build(vectors)
+    assert index._codes
+    among = None if share == 1 else np.flatnonzero(rng.random(9000) < share)
+    products = queries.astype(np.float64) @ vectors.astype(np.float64).T
+    if among is not None:
+        products[:, np.setdiff1d(np.arange(9000), among)] = -np.inf
+    for number, query in enumerate(queries):
+        scores, rows, errors = (part[0] for part in index.search(query[np.newaxis], 200, among))
+        assert (np.abs(scores - products[number, rows]) <= errors).all()
+        assert np.delete(products[number], rows).max() <= scores[-1] + errors
+        view = View([str(row) for row in range(9000)], np.arange(9000), dense=index)
+        allowed = None if among is None else np.isin(np.arange(9000), among)
+        best = view.best_dense(query[np.newaxis], 50, allowed)[0]
+        expected = np.lexsort((np.arange(9000), -products[number].astype(np.float32)))[:50]
+        np.testing.assert_array_equal(best.rows, expected)
+
+
 def test_hnsw_finds_nearly_what_exact_search_finds(vectors: Vectors) -> None:
-    exact = DenseIndex.build(vectors).search(vectors, 10)[1]
-    approximate = DenseIndex.build(vectors, "hnsw").search(vectors, 10)[1]
+    exact = DenseIndex.build(vectors).search(vectors, 10).rows
+    approximate = DenseIndex.build(vectors, "hnsw").search(vectors, 10).rows
     shared = [len(set(a) & set(b)) for a, b in zip(exact, approximate, strict=True)]
     assert np.mean(shared) >= 9.5
 
 
 @pytest.mark.parametrize("kind", ["exact", "hnsw"])
 def test_more_rows_asked_than_there_are_gives_them_all(kind: DenseKind, vectors: Vectors) -> None:
-    _, rows = DenseIndex.build(vectors[:3], kind).search(vectors[:1], 10)
+    rows = DenseIndex.build(vectors[:3], kind).search(vectors[:1], 10).rows
     assert sorted(rows[0].tolist()) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kind", ["exact", "hnsw"])
 def test_an_empty_index_finds_nothing(kind: DenseKind, vectors: Vectors) -> None:
-    scores, rows = DenseIndex.build(vectors[:0], kind).search(vectors[:2], 5)
+    scores, rows, _ = DenseIndex.build(vectors[:0], kind).search(vectors[:2], 5)
     assert scores.shape == rows.shape == (2, 0)
 
 

@@ -50,7 +50,7 @@ class Disk:
 def disk(tmp_path: Path) -> Iterator[Disk]:
     disk = Disk(tmp_path / "disk")
     yield disk
-    subprocess.run(["umount", str(disk.folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk.folder)], check=True)
 
 
 @pytest.mark.soak
@@ -75,7 +75,8 @@ def test_train_on_a_really_full_disk_goes_on_once_there_is_space(
 ) -> None:
     folder = disk.folder / "w"
     for where in full_moments(disk, commands, trained.before, trained.command):
-        assert Workspace(folder).current().name == "000001"
+        # The new one, if the disk is full when the run writes down that it has published it.
+        assert Workspace(folder).current().name in ("000001", "000002")
         disk.resize(_AMPLE)
         has_begun = (folder / "rounds" / "run-0001").is_dir()
         again = ("train", "--resume") if has_begun else trained.command

@@ -170,11 +170,8 @@ class Pool:
             vectors = self.question_vectors[block.numbers.start : block.numbers.stop]
             known = np.abs(vectors).sum(axis=1) > 0
             return np.where(known[:, np.newaxis], block.cosines, np.float32(-np.inf))
-        scores = np.full(block.cosines.shape, -np.inf, np.float32)
-        for row, number in enumerate(block.numbers):
-            matched, values = self._bm25.scores(self._tokens[number])
-            scores[row, matched] = values
-        return scores
+        scores = np.stack([self._bm25.scores(self._tokens[n]) for n in block.numbers])
+        return np.where(scores > self._bm25.floor, scores, np.float32(-np.inf))
 
     def _windows(self, scores: NDArray[np.floating], best: Integers, quotas: Integers) -> Integers:
         """Return the size of each question's window, widened as far as its quota needs."""
