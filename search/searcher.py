@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from dotbogi.search.watch import Watcher
 
 Problem = Literal["workspace_missing", "current_damaged", "generation_damaged"]
 MinConfidence = float | Literal["auto"] | None
+Move = Callable[[SearchIndex, str], SearchIndex]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class Searcher:
         *,
         workspace: Workspace | None = None,
         encoder: Encoder | None = None,
+        move: Move | None = None,
     ) -> None:
         self._state = _State(index, generation) if index is not None else None
         self._workspace = workspace
         self._encoder = encoder
+        self._move = move
         self._watcher: Watcher | None = None
         self._reloading = threading.Lock()
         self._failed: str | None = None  # the published generation, if it could not be opened
@@ -72,6 +75,7 @@ class Searcher:
         encoder: Encoder | None = None,
         watch: bool = False,
         allow_empty: bool = False,
+        move: Move | None = None,
     ) -> "Searcher":
         """Open the published generation of a workspace after checking its files.
 
@@ -83,13 +87,15 @@ class Searcher:
                 previous one keeps answering, and opening is tried again later.
             allow_empty: also open a workspace in which nothing is indexed yet. Searches raise
                 NothingIndexedError until `reload` finds the first generation.
+            move: takes each generation that was opened, with its name, to where it is searched,
+                such as to the shards of a cluster; None: it is searched here.
 
         Raises:
             NothingIndexedError: nothing is indexed there.
             DamagedError: a file is missing or differs from what was published.
             ModelMismatchError: the encoder is not the index's model.
         """
-        searcher = cls(None, workspace=Workspace(workspace), encoder=encoder)
+        searcher = cls(None, workspace=Workspace(workspace), encoder=encoder, move=move)
         if not searcher.reload() and not allow_empty:
             searcher._now()  # raises
         if watch:
@@ -233,7 +239,8 @@ class Searcher:
             loaded = state.index.encoder
             if loaded.fingerprint == generation.manifest["model_fingerprint"]:
                 encoder = loaded  # the same model is not loaded twice
-        return _State(open_index(generation, encoder), generation.name)
+        index = open_index(generation, encoder)
+        return _State(self._move(index, generation.name) if self._move else index, generation.name)
 
     def problem(self) -> Problem | None:
         """Return what is wrong on the disk with the published generation; the open one answers.

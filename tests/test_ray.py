@@ -1,23 +1,32 @@
 """Work on a Ray cluster of two raylets: the bytes of one process, whatever is killed."""
 
+import contextlib
+import http.client
+import itertools
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import ANSWERS
 from test_determinism import assert_equal_generations, differences, files
 
-from dotbogi.indexes import Workspace
+from dotbogi.indexes import Hit, Workspace
+from dotbogi.search import Searcher
 
 pytest.importorskip("ray", reason="Ray is not installed: run make test-ray", exc_type=ImportError)
 
-from ray_cluster import RayCluster
+from ray_cluster import RayCluster, descendants
 
 ROOT = Path(__file__).parent.parent
 ANSWER_COUNT, QUESTION_COUNT = 3_000, 9_000  # 12 blocks of texts, each done twice
@@ -211,3 +220,174 @@ def test_batch_search_on_two_raylets_gives_the_bytes_of_one_process(
     assert [len(line["hits"]) for line in lines[:1500]] == [3] * 1500
     assert {path.name for path in tmp_path.iterdir()} == {"asked.txt", "one.jsonl", "two.jsonl"}
     print(f"batch search: {len(lines)} lines equal one process's")
+
+
+@pytest.fixture(scope="module")
+def wide() -> Iterator[RayCluster]:
+    """A cluster whose two raylets count as four CPUs each, for eight replicas."""
+    started = RayCluster(cpus=4)
+    yield started
+    started.close()
+
+
+class Front:
+    """A `dotbogi serve --engine ray` in a process of its own."""
+
+    def __init__(self, cluster: RayCluster, workspace: Path, log: Path) -> None:
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "cli.py"), "serve", "-w", str(workspace), "--json",
+                 "--port", "0", "--engine", "ray", "--shards", "4", "--replicas", "2"],
+                cwd=ROOT, env=cluster.environment, stdout=subprocess.PIPE, stderr=errors,
+            )  # fmt: skip
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        assert line, log.read_text("utf-8")
+        self.port = urlsplit(json.loads(line)["url"]).port
+
+    def search(self, query: str) -> tuple[int, str, Any]:
+        """Return the status, the generation and the hits."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            body = json.dumps({"query": query, "k": 10}).encode()
+            connection.request("POST", "/v1/search", body, {"Content-Type": "application/json"})
+            reply = connection.getresponse()
+            content = json.loads(reply.read())
+            generation = reply.getheader("X-Dotbogi-Generation") or ""
+        return (
+            reply.status,
+            generation,
+            content["results"][0]["hits"] if reply.status == 200 else (),
+        )
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(120) == 0
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+class Expected:
+    """What one process finds in a generation."""
+
+    def __init__(self, workspace: Path, queries: list[str]) -> None:
+        searcher = Searcher.open(workspace)
+        self.generation = searcher.generation or ""
+        self.hits = {query: self._shown(searcher.search(query)) for query in queries}
+
+    @staticmethod
+    def _shown(hits: list[Hit]) -> list[Any]:
+        return [
+            [h.answer_id, h.text, h.score, h.confidence, h.question,
+             {name: [e.rank, e.score] for name, e in h.signals.items()}]
+            for h in hits
+        ]  # fmt: skip
+
+    def is_right(self, query: str, hits: Any) -> bool:
+        found = [
+            [h["answer_id"], h["text"], h["score"], h["confidence"], h["question"],
+             {name: [e["rank"], e["score"]] for name, e in h["signals"].items()}]
+            for h in hits
+        ]  # fmt: skip
+        return found == self.hits[query]
+
+
+class Load:
+    """Threads that ask until told to stop, and count what comes back."""
+
+    def __init__(self, front: Front, queries: list[str], expected: list[Expected]) -> None:
+        self.front, self.queries = front, queries
+        self.expected = {each.generation: each for each in expected}
+        self.counts: Counter[str] = Counter()
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(i,)) for i in range(4)]
+
+    def _ask(self, first: int) -> None:
+        for number in itertools.count(first, 7):
+            if self._stopped.is_set():
+                return
+            query = self.queries[number % len(self.queries)]
+            status, generation, hits = self.front.search(query)
+            if status == 200:
+                is_right = self.expected[generation].is_right(query, hits)
+                self.counts[f"right, from {generation}" if is_right else "wrong"] += 1
+            else:
+                self.counts[f"refused with {status}"] += 1
+
+    def wait_for(self, key: str, more: int) -> None:
+        wanted = self.counts[key] + more
+        for _ in range(1200):
+            if self.counts[key] >= wanted:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{key}: {self.counts}")
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def replicas_of(node: subprocess.Popen[bytes]) -> list[int]:
+    def title(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+
+    return [pid for pid in descendants(node.pid) if "ServeReplica" in title(pid)]
+
+
+def test_four_shards_with_two_replicas_serve_what_one_process_finds(
+    wide: RayCluster, table: Path, tiny_model: Path, alone: Workspace, tmp_path: Path
+) -> None:
+    place = Workspace(tmp_path / "w")
+    shutil.copytree(alone.folder, place.folder)
+    lines = table.read_text("utf-8").splitlines()
+    queries = [line.split(",")[1].strip('"')[1:] for line in lines[1:QUESTION_COUNT:9]][:1000]
+    first = Expected(place.folder, queries)
+    front = Front(wide, place.folder, tmp_path / "log")
+
+    right = sum(first.is_right(query, front.search(query)[2]) for query in queries)
+    print(f"{right} of {len(queries)} queries: equal answers, scores and order")
+    assert right == len(queries) == 1000
+
+    with Load(front, queries, [first]) as load:
+        load.wait_for(f"right, from {first.generation}", 50)
+        before = replicas_of(wide.other)
+        os.kill(before[0], signal.SIGKILL)
+        load.wait_for(f"right, from {first.generation}", 300)
+    print(f"a replica killed under load: {dict(load.counts)}")
+    assert not load.counts["wrong"]
+
+    edited = tmp_path / "edited.csv"
+    edited.write_text("\n".join(lines[:-500]).replace("배송", "택배"), "utf-8")
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(place.folder, copy.folder)
+    ended(command("index", edited, "-w", copy.folder))
+    second = Expected(copy.folder, queries)
+    assert second.hits != first.hits
+    with Load(front, queries, [first, second]) as load:
+        load.wait_for(f"right, from {first.generation}", 50)
+        ended(command("index", edited, "-w", place.folder))
+        load.wait_for(f"right, from {second.generation}", 300)
+    print(f"a generation published under load: {dict(load.counts)}")
+    assert not load.counts["wrong"]
+
+    with Load(front, queries, [second]) as load:
+        load.wait_for(f"right, from {second.generation}", 50)
+        wide.kill_other()
+        load.wait_for(f"right, from {second.generation}", 300)
+    print(f"a raylet killed under load: {dict(load.counts)}")
+    assert not load.counts["wrong"]
+
+    front.stop()
+    log = (tmp_path / "log").read_text("utf-8").splitlines()
+    print("\n".join(line for line in log if "POST" not in line))
+    for _ in range(600):
+        if not replicas_of(wide.head):
+            break
+        time.sleep(0.1)
+    assert not replicas_of(wide.head)

@@ -50,7 +50,7 @@ def connect() -> None:
         ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RayError, RuntimeError) as error:
         raise DotbogiError(
-            f"the Ray cluster cannot be used ({_first_line(error)}). Expected one that answers at "
+            f"the Ray cluster cannot be used ({first_line(error)}). Expected one that answers at "
             "RAY_ADDRESS and takes the token in RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from error
 
@@ -227,5 +227,6 @@ def _result(done: Any) -> Any:
         return None
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or else its class."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -6,6 +6,7 @@ of the whole index: BM25 keeps the statistics of all texts, and a cosine needs n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def cut(index: SearchIndex, count: int) -> list[Shard]:
     texts = np.cumsum(1 + np.bincount(owners, minlength=answers))
     inside = np.searchsorted(texts, [texts[-1] * i / count for i in range(1, count)], "right")
     bounds = [0, *inside.tolist(), answers]
-    return [_shard(index, range(*pair)) for pair in zip(bounds, bounds[1:], strict=False)]
+    return [_shard(index, range(*pair)) for pair in pairwise(bounds)]
 
 
 def _shard(index: SearchIndex, positions: range) -> Shard:
