@@ -82,12 +82,11 @@ _bounds = together(
 )  # fmt: skip
 @click.option(
     "--shards", type=click.IntRange(1, 1000), metavar="N",
-    help="With --engine ray: parts of the collection, each on a machine of its own if there are "
-    "enough.  [default: 1]",
+    help="With --engine ray: into how many parts the collection is cut; without it, one.",
 )  # fmt: skip
 @click.option(
     "--replicas", type=click.IntRange(1, 1000), metavar="N",
-    help="With --engine ray: copies of each shard.  [default: 1]",
+    help="With --engine ray: copies of each shard; without it, one.",
 )  # fmt: skip
 @_bounds
 @json_option

@@ -132,10 +132,13 @@ def test_an_index_killed_in_the_middle_goes_on_from_its_blocks(
     indexing.communicate()
     kept = finished_blocks(place.blocks_folder)
     whole = {name: (place.blocks_folder / name).stat().st_mtime_ns for name in kept}
-    damaged = min(whole)
+    damaged = max(whole, key=whole.__getitem__)  # the newest: the cache has no texts of it yet
     (place.blocks_folder / damaged).write_bytes(b"PAR1 and nothing else PAR1")
+    os.utime(place.blocks_folder / damaged, ns=(whole[damaged],) * 2)
     again = index_on_ray(both, table, tiny_model, place)
-    wait_for_blocks(place.blocks_folder, len(kept) + 1, again)
+    while (place.blocks_folder / damaged).stat().st_mtime_ns == whole[damaged]:
+        assert again.poll() is None, again.communicate()
+        time.sleep(0.01)
     times = {name: (place.blocks_folder / name).stat().st_mtime_ns for name in kept}
     ended(again)
     assert {name for name in kept if times[name] != whole[name]} == {damaged}
@@ -155,6 +158,20 @@ def test_a_wrong_token_is_one_clear_line(
     assert asking.returncode == 1
     assert "RAY_AUTH_TOKEN" in asking.stderr.splitlines()[-1]
     assert not (tmp_path / "w").exists()
+
+
+def test_work_that_goes_wrong_ends_in_one_line(both: RayCluster) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "ray_crews.py")], env=both.environment, text=True,
+        capture_output=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "another machine → DotbogiError a machine of the Ray cluster computes other values than "
+        "this one. Expected the same processors, and the same versions of dotbogi's packages.",
+        "ends the worker → DotbogiError a block has ended 3 workers. Is there enough memory?",
+        "fails → DamagedError the model cannot be read.",
+        "nothing → [['value of a'], ['value of b']]",
+    ], done.stderr
 
 
 MINING = ("--negatives", "bm25:2,model:2,random:1", "--sampling", "near")
@@ -356,8 +373,10 @@ def test_four_shards_with_two_replicas_serve_what_one_process_finds(
 
     with Load(front, queries, [first]) as load:
         load.wait_for(f"right, from {first.generation}", 50)
-        before = replicas_of(wide.other)
-        os.kill(before[0], signal.SIGKILL)
+        lost = replicas_of(wide.other)[0]
+        os.kill(lost, signal.SIGSTOP)  # so that it dies with requests
+        time.sleep(2)
+        os.kill(lost, signal.SIGKILL)
         load.wait_for(f"right, from {first.generation}", 300)
     print(f"a replica killed under load: {dict(load.counts)}")
     assert not load.counts["wrong"]

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dotbogi.indexes.errors import DotbogiError
-from dotbogi.indexes.files import open_regular, reading, remove, replace_file
-
-_PLAIN = {"PLAIN", "RLE"}
-_COLUMNS = ("key", "value")
+from dotbogi.indexes.files import open_regular, remove, replace_file
+from dotbogi.indexes.parquet import TEXTS, read_parquet
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,89 +16,67 @@ class Block:
     """Some items of work, and a name that is a digest of all that determines their values."""
 
     name: str
-    keys: list[bytes]  # one for each item
+    keys: list[str]  # one for each item
     work: Any  # what a worker is given
 
     @classmethod
-    def of(cls, recipe: str, keys: Sequence[bytes], work: Any) -> "Block":
+    def of(cls, recipe: str, keys: Sequence[str], work: Any) -> "Block":
         """Name a block.
 
         Args:
             recipe: fingerprint of what is done with the items.
-            keys: one for each item; with the recipe, it determines the item's value.
+            keys: one for each item; with the recipe, they determine the values.
             work: what a worker is given.
         """
-        hasher = hashlib.blake2b(recipe.encode(), digest_size=16)
-        for key in keys:
-            hasher.update(len(key).to_bytes(8, "little") + key)
+        hasher = hashlib.blake2b(digest_size=16)
+        for part in (recipe, *keys):
+            data = part.encode()
+            hasher.update(len(data).to_bytes(8, "little") + data)
         return cls(hasher.hexdigest(), list(keys), work)
 
 
 class BlockFolder:
-    """The finished blocks of a run. Writing a block again changes nothing."""
+    """The finished blocks of a run, in files that are named by block and contents."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def read(self, block: Block) -> list[bytes] | None:
+    def read(self, block: Block) -> list[str] | None:
         """Return the values of a block, or None if it is not finished, or its file is damaged."""
-        path = self.folder / f"{block.name}.parquet"
-        try:
-            with reading(path), open_regular(path) as file:
-                return unpack(file.read(), block.keys)
-        except DotbogiError:
-            return None
+        for path in self.folder.glob(f"{block.name}-*.parquet"):
+            try:
+                with open_regular(path) as file:
+                    is_whole = path.name == _file_name(block, file.read())
+                # pyarrow may end the process over a damaged file, so it sees whole ones alone.
+                rows = read_parquet(path, {"key": TEXTS, "value": TEXTS}) if is_whole else {}
+            except (DotbogiError, OSError):
+                continue
+            # Each item once, in order.
+            values = rows.get("value", [])
+            if rows.get("key") == block.keys and all(isinstance(v, str) for v in values):
+                return values
+        return None
 
-    def write(self, block: Block, packed: bytes) -> list[bytes]:
-        """Keep the file of a finished block, and return the values in it."""
-        values = unpack(packed, block.keys)
+    def write(self, block: Block, packed: bytes) -> None:
+        """Keep the file of a finished block; to write it again changes nothing."""
         if self.folder.is_symlink() or not self.folder.is_dir():
             remove(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self.folder / f"{block.name}.parquet", packed)
-        return values
+        replace_file(self.folder / _file_name(block, packed), packed)
 
 
-def pack(keys: Sequence[bytes], values: Sequence[bytes]) -> bytes:
+def _file_name(block: Block, packed: bytes) -> str:
+    return f"{block.name}-{hashlib.blake2b(packed, digest_size=16).hexdigest()}.parquet"
+
+
+def pack(keys: Sequence[str], values: Sequence[str]) -> bytes:
     """Return a Parquet file with the columns `key` and `value`, and one row for each item."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     assert len(keys) == len(values)
-    table = pa.table({"key": pa.array(keys, pa.binary()), "value": pa.array(values, pa.binary())})
+    table = pa.table({"key": pa.array(keys, pa.string()), "value": pa.array(values, pa.string())})
     buffer = pa.BufferOutputStream()
-    # Neither compressed nor in a dictionary: so a file holds no more than its size.
-    pq.write_table(
-        table, buffer, compression="none", use_dictionary=False, write_page_checksum=True
-    )
+    # Plain: `read_parquet` takes no more text than fits the size of a file.
+    pq.write_table(table, buffer, compression="none", use_dictionary=False)
     return bytes(buffer.getvalue())
-
-
-def unpack(packed: bytes, keys: Sequence[bytes]) -> list[bytes]:
-    """Return the values of a packed block.
-
-    Raises:
-        ValueError: it is damaged, or its rows are not those of these keys, each once and in order.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    parquet = pq.ParquetFile(pa.BufferReader(packed), page_checksum_verification=True)
-    footer = parquet.metadata
-    chunks = [
-        footer.row_group(group).column(column)
-        for group in range(footer.num_row_groups)
-        for column in range(footer.num_columns)
-    ]
-    if (
-        tuple(parquet.schema_arrow.names) != _COLUMNS
-        or footer.num_rows != len(keys)
-        or any(
-            c.compression != "UNCOMPRESSED" or not _PLAIN.issuperset(c.encodings) for c in chunks
-        )
-    ):
-        raise ValueError("not the file of this block")
-    table = parquet.read(use_threads=False)
-    if table["key"].to_pylist() != list(keys):
-        raise ValueError("not the rows of this block")
-    return [bytes(value) for value in table["value"].to_pylist()]

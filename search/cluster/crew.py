@@ -19,7 +19,7 @@ _MOST_TRIES = 3  # of one block, each of which ended with the loss of its worker
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Any], list[bytes]]
+Work = Callable[[Any], list[str]]
 
 
 class Recipe(Protocol):
@@ -61,7 +61,7 @@ class _Worker:
     def __init__(self) -> None:
         self._work: Work | None = None
 
-    def check(self, copy: list[Any], probe: Any) -> list[bytes]:
+    def check(self, copy: list[Any], probe: Any) -> list[str]:
         return self._opened(copy)(probe)
 
     def do(self, copy: list[Any], block: Block) -> bytes:
@@ -81,7 +81,7 @@ class Crew:
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, probe: Any, expected: Sequence[bytes],
+        self, recipe: Recipe, folder: Path, probe: Any, expected: Sequence[str],
         *, progress: bool = False,
     ) -> None:  # fmt: skip
         """Make a crew.
@@ -99,7 +99,7 @@ class Crew:
         self._actors: list[Any] = []
         self._copy: list[Any] = []  # of the recipe
 
-    def do(self, keys: Sequence[Sequence[bytes]], works: Sequence[Any]) -> list[list[bytes]]:
+    def do(self, keys: Sequence[Sequence[str]], works: Sequence[Any]) -> list[list[str]]:
         """Return the values of all blocks, in their order.
 
         Args:
@@ -117,9 +117,10 @@ class Crew:
         if missing:
             with self._bar(len(missing)) as bar:
                 for block, packed in self._work_off(missing):
-                    values[block.name] = self._blocks.write(block, packed)
+                    self._blocks.write(block, packed)
+                    values[block.name] = self._blocks.read(block)
                     bar.update(1)
-        return [values[block.name] or [] for block in blocks]
+        return [_there(values[block.name]) for block in blocks]
 
     def _bar(self, total: int) -> Any:
         import click
@@ -184,7 +185,7 @@ class Crew:
             raise DotbogiError(f"a block has ended {_MOST_TRIES} workers. Is there enough memory?")
         logger.warning("a worker was lost; another one does its block again")
 
-    def _compare(self, found: list[bytes]) -> None:
+    def _compare(self, found: list[str]) -> None:
         if found != self._expected:
             raise DotbogiError(
                 "a machine of the Ray cluster computes other values than this one. Expected the "
@@ -207,6 +208,11 @@ class Crew:
         traceback: TracebackType | None,
     ) -> None:
         self.dismiss()
+
+
+def _there(values: list[str] | None) -> list[str]:
+    assert values is not None  # what was written has been read
+    return values
 
 
 def _result(done: Any) -> Any:

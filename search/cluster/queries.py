@@ -38,9 +38,9 @@ class SearchRecipe:
         folder = self.files.unpack()
         searcher = Searcher(open_index(Generation(Path(folder.name), self.manifest)), self.name)
 
-        def work(queries: Sequence[str]) -> list[bytes]:
+        def work(queries: Sequence[str]) -> list[str]:
             assert folder  # lives as long as the index
-            return [line.encode() for line in search_block(searcher, self.asked, queries)]
+            return search_block(searcher, self.asked, queries)
 
         return work
 
@@ -65,9 +65,7 @@ def search_on_ray(
         progress: show a bar.
     """
     probe = ["배고프다"]
-    expected = [line.encode() for line in search_block(searcher, asked, probe)]
+    expected = search_block(searcher, asked, probe)
     recipe = SearchRecipe.of(generation, asked)
     with Crew(recipe, blocks, probe, expected, progress=progress) as crew:
-        keys = [[query.encode() for query in block] for block in queries]
-        for values in crew.do(keys, [list(block) for block in queries]):
-            yield [value.decode() for value in values]
+        yield from crew.do(queries, [list(block) for block in queries])

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,7 @@ class TextRecipe:
         encoder = open_encoder(Path(folder.name))
         work = work_on(encoder, self.config.open_analyzer())
 
-        def do(asked: tuple[str, Sequence[str]]) -> list[bytes]:
+        def do(asked: tuple[str, Sequence[str]]) -> list[str]:
             assert folder  # lives as long as the encoder
             return work(asked)
 
@@ -54,17 +55,17 @@ class TextRecipe:
 
 
 def work_on(encoder: Encoder, analyzer: Tokenizer) -> Work:
-    """Return the function that makes the tokens or vectors of (what, texts), as bytes."""
+    """Return the function that makes the tokens or vectors of (what, texts), as texts."""
 
-    def work(asked: tuple[str, Sequence[str]]) -> list[bytes]:
+    def work(asked: tuple[str, Sequence[str]]) -> list[str]:
         what, texts = asked
         if what == "probe":
             return [value for each in _KINDS for value in work((each, texts))]
         if "tokens" in what:
             tokenize = analyzer.tokenize if what == "tokens" else analyzer.tokenize_queries
-            return [json.dumps(tokens, ensure_ascii=False).encode() for tokens in tokenize(texts)]
+            return [json.dumps(tokens, ensure_ascii=False) for tokens in tokenize(texts)]
         encode = encoder.encode_queries if what == "queries" else encoder.encode_answers
-        return [row.tobytes() for row in encode(texts).astype("<f4")]
+        return [b64encode(row.tobytes()).decode() for row in encode(texts).astype("<f4")]
 
     return work
 
@@ -90,7 +91,8 @@ class SpreadEncoder:
     ) -> Vectors:
         if len(texts) < _FEW:
             return encode(texts)
-        vectors: Vectors = np.frombuffer(b"".join(_values(self._crew, what, texts)), "<f4")
+        packed = b"".join(map(b64decode, _values(self._crew, what, texts)))
+        vectors: Vectors = np.frombuffer(packed, "<f4")
         return vectors.reshape(len(texts), self.dim).astype(np.float32)
 
 
@@ -105,16 +107,16 @@ class SpreadAnalyzer:
         """Return the tokens of each text."""
         if len(texts) < _FEW:
             return self._analyzer.tokenize(texts)
-        return [parse_json(value) for value in _values(self._crew, "tokens", texts)]
+        return [parse_json(value.encode()) for value in _values(self._crew, "tokens", texts)]
 
     def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of each query."""
         if len(texts) < _FEW:
             return self._analyzer.tokenize_queries(texts)
-        return [parse_json(value) for value in _values(self._crew, "query tokens", texts)]
+        return [parse_json(value.encode()) for value in _values(self._crew, "query tokens", texts)]
 
 
-def _values(crew: Crew, what: str, texts: Sequence[str]) -> list[bytes]:
+def _values(crew: Crew, what: str, texts: Sequence[str]) -> list[str]:
     # The encoder would encode these same parts one after the other.
     parts = [texts[i : i + TEXTS_AT_ONCE] for i in range(0, len(texts), TEXTS_AT_ONCE)]
     keys = [[_key(what, text) for text in part] for part in parts]
@@ -143,5 +145,5 @@ def spread_texts(
         yield SpreadEncoder(crew, encoder), SpreadAnalyzer(crew, analyzer)
 
 
-def _key(what: str, text: str) -> bytes:
-    return hashlib.blake2b(f"{what}\n{text}".encode(), digest_size=16).digest()
+def _key(what: str, text: str) -> str:
+    return hashlib.blake2b(f"{what}\n{text}".encode(), digest_size=16).hexdigest()

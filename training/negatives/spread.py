@@ -48,21 +48,21 @@ def mine_on_ray(blocks: Path, miner: Miner, *, progress: bool = False) -> Iterat
     probe = range(min(_PROBE, len(miner.pool.questions)))
     expected = _packed(miner.mine(probe))
     with Crew(MiningRecipe.of(miner), blocks, probe, expected, progress=progress) as crew:
-        keys = [[*(str(number).encode() for number in block), b"counts"] for block in numbers]
+        keys = [[*map(str, block), "counts"] for block in numbers]
         yield from map(_unpacked, crew.do(keys, numbers))
 
 
-def _packed(mined: MinedBlock) -> list[bytes]:
+def _packed(mined: MinedBlock) -> list[str]:
     """Return the negatives and suspects of each question, and after them the counts."""
     values: list[Any] = [
         [[astuple(n) for n in of_question] for of_question in pair]
         for pair in zip(mined.chosen, mined.suspects, strict=True)
     ]
-    return [json.dumps(value, ensure_ascii=False).encode() for value in [*values, mined.counts]]
+    return [json.dumps(value, ensure_ascii=False) for value in [*values, mined.counts]]
 
 
-def _unpacked(values: Sequence[bytes]) -> MinedBlock:
-    *rows, counts = (parse_json(value, _MOST_VALUES) for value in values)
+def _unpacked(values: Sequence[str]) -> MinedBlock:
+    *rows, counts = (parse_json(value.encode(), _MOST_VALUES) for value in values)
     chosen, suspects = (
         [[Negative(*fields) for fields in row[part]] for row in rows] for part in (0, 1)
     )
