@@ -46,6 +46,7 @@ def connect() -> None:
         return
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _leave_stdout_alone()
     try:
         ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RayError, RuntimeError) as error:
@@ -53,6 +54,18 @@ def connect() -> None:
             f"the Ray cluster cannot be used ({first_line(error)}). Expected one that answers at "
             "RAY_ADDRESS and takes the token in RAY_AUTH_TOKEN or ~/.ray/auth_token."
         ) from error
+
+
+def _leave_stdout_alone() -> None:
+    """Have Ray print errors of the cluster on stderr: stdout is for results."""
+    from ray._private import worker  # there is no setting
+
+    printed = worker.print_to_stdstream
+
+    def on_stderr(message: dict[str, Any], **options: Any) -> None:
+        printed({**message, "is_err": True}, **options)
+
+    worker.print_to_stdstream = on_stderr
 
 
 class _Worker:
