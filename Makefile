@@ -21,13 +21,14 @@ define use-faiss-gpu
 	$(PIP) install -c constraints.txt faiss-gpu
 endef
 
-.PHONY: help demo install fix check test test-ray soak audit bench starter
+.PHONY: help demo install fix check test test-extras test-ray soak audit bench starter
 
 help:
 	@echo "make demo     set up, then index, train and query the bundled Korean sample"
 	@echo "make test     set up, then lint, type-check and test"
-	@echo "make test-ray set up an environment with Ray, and test what runs on a cluster"
+	@echo "make test-ray  the tests of a Ray cluster, in an environment of their own"
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
+	@echo "make test-extras  the tests that need qdrant-client and opensearch-py, in an environment of their own"
 	@echo "make soak     the long versions of the tests of reliability (docs/reliability.md)"
 	@echo "make audit    known vulnerabilities of the pinned packages; asks pypi.org"
 	@echo "make fix      format and mend what ruff can"
@@ -68,6 +69,19 @@ check: $(VENV)/installed-dev
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+# Their own environment, without torch: dotbogi needs no engine's client, only these tests do.
+EXTRAS := build/extras
+EXTRAS_PIP := $(EXTRAS)/bin/python -m pip --disable-pip-version-check -q
+
+$(EXTRAS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(EXTRAS)
+	$(EXTRAS_PIP) install -c constraints.txt -e . pytest pytest-timeout hypothesis \
+	    qdrant-client opensearch-py
+	touch $@
+
+test-extras: $(EXTRAS)/installed
+	OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest -q tests/test_engines.py tests/test_engine_clients.py
 
 soak: $(VENV)/installed-dev
 	DOTBOGI_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m soak -o timeout=0

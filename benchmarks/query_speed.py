@@ -144,6 +144,7 @@ def measure(answers: int, *, known: bool, with_txtai: bool) -> dict[str, Any]:
     queries = source.queries(QUERIES + WARM_UP)
     encoded = replace(encoded, config=config, encoder=Drawn(source.dim, queries))
     index = index_encoded(encoded)
+    index.prepare()
     faiss.omp_set_num_threads(1)
     searches: dict[str, Search] = {
         "dotbogi": lambda texts: find_hits(index, texts, K),

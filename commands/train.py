@@ -156,14 +156,29 @@ def train(table: Path | None, workspace: str, as_json: bool, resume: bool, **opt
     dotbogi train faq.csv --objective gist --guide-margin 0.05
     dotbogi train scored.tsv --objective cosine --test-table held-out.tsv
     """
-    from dotbogi.indexes import UsageError, Workspace
-    from dotbogi.training import resume_loop
-
     for package in ("torch", "sentence_transformers"):
         if find_spec(package) is None:  # fail before anything is read or fetched
             raise ModuleNotFoundError(name=package)
     if options.pop("cpu_only"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch is imported
+    from dotbogi.training.fit import processes
+
+    if processes.rank():
+        from dotbogi.training.fit.full import follow
+
+        follow()
+        return
+    with processes.leading():
+        _lead(table, workspace, as_json, resume, options)
+
+
+def _lead(
+    table: Path | None, workspace: str, as_json: bool, resume: bool, options: Mapping[str, Any]
+) -> None:
+    """Run the loop; other processes that torchrun has started take part in full fits."""
+    from dotbogi.indexes import UsageError, Workspace
+    from dotbogi.training import resume_loop
+
     progress = shows_progress(as_json)
     read_lines: list[str] = []
     if resume:

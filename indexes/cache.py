@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +19,8 @@ from dotbogi.indexes.files import remove
 from dotbogi.indexes.journals import foreign_parts, parts_of
 from dotbogi.indexes.json_files import parse_json
 from dotbogi.indexes.lexical import Tokens
-from dotbogi.indexes.shapes import fits
 
+_AT_ONCE = 1 << 15  # texts read, made and stored together; encoders take whole parts of it
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8
 _FORMAT = 1  # as user_version; 0: by the first version, which stated none, nor an owner
@@ -64,14 +64,21 @@ class Cache:
 
         if not texts:
             return encode([])
-        kept = self._complete(
-            f"vectors-{fingerprint}",
-            texts,
-            encode,
-            lambda row: row.astype("<f4").tobytes(),
-            unpacked,
-        )
-        return np.stack([kept[_key(text)] for text in texts])
+        vectors: Vectors | None = None
+        for start, part in _parts(texts):
+            kept = self._complete(
+                f"vectors-{fingerprint}",
+                part,
+                encode,
+                lambda row: row.astype("<f4").tobytes(),
+                unpacked,
+            )
+            found = np.stack([kept[_key(text)] for text in part])
+            if vectors is None:
+                vectors = np.empty((len(texts), found.shape[1]), np.float32)
+            vectors[start : start + len(part)] = found
+        assert vectors is not None
+        return vectors
 
     def tokens(
         self, fingerprint: str, texts: Sequence[str], tokenize: Callable[[Sequence[str]], Tokens]
@@ -82,13 +89,17 @@ class Cache:
             return json.dumps(tokens, ensure_ascii=False).encode()
 
         def unpacked(value: bytes) -> list[str]:
-            tokens: list[str] = parse_json(value)
-            if not fits(tokens, list[str]):
+            tokens = parse_json(value)
+            if not isinstance(tokens, list) or not set(map(type, tokens)) <= {str}:
                 raise ValueError("not tokens")
-            return tokens
+            return [known.setdefault(token, token) for token in tokens]
 
-        kept = self._complete(f"tokens-{fingerprint}", texts, tokenize, packed, unpacked)
-        return [kept[_key(text)] for text in texts]
+        known: dict[str, str] = {}  # each token once in memory
+        tokens: Tokens = []
+        for _, part in _parts(texts):
+            kept = self._complete(f"tokens-{fingerprint}", part, tokenize, packed, unpacked)
+            tokens += [kept[_key(text)] for text in part]
+        return tokens
 
     def keep_only(self, fingerprints: Sequence[str]) -> None:
         """Delete the cached vectors and tokens of all other fingerprints."""
@@ -120,6 +131,12 @@ class Cache:
             _use(path, lambda database: _write(database, packed))
             kept.update(fresh)
         return kept
+
+
+def _parts(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """Yield the texts part by part: what is done is kept, and memory is bounded."""
+    for start in range(0, len(texts), _AT_ONCE):
+        yield start, texts[start : start + _AT_ONCE]
 
 
 def _use(path: Path, job: Callable[[sqlite3.Connection], T]) -> T | None:

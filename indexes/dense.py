@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.faiss_file import check_faiss
-from dotbogi.indexes.files import why_unreadable, write_file
+from dotbogi.indexes.files import why_unreadable, write_parts
 
 DenseKind = Literal["exact", "hnsw"]
 Vectors = NDArray[np.float32]
@@ -24,6 +24,7 @@ _HNSW_BUILD_WIDTH = 200
 _FEW_QUERIES = 16  # FAISS handles up to 19 queries one by one, and more by matrix products
 _ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
 _MANY_ROWS = 1 << 13  # from here on, scanning bytes first is faster
+_WORTH_IT = 10  # queries; for fewer, rounding takes more time than it saves
 _HIGHEST_CODE = 127
 _FEW_ROWS = 1 << 11  # per query; who wants more needs nearly every score
 _ROUNDING = 1e-5  # more than a score in float32 is off by
@@ -115,8 +116,9 @@ class DenseIndex:
             flat: Any = index if kind == "exact" else faiss.downcast_index(index.storage)
             in_memory: Vectors = faiss.rev_swig_ptr(flat.get_xb(), index.ntotal * index.d)
             self._stored = in_memory.reshape(index.ntotal, index.d)
-        is_scanned = kind == "exact" and not self._is_on_gpu and index.ntotal >= _MANY_ROWS
-        self._codes = _Codes(self._stored) if is_scanned else None
+        self._may_scan = kind == "exact" and not self._is_on_gpu and index.ntotal >= _MANY_ROWS
+        self._codes: _Codes | None = None
+        self._searched = 0  # queries
         # On a GPU, FAISS searches for only one thread at a time.
         self._one_at_a_time = threading.Lock() if self._is_on_gpu else contextlib.nullcontext()
 
@@ -145,6 +147,11 @@ class DenseIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
+    def prepare(self) -> None:
+        """Round the vectors to bytes now; otherwise, that is done after the first few queries."""
+        if self._may_scan and self._codes is None:
+            self._codes = _Codes(self._stored)
+
     def search(self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None) -> Nearest:
         """Return each query's best rows, min(k, rows) of them.
 
@@ -164,6 +171,9 @@ class DenseIndex:
             shape = len(queries), 0
             return Nearest(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(len(queries)))
         queries = np.ascontiguousarray(queries, dtype=np.float32)
+        self._searched += len(queries)
+        if self._searched > _WORTH_IT:
+            self.prepare()
         with self._one_at_a_time, _few_threads(len(queries)):
             if self._codes and k <= _FEW_ROWS:
                 return self._codes.search(queries, k, self._selector(among))
@@ -226,7 +236,10 @@ class DenseIndex:
     def save(self, path: Path) -> None:
         """Write the index in FAISS's own format."""
         index = self._index if self.kind == "hnsw" else _on_cpu(self._index)
-        write_file(path, faiss.serialize_index(index))
+        parts: list[bytes] = []
+        writer = faiss.PyCallbackIOWriter(parts.append)  # type: ignore[attr-defined]
+        faiss.write_index(index, writer)  # serialize_index would hold the bytes twice
+        write_parts(path, parts)
 
     @classmethod
     def open(cls, path: Path, kind: DenseKind) -> "DenseIndex":

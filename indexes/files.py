@@ -39,6 +39,11 @@ def write_file(path: Path, data: Any) -> None:
     _write(path, [memoryview(data).cast("B")])
 
 
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write bytes that come in parts; see `write_file`."""
+    _write(path, map(memoryview, parts))
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copy a regular file as `write_file` writes one.
 

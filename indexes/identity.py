@@ -64,7 +64,7 @@ def keep_ids(new: Collection, old: Collection) -> tuple[Collection, dict[str, Ma
         continued = [ids[answer.id], *matched, *answer.aliases]
         former = _former_ids([known[id_] for id_ in continued if id_ in known], known.keys())
         aliases = dict.fromkeys([*answer.aliases, *(id_ for id_ in former if id_ not in given)])
-        given |= aliases.keys()
+        given.update(aliases)  # `|=` with keys would copy the set
         answers.append(replace(answer, id=ids[answer.id], aliases=tuple(aliases)))
     questions = [replace(q, answer_id=ids[q.answer_id]) for q in new.questions]
     ordered = sorted(answers, key=lambda answer: answer.id)

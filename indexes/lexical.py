@@ -59,6 +59,22 @@ class BM25Index:
     def __len__(self) -> int:
         return self._rows
 
+    def weights(self) -> tuple[dict[str, int], Any]:
+        """Return the numbers of the tokens, and what each token adds to the score of each row.
+
+        The latter is a sparse matrix of rows × tokens (CSR). So a row's score for a query is the
+        sum over the query's tokens. Only for bm25s.
+        """
+        from scipy.sparse import csc_array
+
+        assert self.engine == "bm25s"
+        if self._scorer is None:
+            return {}, csc_array((self._rows, 0), dtype=np.float32).tocsr()
+        scores, vocabulary = self._scorer.scores, self._scorer.vocab_dict
+        shape = (self._rows, len(scores["indptr"]) - 1)
+        columns = csc_array(tuple(scores[name] for name in _ARRAYS), shape=shape)
+        return {token: int(number) for token, number in vocabulary.items()}, columns.tocsr()
+
     def frequencies(self) -> dict[str, int]:
         """Return how many rows have each token."""
         if self._scorer is None:

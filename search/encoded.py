@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dotbogi.indexes.analysis import tokenize_all
 from dotbogi.indexes.analyzer import Analyzer, AnalyzerName
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection
@@ -80,6 +81,18 @@ class Tokenizer(Protocol):
         """Return the tokens of each query."""
 
 
+class AllCores:
+    """An analyzer that spreads many texts over all cores of this machine."""
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self._analyzer, self.fingerprint = analyzer, analyzer.fingerprint
+        self.tokenize_queries = analyzer.tokenize_queries
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each text."""
+        return tokenize_all(self._analyzer, texts)
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedCollection:
     """Tokens and base vectors (rows × dim) of every answer and known question."""
@@ -112,7 +125,7 @@ class EncodedCollection:
             cache: vectors and tokens of known texts; None for none.
             analyzer: used in place of the one that `config` names.
         """
-        analyzer = analyzer or config.open_analyzer()
+        analyzer = analyzer or AllCores(config.open_analyzer())
 
         def tokens(texts: Sequence[str]) -> Tokens:
             if cache is None:
@@ -180,4 +193,4 @@ def here(
     folder: Path, encoder: Encoder, config: IndexConfig
 ) -> Iterator[tuple[Encoder, Tokenizer]]:
     """Yield an encoder and an analyzer that work in this process: the `Spread` to nowhere."""
-    yield encoder, config.open_analyzer()
+    yield encoder, AllCores(config.open_analyzer())

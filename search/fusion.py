@@ -29,6 +29,10 @@ class FusionWeights:
     dense_whole: float = 2.0  # the mean of an answer's vector and those of its known questions
     source: str = "defaults"  # where they come from, for display
 
+    def shares(self) -> dict[str, float]:
+        """Return the weight of each part; they add up to 1."""
+        return dict(zip(PARTS, self.vector().tolist(), strict=True))
+
     def vector(self) -> NDArray[np.float64]:
         """Return the weights in the order of PARTS, adding up to 1."""
         weights = np.asarray([getattr(self, part) for part in PARTS], np.float64)

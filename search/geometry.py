@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dotbogi.indexes.arrays import read_header
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.files import reading, write_file
-from dotbogi.search.encoders import Encoder, unit_rows
+from dotbogi.search.encoders import Encoder, scale_rows
 
 # How many known questions the stand-ins count for in the mean of the queries (benchmarks/LOG.md).
 # Thirty questions give nearly the same mean as thousands.
@@ -56,13 +56,11 @@ class Geometry:
 
     def queries(self, base: Vectors) -> Vectors:
         """Return base vectors of queries or known questions, centred and adapted for search."""
-        centred = unit_rows(base - self.query_mean)
-        return unit_rows(centred + centred @ self.adapter.query) if self.adapter else centred
+        return _moved(base, self.query_mean, self.adapter.query if self.adapter else None)
 
     def answers(self, base: Vectors) -> Vectors:
         """Return base vectors of answers, centred and adapted for search."""
-        centred = unit_rows(base - self.answer_mean)
-        return unit_rows(centred + centred @ self.adapter.answer) if self.adapter else centred
+        return _moved(base, self.answer_mean, self.adapter.answer if self.adapter else None)
 
     def fingerprint(self, encoder: str) -> str:
         """Return a digest of this geometry and of an encoder, given its fingerprint."""
@@ -106,6 +104,15 @@ class Geometry:
         if self.adapter:
             arrays |= {"query": self.adapter.query, "answer": self.adapter.answer}
         return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+
+
+def _moved(base: Vectors, mean: Vectors, matrix: NDArray[np.float32] | None) -> Vectors:
+    moved = base - mean
+    scale_rows(moved)
+    if matrix is not None:
+        moved += moved @ matrix
+        scale_rows(moved)
+    return moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Searcher:
         self._encoder = encoder
         self._move = move
         self._watcher: Watcher | None = None
+        self._stays = False
         self._reloading = threading.Lock()
         self._failed: str | None = None  # the published generation, if it could not be opened
         _searchers.add(self)
@@ -96,6 +97,7 @@ class Searcher:
             ModelMismatchError: the encoder is not the index's model.
         """
         searcher = cls(None, workspace=Workspace(workspace), encoder=encoder, move=move)
+        searcher._stays = watch
         if not searcher.reload() and not allow_empty:
             searcher._now()  # raises
         if watch:
@@ -240,7 +242,11 @@ class Searcher:
             if loaded.fingerprint == generation.manifest["model_fingerprint"]:
                 encoder = loaded  # the same model is not loaded twice
         index = open_index(generation, encoder)
-        return _State(self._move(index, generation.name) if self._move else index, generation.name)
+        if self._move:
+            index = self._move(index, generation.name)
+        elif self._stays:
+            index.prepare()
+        return _State(index, generation.name)
 
     def problem(self) -> Problem | None:
         """Return what is wrong on the disk with the published generation; the open one answers.

@@ -33,6 +33,7 @@ def test_a_scan_of_bytes_finds_what_a_scan_of_all_vectors_finds(dim: int, share:
     vectors[1] = 0  # an empty one
     queries = unit_rows(vectors[rng.integers(9000, size=40)] + 0.1)
     index = DenseIndex.build(vectors)
+    index.prepare()
     assert index._codes
     among = None if share == 1 else np.flatnonzero(rng.random(9000) < share)
     products = queries.astype(np.float64) @ vectors.astype(np.float64).T

@@ -22,7 +22,7 @@ from dotbogi.search import ModelConfig, Searcher, index_collection
 from dotbogi.search.index import open_index
 
 THREADS, CLIENTS = 8, 32
-LAST = effort(20, 50)
+LAST = effort(10, 50)
 PUBLISH = """
 import sys
 from dotbogi.indexes.store import Workspace

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from effort import effort
+from effort import SOAK
 
 from dotbogi.indexes.collection import (
     Answer,
@@ -226,6 +226,8 @@ def test_a_first_round_learns_in_batch_and_the_next_from_what_it_mines(
     assert {negative.source for negative in found} == {"random"}
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not SOAK, reason="half a minute: in make soak")
 def test_full_fits_may_start_from_the_last_kept_round(small: Collection, tmp_path: Path) -> None:
     place = Workspace(tmp_path / "w")
     config = LoopConfig(
@@ -444,8 +446,8 @@ def without_times(result: dict) -> dict:  # type: ignore[type-arg]
 
 
 @pytest.mark.soak
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["adapter", "full"][effort(1, 0) :])  # adapters: test_kills.py
+@pytest.mark.skipif(not SOAK, reason="a minute: in make soak; test_kills.py kills runs of adapters")
+@pytest.mark.parametrize("kind", ["adapter", "full"])
 def test_a_killed_run_resumed_ends_like_an_uninterrupted_one(
     table: Path, tiny_model: Path, tmp_path: Path, kind: str
 ) -> None:

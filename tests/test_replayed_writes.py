@@ -277,6 +277,8 @@ def test_after_a_crash_train_resumes_to_the_same_result(
         assert has_ended or not is_last, f"{where}: ended, but lost"
         assert name == "000002" or not has_ended, f"{where}: ended without a generation"
         found = told(target / "w")
+        # SQLite removes the journal of a cache when it next writes to that cache.
+        found["left"] = {n for n in found["left"] if not n.endswith(".sqlite-journal")}
         for part in expected:
             if not has_ended:
                 assert found[part] == expected[part], f"{where}: {part} differs"

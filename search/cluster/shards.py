@@ -44,6 +44,7 @@ class Shard:
         def dense(vectors: Vectors | None) -> DenseIndex | None:
             if vectors is not None and id(vectors) not in built:
                 built[id(vectors)] = DenseIndex.build(vectors, self.kind)
+                built[id(vectors)].prepare()
             return None if vectors is None else built[id(vectors)]
 
         unnamed = ("",) * len(self.positions)

@@ -1,7 +1,7 @@
 """Encoders: texts → unit vectors, with onnxruntime, or with torch for models without a graph."""
 
 from dotbogi.search.encoders.cached import CachedEncoder
-from dotbogi.search.encoders.encoder import Encoder, unit_rows
+from dotbogi.search.encoders.encoder import Encoder, scale_rows, unit_rows
 from dotbogi.search.encoders.export import export_encoder, open_encoder
 from dotbogi.search.encoders.onnx_encoder import EncoderFacts, OnnxEncoder
 from dotbogi.search.encoders.torch_encoder import TorchEncoder
@@ -14,5 +14,6 @@ __all__ = [
     "TorchEncoder",
     "export_encoder",
     "open_encoder",
+    "scale_rows",
     "unit_rows",
 ]

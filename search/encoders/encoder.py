@@ -30,7 +30,13 @@ class Encoder(Protocol):
 
 
 def unit_rows(vectors: Vectors) -> Vectors:
-    """Scale every row to length 1; rows of zeros stay zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Vectors = np.divide(vectors, lengths, out=vectors.copy(), where=lengths > 0)
+    """Return a copy in which every row has length 1; rows of zeros stay zero."""
+    scaled = vectors.copy()
+    scale_rows(scaled)
     return scaled
+
+
+def scale_rows(vectors: Vectors) -> None:
+    """Scale every row to length 1, in place."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, np.newaxis]
+    np.divide(vectors, lengths, out=vectors, where=lengths > 0)

@@ -1,6 +1,5 @@
 """The encoder that search runs: an exported transformer on onnxruntime, without torch."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dotbogi.indexes.cores import cores
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
 from dotbogi.indexes.files import reading, write_json
@@ -149,7 +149,7 @@ class OnnxEncoder:
         if len(texts) == 1:  # a query: no thread, no bar
             vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
             return vectors
-        with ThreadPoolExecutor(_cores()) as pool, bar_of(len(texts), self._progress) as bar:
+        with ThreadPoolExecutor(cores()) as pool, bar_of(len(texts), self._progress) as bar:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 part = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
                 tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
@@ -195,10 +195,3 @@ def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         batch.append(position)
     if batch:
         yield batch
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; OMP_NUM_THREADS may lower it."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return min(int(asked), available) if asked.isdecimal() and int(asked) else available

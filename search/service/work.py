@@ -1,6 +1,7 @@
 """The threads that run searches, and their queue."""
 
 import asyncio
+import heapq
 import math
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import TypeVar
 from dotbogi.search.service.errors import ServiceError
 from dotbogi.search.service.metrics import Metrics
 from dotbogi.search.service.settings import Settings
+
+_MOST_EXPECTED = 10_000  # callers; bounds the memory
 
 T = TypeVar("T")
 
@@ -30,6 +33,7 @@ class Work:
         self._lock = threading.Lock()
         self._pending = 0  # running and waiting
         self._seconds = 0.05  # per job, a moving mean
+        self._expected: list[float] = []  # when refused callers come again; a heap
 
     @property
     def full(self) -> bool:
@@ -45,8 +49,7 @@ class Work:
         """
         with self._lock:
             if self.full:
-                seconds = math.ceil(self._pending * self._seconds / self._threads)
-                raise busy(seconds)
+                raise self._refusal()
             self._pending += 1
             self._show()
         future = self._pool.submit(self._timed, job, time.perf_counter())
@@ -56,6 +59,20 @@ class Work:
         if not done and future.cancel():  # which fails if it has begun
             raise _late()
         return await result
+
+    def _refusal(self) -> ServiceError:
+        """Tell a caller to come when those who are here or were told to come are done.
+
+        Otherwise a crowd comes back every second, and refusing it takes the time for searches.
+        """
+        now = time.monotonic()
+        while self._expected and self._expected[0] <= now:
+            heapq.heappop(self._expected)
+        before = self._pending + len(self._expected)
+        error = busy(math.ceil(before * self._seconds / self._threads))
+        if len(self._expected) < _MOST_EXPECTED:
+            heapq.heappush(self._expected, now + int((error.headers or {})["Retry-After"]))
+        return error
 
     def _timed(self, job: Callable[[], T], submitted: float) -> T:
         started = time.perf_counter()

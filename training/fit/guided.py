@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dotbogi.search.encoders import Encoder
+from dotbogi.training.fit.gathered import gathered, gathered_labels
 
 _SAMPLE = 2000  # rows
 
@@ -78,9 +79,10 @@ class GuidedLoss(nn.Module):
 
     def forward(self, sentence_features: Features, labels: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
-        embeddings = embed_columns(self.model, sentence_features)
-        whole = torch.arange(len(labels), device=embeddings[0].device)
-        return self._share_of_loss(embeddings, labels, whole)
+        embeddings = gathered(embed_columns(self.model, sentence_features))
+        rows = gathered_labels(labels)
+        whole = torch.arange(len(rows), device=embeddings[0].device)
+        return self._share_of_loss(embeddings, rows, whole)
 
     def _share_of_loss(self, embeddings: Sequence[Tensor], rows: Tensor, part: Tensor) -> Tensor:
         """Return the share of a batch's mean loss from the anchors at positions `part`."""
@@ -118,12 +120,13 @@ class CachedGuidedLoss(CachedLossMixin, GuidedLoss):  # type: ignore[misc]  # no
         self, reps: list[list[Tensor]], labels: Tensor, *, with_backward: bool = False
     ) -> Tensor:
         """Return the loss; `with_backward` also computes the gradients of the vectors."""
-        embeddings = [torch.cat(column) for column in reps]
-        size, shares = len(labels), []
+        embeddings = gathered([torch.cat(column) for column in reps])
+        rows = gathered_labels(labels)
+        size, shares = len(rows), []
         for start in range(0, size, self.mini_batch_size):
             stop = min(start + self.mini_batch_size, size)
             part = torch.arange(start, stop, device=embeddings[0].device)
-            share = self._share_of_loss(embeddings, labels, part)
+            share = self._share_of_loss(embeddings, rows, part)
             if with_backward:
                 share.backward()  # type: ignore[no-untyped-call]
             shares.append(share.detach())

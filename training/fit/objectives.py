@@ -72,13 +72,16 @@ def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> 
         config: settings of the fit.
         guide: for the guided objectives.
     """
-    from sentence_transformers.sentence_transformer import losses
-
+    from dotbogi.training.fit.gathered import (
+        GatheredCachedMNRLoss,
+        GatheredCoSENTLoss,
+        GatheredMNRLoss,
+    )
     from dotbogi.training.fit.guided import CachedGuidedLoss, GuidedLoss
 
     scale = 1 / config.temperature
     if config.objective == "cosine":
-        return losses.CoSENTLoss(model, scale=scale)
+        return GatheredCoSENTLoss(model, scale=scale)
     if guide is not None:
         settings: dict[str, Any] = {
             "temperature": config.temperature,
@@ -96,7 +99,5 @@ def make_loss(model: Any, config: TrainConfig, guide: "GuideVectors | None") -> 
         "partition_mode": "per_direction" if config.symmetric else "joint",
     }
     if config.objective == "cached-mnr":
-        return losses.CachedMultipleNegativesRankingLoss(
-            model, mini_batch_size=config.mini_batch_size, **ranking
-        )
-    return losses.MultipleNegativesRankingLoss(model, **ranking)
+        return GatheredCachedMNRLoss(model, mini_batch_size=config.mini_batch_size, **ranking)
+    return GatheredMNRLoss(model, **ranking)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
+from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.text import same_text_key
 
 LABEL = "label"  # the column that the loss gets in addition to the texts
@@ -76,3 +77,29 @@ class NoSharedAnswerSampler(DefaultBatchSampler):
         whole = [batch for batch in batches if len(batch) >= least]
         order = rng.permutation(len(whole))
         return [whole[i] for i in order] or batches
+
+
+class Shares:
+    """One process's share of each batch of a sampler; all processes draw the same batches."""
+
+    def __init__(self, batches: Any, rank: int, count: int) -> None:
+        self._rank, self._count = rank, count
+        # Accelerate knows both by these names: it seeds the sampler of rows anew in each epoch.
+        self.batch_sampler, self.sampler = batches, batches.sampler
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.batch_sampler:
+            if len(batch) < self._count:
+                raise UsageError(
+                    f"a batch of {len(batch)} rows, the most that differ in their answers, is too "
+                    f"small for {self._count} processes. Start fewer."
+                )
+            bounds = [place * len(batch) // self._count for place in range(self._count + 1)]
+            yield batch[bounds[self._rank] : bounds[self._rank + 1]]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the batches of an epoch."""
+        self.batch_sampler.set_epoch(epoch)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.collection import Answer, Collection
+from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.lexical import BM25Index, Tokens
 from dotbogi.indexes.text import same_text_key
@@ -84,9 +84,12 @@ class Pool:
     def __init__(
         self, side: Collection, encoder: TextEncoder, analyzer: Tokenizer, config: MiningConfig
     ) -> None:
-        self.questions, self.candidates = side.questions, [*_distinct(side.answers)]
-        self.by_key = {same_text_key(a.text): i for i, a in enumerate(self.candidates)}
-        self.column = {a.id: self.by_key[same_text_key(a.text)] for a in side.answers}
+        keys = [same_text_key(answer.text) for answer in side.answers]
+        firsts = dict(zip(keys[::-1], side.answers[::-1], strict=True))
+        self.questions = side.questions
+        self.by_key = {key: column for column, key in enumerate(dict.fromkeys(keys))}
+        self.candidates = [firsts[key] for key in self.by_key]
+        self.column = {a.id: self.by_key[key] for a, key in zip(side.answers, keys, strict=True)}
         self.question_keys = [same_text_key(question.text) for question in self.questions]
         self.right: dict[str, set[int]] = defaultdict(set)
         for key, question in zip(self.question_keys, self.questions, strict=True):
@@ -188,16 +191,6 @@ class Pool:
         doublings = np.ceil(np.log2(np.maximum(ranks / window, 1))).astype(np.int64)
         widened: Integers = np.minimum(window << doublings, total)
         return widened
-
-
-def _distinct(answers: Sequence[Answer]) -> Iterator[Answer]:
-    """Yield the first answer with each normalised text."""
-    seen = set()
-    for answer in answers:
-        key = same_text_key(answer.text)
-        if key not in seen:
-            seen.add(key)
-            yield answer
 
 
 def _best(keys: NDArray[np.floating], k: int) -> Integers:
