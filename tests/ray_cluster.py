@@ -50,7 +50,7 @@ class RayCluster:
                  *OPTIONS, *options],
                 env=environment, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
-        for _ in range(1200):
+        for _ in range(3000):
             if b"Ray runtime started" in log.read_bytes():
                 return started
             if started.poll() is not None:
