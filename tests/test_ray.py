@@ -354,7 +354,10 @@ class Load:
 
 def replicas_of(node: subprocess.Popen[bytes]) -> list[int]:
     def title(pid: int) -> str:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            return ""  # it has ended
 
     return [pid for pid in descendants(node.pid) if "ServeReplica" in title(pid)]
 
