@@ -1,5 +1,6 @@
 """`dotbogi train`."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -332,5 +333,7 @@ def _print_result(
         as_it_was = "the table is indexed, with the model as it was"
         what = as_it_was if table else "nothing was published"
         click.echo(f"no round was better: {what}")
-    if (report := workspace.rounds_folder / result.run / "report.html").is_file():
-        click.echo(f"report: {report}")
+    report = workspace.rounds_folder / result.run / "report.html"
+    with contextlib.suppress(OSError):  # the run has ended well
+        if report.is_file():
+            click.echo(f"report: {report}")

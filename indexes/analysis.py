@@ -6,19 +6,23 @@ Kiwi holds Python's lock, so threads are of no use. The workers are started as c
 
 import json
 import logging
-import signal
 import subprocess
 import sys
-from collections import deque
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.cores import cores
 from dotbogi.indexes.lexical import Tokens
 
 _ENOUGH = 1 << 13  # texts; fewer take less time than starting the workers
+_EACH = 1 << 11  # texts that a worker is started for
+_MOST = 8  # workers; each takes some 350 MB
 _AT_ONCE = 512  # texts sent together
+_MOST_SECONDS = 120  # until it has started
+_READY = b"ready\n"
 
 logger = logging.getLogger(__name__)
 
@@ -27,65 +31,103 @@ def tokenize_all(analyzer: Analyzer, texts: Sequence[str]) -> Tokens:
     """Return the tokens of each text, as `Analyzer.tokenize` does.
 
     Args:
-        analyzer: with `kiwi`, many texts are spread over all cores that this process may use.
+        analyzer: with `kiwi`, many texts are spread over the cores that this process may use.
         texts: in any order.
     """
-    workers = cores()
-    if analyzer.name != "kiwi" or workers == 1 or len(texts) < _ENOUGH:
+    workers = min(cores(), len(texts) // _EACH, _MOST)
+    is_python = sys.executable and not getattr(sys, "frozen", False)
+    if analyzer.name != "kiwi" or len(texts) < _ENOUGH or workers < 2 or not is_python:
         return analyzer.tokenize(texts)
-    starts = deque(range(0, len(texts), _AT_ONCE))  # each worker takes the next one
-    done: dict[int, Tokens] = {}
-
-    def work(_: int) -> None:
-        _work(analyzer, texts, starts, done)
-
+    waiting = _Waiting(texts)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            list(pool.map(work, range(workers)))
+            ended = list(pool.map(lambda _: _work(analyzer, waiting), range(workers)))
         finally:
-            starts.clear()  # after Ctrl-C, what is under way is the last
-    return [tokens for start in range(0, len(texts), _AT_ONCE) for tokens in done[start]]
+            left = waiting.empty()  # after Ctrl-C, what is under way is the last
+    if errors := [error for error in ended if error]:
+        logger.warning(
+            "%d of %d processes that analyse texts have ended (%s); this one goes on without them",
+            len(errors), workers, errors[0],
+        )  # fmt: skip
+    for start in left:
+        waiting.done[start] = analyzer.tokenize(waiting.part(start))
+    return [tokens for start in sorted(waiting.done) for tokens in waiting.done[start]]
 
 
-def _work(
-    analyzer: Analyzer, texts: Sequence[str], starts: deque[int], done: dict[int, Tokens]
-) -> None:
-    """Have a worker tokenise one part after the other until none is left."""
-    command = [sys.executable, "-m", "dotbogi.indexes.analysis", json.dumps(analyzer.words)]
+class _Waiting:
+    """The parts that no worker has taken yet, and the tokens of those that are done."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._starts: SimpleQueue[int] = SimpleQueue()
+        for start in range(0, len(texts), _AT_ONCE):
+            self._starts.put(start)
+        self.done: dict[int, Tokens] = {}
+
+    def part(self, start: int) -> Sequence[str]:
+        """Return the texts of a part."""
+        return self._texts[start : start + _AT_ONCE]
+
+    def take(self) -> int | None:
+        """Return where the next part starts; None if there is none."""
+        try:
+            return self._starts.get_nowait()
+        except Empty:
+            return None
+
+    def give_back(self, start: int) -> None:
+        """Leave a part to others."""
+        self._starts.put(start)
+
+    def empty(self) -> list[int]:
+        """Take all parts that are left."""
+        return list(iter(self.take, None))
+
+
+def _work(analyzer: Analyzer, waiting: _Waiting) -> Exception | None:
+    """Have a worker tokenise one part after the other; return why it has ended before the last."""
+    # -P: not the modules that lie beside the user's table.
+    command = [sys.executable, "-P", "-m", "dotbogi.indexes.analysis", json.dumps(analyzer.words)]
     start: int | None = None
     try:
         with subprocess.Popen(  # noqa: S603 - of our own module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            process_group=0,  # Ctrl-C is for this process; the worker ends with its input
         ) as worker:
             assert worker.stdin
             assert worker.stdout
-            while starts:
-                start = starts.popleft()
-                line = json.dumps(texts[start : start + _AT_ONCE])
-                worker.stdin.write(line.encode() + b"\n")
+            timer = threading.Timer(_MOST_SECONDS, worker.kill)  # some other program
+            timer.start()
+            is_ready = worker.stdout.readline() == _READY
+            timer.cancel()
+            if not is_ready:
+                raise OSError("it did not start")
+            while (start := waiting.take()) is not None:
+                part = waiting.part(start)
+                worker.stdin.write(json.dumps(part).encode() + b"\n")
                 worker.stdin.flush()
-                found: Tokens = json.loads(worker.stdout.readline())
-                if len(found) != len(texts[start : start + _AT_ONCE]):
-                    raise ValueError("another number of texts")
-                done[start] = found
-    except (OSError, ValueError) as error:  # it could not be started, or was killed
-        logger.warning("a process that analyses texts has ended (%s); going on without it", error)
-        if start is not None and start not in done:
-            done[start] = analyzer.tokenize(texts[start : start + _AT_ONCE])
-        while starts:
-            start = starts.popleft()
-            done[start] = analyzer.tokenize(texts[start : start + _AT_ONCE])
-    except IndexError:
-        return  # another worker took the last part
+                found: Tokens = json.loads(worker.stdout.readline() or b"null")
+                if not isinstance(found, list) or len(found) != len(part):
+                    raise OSError("it ended early")
+                waiting.done[start] = found
+    except (OSError, ValueError) as error:
+        if start is not None and start not in waiting.done:
+            waiting.give_back(start)
+        return error
+    return None
 
 
 def main() -> None:
     """Read lists of texts from standard input, a line each; write the lists of their tokens."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its input
     analyzer = Analyzer("kiwi", tuple(json.loads(sys.argv[1])))
+    out = sys.stdout.buffer
+    out.write(_READY)
+    out.flush()
     for line in sys.stdin.buffer:
-        sys.stdout.buffer.write(json.dumps(analyzer.tokenize(json.loads(line))).encode() + b"\n")
-        sys.stdout.buffer.flush()
+        out.write(json.dumps(analyzer.tokenize(json.loads(line))).encode() + b"\n")
+        out.flush()
 
 
 if __name__ == "__main__":

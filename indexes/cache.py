@@ -20,7 +20,7 @@ from dotbogi.indexes.journals import foreign_parts, parts_of
 from dotbogi.indexes.json_files import parse_json
 from dotbogi.indexes.lexical import Tokens
 
-_AT_ONCE = 1 << 15  # texts read, made and stored together; encoders take whole parts of it
+_AT_ONCE = 1 << 15  # texts made and stored together; eight times what an encoder sorts by length
 _MAX_VARIABLES = 10_000  # SQLite allows 32,766 in one statement
 _CHECK_BYTES = 8
 _FORMAT = 1  # as user_version; 0: by the first version, which stated none, nor an owner

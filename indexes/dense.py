@@ -26,7 +26,9 @@ _ROWS_AT_ONCE = 1 << 14  # vectors read from an index at a time
 _MANY_ROWS = 1 << 13  # from here on, scanning bytes first is faster
 _WORTH_IT = 10  # queries; for fewer, rounding takes more time than it saves
 _HIGHEST_CODE = 127
-_FEW_ROWS = 1 << 11  # per query; who wants more needs nearly every score
+# The most rows fetched per query; FAISS on a GPU returns no more. That many are never found by
+# rounded scores, so that the last fetch leaves no doubt.
+MOST_ROWS = 1 << 11
 _ROUNDING = 1e-5  # more than a score in float32 is off by
 
 # OpenMP's threads do not survive a fork, and a child that uses them waits forever. So a forked
@@ -155,7 +157,8 @@ class DenseIndex:
     def search(self, queries: Vectors, k: int, among: NDArray[np.int64] | None = None) -> Nearest:
         """Return each query's best rows, min(k, rows) of them.
 
-        Few of many rows are found by scores of vectors rounded to bytes.
+        Once `prepare` was called, or after ten queries, fewer than MOST_ROWS rows of a large exact
+        index are found by rounded scores; `errors` says how far they may be off.
 
         Args:
             queries: queries × dim, float32, unit rows.
@@ -175,7 +178,7 @@ class DenseIndex:
         if self._searched > _WORTH_IT:
             self.prepare()
         with self._one_at_a_time, _few_threads(len(queries)):
-            if self._codes and k <= _FEW_ROWS:
+            if self._codes and k < MOST_ROWS:
                 return self._codes.search(queries, k, self._selector(among))
             scores, rows = self._index.search(queries, k, params=self._parameters(k, among))
         return Nearest(scores, rows, np.full(len(queries), _ROUNDING))

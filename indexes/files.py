@@ -190,11 +190,16 @@ def digest_of_json(value: Any) -> str:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add a file's name to errors of the system that lack one, such as those of `os.write`."""
+    """Add a path to errors of the system that lack one.
+
+    `os.write` names no file, and `shutil.rmtree` only its name inside of some folder.
+    """
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None:
+        name = error.filename
+        has_path = isinstance(name, (str, bytes)) and os.sep in os.fsdecode(name)
+        if error.errno is None or has_path:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.collection import Collection
-from dotbogi.indexes.dense import DenseIndex, Vectors
+from dotbogi.indexes.dense import MOST_ROWS, DenseIndex, Vectors
 from dotbogi.indexes.hits import Candidate, Ranking
 from dotbogi.indexes.lexical import BM25Index
 from dotbogi.indexes.metadata import Allowed
@@ -18,10 +18,6 @@ BM25_VIEWS = ("answer", "question", "joined")
 DENSE = tuple(f"dense.{view}" for view in DENSE_VIEWS)
 BM25 = tuple(f"bm25.{view}" for view in BM25_VIEWS)
 SIGNALS = BM25 + DENSE
-
-# The most rows fetched per query; FAISS on a GPU returns no more. Only the other signals find an
-# answer whose nearest question ranks lower.
-MOST_ROWS = 2048
 
 # If a filter leaves at most this many rows, all of them are scored. Otherwise FAISS searches them,
 # which is faster, and returns at most MOST_ROWS.
@@ -86,6 +82,7 @@ class View:
             for query, best in self._score_rows(vectors, pending, among, n):
                 results[query] = best
             return results
+        # Only the other signals find an answer whose nearest question ranks lower than MOST_ROWS.
         total = min(len(self.dense) if among is None else len(among), MOST_ROWS)
         fetch = min(total, _FETCHED * n)
         while len(pending):

@@ -165,7 +165,7 @@ def hits_of(
         return []
     evidence = found.candidates.evidence([candidate.answer_id for candidate in ranked[:k]])
     corrected = found.text if found.text != clean(found.query) else None
-    confidences = [found.confidence] + (k - 1) * [None]  # that of the first alone
+    confidences = [found.confidence] + len(evidence) * [None]  # that of the first alone
     return [
         _hit(index, candidate, of_answer, confidence, corrected)
         for candidate, of_answer, confidence in zip(ranked, evidence, confidences, strict=False)

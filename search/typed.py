@@ -107,7 +107,7 @@ class Corrector:
         return self._found[word]
 
     def _is_found(self, word: str) -> bool:
-        """Tokens alone do not tell: Kiwi takes 겜 for 것 and finds 미 in 미먼."""
+        # Tokens alone do not tell: Kiwi takes 겜 for 것 and finds 미 in 미먼.
         if not self._frequency(word):
             return False
         forms = [t.split("/")[0] for t in self._analyzer.tokenize([word])[0] if "/" in t]

@@ -10,9 +10,9 @@ def found(name: str, query: str, texts: list[str]) -> list[int]:
     """Return the rows of the texts that BM25 finds, best first."""
     analyzer = Analyzer(name)  # type: ignore[arg-type]
     index = BM25Index.build(analyzer.tokenize(texts))
-    rows, scores = index.scores(analyzer.tokenize_queries([query])[0])
-    best: list[int] = rows[(-scores).argsort(kind="stable")].tolist()
-    return best
+    scores = index.scores(analyzer.tokenize_queries([query])[0]).tolist()
+    ranked = sorted(range(len(texts)), key=lambda row: -scores[row])
+    return [row for row in ranked if scores[row] > index.floor]
 
 
 def test_endings_of_one_verb_share_its_lemma() -> None:

@@ -50,6 +50,19 @@ def test_a_scan_of_bytes_finds_what_a_scan_of_all_vectors_finds(dim: int, share:
         np.testing.assert_array_equal(best.rows, expected)
 
 
+def test_many_nearly_equal_vectors_are_told_apart() -> None:
+    """More than are fetched lie closer to each other than rounding moves them."""
+    rng = np.random.default_rng(0)
+    near = rng.standard_normal((1, 384)) + 0.01 * rng.standard_normal((9000, 384))
+    vectors = unit_rows(near.astype(np.float32))
+    index = DenseIndex.build(vectors)
+    index.prepare()
+    view = View([str(row) for row in range(9000)], np.arange(9000), dense=index)
+    best = view.best_dense(vectors[:1], 100)[0]
+    products = (vectors.astype(np.float64) @ vectors[0].astype(np.float64)).astype(np.float32)
+    np.testing.assert_array_equal(best.rows, np.lexsort((np.arange(9000), -products))[:100])
+
+
 def test_hnsw_finds_nearly_what_exact_search_finds(vectors: Vectors) -> None:
     exact = DenseIndex.build(vectors).search(vectors, 10).rows
     approximate = DenseIndex.build(vectors, "hnsw").search(vectors, 10).rows

@@ -101,6 +101,18 @@ def test_a_vector_does_not_depend_on_the_texts_beside_it(tiny_model: Path, tmp_p
     assert mean_cosine(together, alone) > 1 - 1e-5
 
 
+def test_what_was_asked_lately_is_not_encoded_again(tiny_model: Path, tmp_path: Path) -> None:
+    encoder = entered(tiny_model, tmp_path / "p")
+    first = encoder.encode_queries(["배고프다"])
+    kept = first.copy()
+    first[:] = 0  # the caller's own
+    for texts in (["배고프다"], ["졸리다", "배고프다"]):
+        np.testing.assert_array_equal(encoder.encode_queries(texts)[-1:], kept)
+    assert encoder._recent.cache_info()[:2] == (2, 2)  # hits, misses
+    encoder.encode_queries(["가" * 1000])
+    assert encoder._recent.cache_info().currsize == 2  # long texts would fill the memory
+
+
 def test_where_int8_falls_short_the_encoder_is_float32(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

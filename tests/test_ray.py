@@ -31,7 +31,7 @@ from ray_cluster import RayCluster, descendants
 pytestmark = pytest.mark.timeout(1800)
 
 ROOT = Path(__file__).parent.parent
-ANSWER_COUNT, QUESTION_COUNT = 3_000, 9_000  # 12 blocks of texts, each done twice
+ANSWER_COUNT, QUESTION_COUNT = 2_049, 8_195  # 3 and 9 blocks of texts; the last ones are small
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_a_raylet_and_then_the_command_killed_in_the_middle_of_mine_change_nothi
     ended(mining(alone, table, out, both))
     assert differences(mined_alone, files(out)) == set()
     assert [path.name for path in tmp_path.iterdir()] == ["pool"]
-    print(f"raylet and command killed, after {len(kept)} of 69 blocks; the pool is the same")
+    print(f"raylet and command killed, after {len(kept)} of 66 blocks; the pool is the same")
 
 
 def test_batch_search_on_two_raylets_gives_the_bytes_of_one_process(

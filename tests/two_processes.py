@@ -24,10 +24,10 @@ def finetune_alone(place: Path, objective: str, folder: Path, batch: int) -> Non
         TrainingRow(f"{text} 언제", f"{text} 내일 {number}", (f"{text} 아님",))
         for number, text in enumerate(texts)
     ]
-    if name == "cosine":  # its sampler leaves out a smaller batch where processes share it
+    if name == "cosine":
         rows = [
-            TrainingRow(f"{text} 언제", f"{text[: 1 + number % 3]} 내일", score=number / 32)
-            for number, text in enumerate(texts[:32])
+            TrainingRow(f"{text} 언제", f"{text[: 1 + number % 3]} 내일", score=number / len(texts))
+            for number, text in enumerate(texts)
         ]
     config = TrainConfig(
         epochs=EPOCHS, batch_size=batch, learning_rate=0.005, temperature=0.1, mini_batch_size=3,
@@ -42,7 +42,7 @@ def forked(act: Callable[[], None], **environment: str) -> int:
         return child
     code = 1
     try:
-        os.environ.update(environment)
+        os.environ.update(environment, TORCHELASTIC_RUN_ID="a test")
         act()
         code = 0
     except BaseException:

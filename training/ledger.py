@@ -356,7 +356,8 @@ def clear_models(folder: Path) -> None:
     """Delete the working models and checkpoints of a run that has ended or was replaced."""
     for pattern in ("base", "guide", "round-*"):
         for path in folder.glob(pattern):
-            shutil.rmtree(path)
+            with naming(path):
+                shutil.rmtree(path)
 
 
 def run_names(workspace: Workspace) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dotbogi.indexes.errors import UsageError
+from dotbogi.indexes.files import naming
 
 
 def check_free(out: Path, *, is_folder: bool = False, force: bool | None = None) -> None:
@@ -40,7 +41,8 @@ def whole(out: Path) -> Iterator[Path]:
     try:
         yield temporary
         if target.is_dir():
-            shutil.rmtree(target)
+            with naming(target):
+                shutil.rmtree(target)
         temporary.replace(target)
     finally:
         if temporary.is_dir():

@@ -21,7 +21,7 @@ from dotbogi.search.encoders.onnx_encoder import TEXTS_AT_ONCE, EncoderFacts
 
 _FEW = 256  # texts; they are not worth a block
 _KINDS = ("tokens", "query tokens", "answers", "queries")
-_PROBE = ("배고프다", "배송은 이틀이면 도착합니다. Wi-Fi 5G 설정을 켜 주세요.")
+_PROBE = tuple(("배송은 이틀이면 도착합니다. Wi-Fi 5G " * 2)[:length] for length in range(3, 40, 4))
 
 
 @dataclass(frozen=True, slots=True)

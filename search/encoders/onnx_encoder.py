@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
 # the same texts in other parts would have slightly different vectors. Also the size of a block on
 # a cluster.
 TEXTS_AT_ONCE = 1024
+_FEW = 4  # texts encoded one by one: a query, and what it is corrected to
+_RECENT = 1 << 12  # vectors of short texts that are kept
+_SHORT = 200  # characters
 _BAR_FROM = 256  # texts; fewer take too little time for a bar
 
 
@@ -102,6 +106,13 @@ class OnnxEncoder:
         with reading(tokenizer):  # marks may leave no room for a text
             self._tokenizer.enable_truncation(facts.max_tokens)
         self.facts, self._progress = facts, progress
+        session, tokenizer_of_texts = self._session, self._tokenizer
+
+        @lru_cache(maxsize=_RECENT)  # many people ask the same
+        def recent(text: str) -> Any:
+            return _run(session, [tokenizer_of_texts.encode(text).ids])[0]
+
+        self._recent = recent
 
     @classmethod
     def open(cls, folder: Path, *, progress: bool = False) -> "OnnxEncoder":
@@ -146,28 +157,41 @@ class OnnxEncoder:
 
     def _vectors(self, prompt: str, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        if len(texts) == 1:  # a query: no thread, no bar
-            vectors[:] = self._run([self._tokenizer.encode(prompt + texts[0]).ids])
+        if len(texts) <= _FEW:  # queries: no threads, no bar
+            self._encode_few(prompt, texts, vectors)
             return vectors
         with ThreadPoolExecutor(cores()) as pool, bar_of(len(texts), self._progress) as bar:
             for start in range(0, len(texts), TEXTS_AT_ONCE):
-                part = [prompt + text for text in texts[start : start + TEXTS_AT_ONCE]]
-                tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+                part = texts[start : start + TEXTS_AT_ONCE]
+                if len(part) <= _FEW:  # the last part, as if it came alone
+                    self._encode_few(prompt, part, vectors[start:])
+                    continue
+                encodings = self._tokenizer.encode_batch_fast([prompt + text for text in part])
+                tokens = [encoding.ids for encoding in encodings]
                 batches = list(_batches(tokens))
-                runs = pool.map(self._run, ([tokens[i] for i in rows] for rows in batches))
+                inputs = ([tokens[i] for i in rows] for rows in batches)
+                runs = pool.map(partial(_run, self._session), inputs)
                 for rows, encoded in zip(batches, runs, strict=True):
                     vectors[[start + i for i in rows]] = encoded
                     bar.update(len(rows), current_item=bar.pos + len(rows))
         return vectors
 
-    def _run(self, tokens: Sequence[Sequence[int]]) -> Any:
-        longest = max(map(len, tokens))
-        ids = np.zeros((len(tokens), longest), np.int64)
-        mask = np.zeros((len(tokens), longest), np.int64)
-        for row, of_text in enumerate(tokens):
-            ids[row, : len(of_text)] = of_text
-            mask[row, : len(of_text)] = 1
-        return self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+    def _encode_few(self, prompt: str, texts: Sequence[str], vectors: Vectors) -> None:
+        """Write the vector of each text into `vectors`, encoding one by one."""
+        for row, text in zip(vectors, texts, strict=True):
+            kept = self._recent if len(text) <= _SHORT else self._recent.__wrapped__
+            row[:] = kept(prompt + text)
+
+
+def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Any:
+    """Return the vectors of some texts, given their tokens."""
+    longest = max(map(len, tokens))
+    ids = np.zeros((len(tokens), longest), np.int64)
+    mask = np.zeros((len(tokens), longest), np.int64)
+    for row, of_text in enumerate(tokens):
+        ids[row, : len(of_text)] = of_text
+        mask[row, : len(of_text)] = 1
+    return session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
 
 
 def bar_of(total: int, progress: bool) -> Any:

@@ -13,6 +13,7 @@ from dotbogi.search.service.errors import ServiceError
 from dotbogi.search.service.metrics import Metrics
 from dotbogi.search.service.settings import Settings
 
+_MOST_SECONDS = 30  # that a caller is told to wait
 _MOST_EXPECTED = 10_000  # callers; bounds the memory
 
 T = TypeVar("T")
@@ -63,16 +64,17 @@ class Work:
     def _refusal(self) -> ServiceError:
         """Tell a caller to come when those who are here or were told to come are done.
 
-        Otherwise a crowd comes back every second, and refusing it takes the time for searches.
+        Otherwise a crowd comes back every second, and refusing it takes the time for searches. Who
+        ignores it and asks on counts each time, but the wait is no longer than 30 seconds.
         """
         now = time.monotonic()
         while self._expected and self._expected[0] <= now:
             heapq.heappop(self._expected)
         before = self._pending + len(self._expected)
-        error = busy(math.ceil(before * self._seconds / self._threads))
+        seconds = min(math.ceil(before * self._seconds / self._threads), _MOST_SECONDS)
         if len(self._expected) < _MOST_EXPECTED:
-            heapq.heappush(self._expected, now + int((error.headers or {})["Retry-After"]))
-        return error
+            heapq.heappush(self._expected, now + seconds)
+        return busy(seconds)
 
     def _timed(self, job: Callable[[], T], submitted: float) -> T:
         started = time.perf_counter()
@@ -105,7 +107,7 @@ def _late() -> ServiceError:
 
 def busy(seconds: int) -> ServiceError:
     """Return a 429 whose Retry-After is this number of seconds, limited to 1 to 30."""
-    after = str(min(max(seconds, 1), 30))
+    after = str(min(max(seconds, 1), _MOST_SECONDS))
     return ServiceError(
         429, "busy", "Too many requests at once; see the header Retry-After.",
         {"Retry-After": after},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.data_loader import prepare_data_loader
-from datasets import Dataset, DatasetDict
+from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -27,6 +27,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.files import (
     digest_of_json,
+    naming,
     reading,
     replace_file,
     sync,
@@ -108,7 +109,7 @@ def finetune(
         checkpoints=checkpoints,
         checkpoint=checkpoint,
         events=events or folder / "events",
-        guide=_guide_vectors(guide or base.parent, make_dataset(rows, config), config),
+        guide=_guide_vectors(guide or base.parent, rows, config),
         progress=progress,
     )
     processes.share(fit)
@@ -185,7 +186,8 @@ def _finished(folder: Path) -> list[dict[str, float]] | None:
         log: list[dict[str, float]] = stored["log"]
     except (DamagedError, TypeError, KeyError) as error:
         logger.warning("the model is trained again: %s", error)
-        shutil.rmtree(folder / "model")
+        with naming(folder / "model"):
+            shutil.rmtree(folder / "model")
         return None
     return log
 
@@ -201,6 +203,7 @@ class _Trainer(SentenceTransformerTrainer):
         """Return the batches, or this process's share of each."""
         if processes.count() == 1:
             return super().get_train_dataloader()
+        self.args.dataloader_drop_last = False  # shares may differ in size
         together = self.args.train_batch_size * processes.count()
         whole = self._build_dataloader(self.train_dataset, together, dataset_kind="train")
         shares = Shares(whole.batch_sampler, processes.rank(), processes.count())
@@ -222,11 +225,10 @@ class _Trainer(SentenceTransformerTrainer):
         self.model.save(output_dir or self.args.output_dir, create_model_card=False)
 
 
-def _guide_vectors(
-    folder: Path, data: Dataset | DatasetDict, config: TrainConfig
-) -> GuideVectors | None:
+def _guide_vectors(folder: Path, rows: Rows, config: TrainConfig) -> GuideVectors | None:
     if config.objective not in GUIDED:
         return None
+    data = make_dataset(rows, config)
     assert isinstance(data, Dataset), "rows by source are not guided"
     columns = {name: data[name][:] for name in data.column_names if name != LABEL}
     guide = GuideVectors(open_encoder(folder), columns)
@@ -289,7 +291,8 @@ def _last_complete_checkpoint(folder: Path) -> Path | None:
             check_files(checkpoint, _sealed(checkpoint), remedy=_EARLIER)
         except DamagedError as error:
             logger.warning("%s", error)
-            shutil.rmtree(checkpoint)
+            with naming(checkpoint):
+                shutil.rmtree(checkpoint)
             continue
         return checkpoint
     return None

@@ -15,13 +15,14 @@ _MOST_WAITING = timedelta(days=7)
 
 
 def count() -> int:
-    """Return the number of processes."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Return the number of processes; clusters set WORLD_SIZE for other programs too."""
+    is_by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    return int(os.environ.get("WORLD_SIZE", "1")) if is_by_torchrun else 1
 
 
 def rank() -> int:
     """Return the number of this process; 0 leads."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ["RANK"]) if count() > 1 else 0
 
 
 @contextlib.contextmanager

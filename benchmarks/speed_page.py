@@ -1,0 +1,67 @@
+"""Write docs/speed.md from benchmarks/results/query_speed.json and mining_speed.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+
+HEAD = """# Speed, measured
+
+Made by `benchmarks/speed_page.py` from benchmarks/results/. Processor time on one thread of a
+shared machine ({machine}), so compare the columns of a row, not the rows of different days. Below
+1.00, dotbogi takes less time.
+"""
+QUERIES = """
+## A hybrid query
+
+Milliseconds of a warm query over synthetic answers ({date};
+[benchmarks/query_speed.py](../benchmarks/query_speed.py) says what each of the others is): the
+median, and for dotbogi the 95th and the 99th percentile. All get the same tokens and vectors. The
+time to encode the query is not in it (about 5 ms), that of Kiwi is.
+
+| answers | known | at once | dotbogi | glue | txtai | rank-bm25 | / glue | / txtai | / rank-bm25 |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+MINING = """
+## Mining negatives
+
+Four negatives for each of {questions:,} questions among {answers:,} answers ({date};
+[benchmarks/mining_speed.py](../benchmarks/mining_speed.py)). Tokens and vectors are given. Memory
+is what a miner takes beside them.
+
+| miner | ms a question | MB |
+|---|---|---|
+"""
+PEERS = ("glue", "txtai", "rank-bm25")
+
+
+def queries(result: dict[str, Any]) -> str:
+    """Return the rows of the table of queries."""
+    rows = []
+    for size in result["sizes"]:
+        for label, at_once in (("single", 1), ("batch", 64)):
+            of = size[label]
+            ours = " / ".join(f"{of['dotbogi'][p]:.1f}" for p in ("p50", "p95", "p99"))
+            peers = [f"{of[peer]['p50']:.1f}" if peer in of else "–" for peer in PEERS]
+            ratios = [f"{of['ratio'][p]:.2f}" if p in of["ratio"] else "–" for p in PEERS]
+            cells = [f"{size['answers']:,}", f"{size['known']:,}", str(at_once), ours]
+            rows.append("| " + " | ".join([*cells, *peers, *ratios]) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    speed, mining = (
+        json.loads((RESULTS / f"{name}_speed.json").read_text(encoding="utf-8"))
+        for name in ("query", "mining")
+    )
+    rows = [f"| {name} | {of['ms']:.2f} | {of['mb']:,} |" for name, of in mining["miners"].items()]
+    page = HEAD.format(**speed) + QUERIES.format(**speed) + queries(speed)
+    page += MINING.format(**mining) + "\n".join(rows) + "\n"
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
