@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FAISS := $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 DEMO := demo-workspace
+RAY := 2.60.0
 
 # What the bundled model is made of and measured on.
 CORPORA ?= ../shared/corpora
@@ -20,11 +21,12 @@ define use-faiss-gpu
 	$(PIP) install -c constraints.txt faiss-gpu
 endef
 
-.PHONY: help demo install fix check test test-extras soak audit bench starter
+.PHONY: help demo install fix check test test-extras test-ray soak audit bench starter
 
 help:
 	@echo "make demo     set up, then index, train and query the bundled Korean sample"
 	@echo "make test     set up, then lint, type-check and test"
+	@echo "make test-ray  the tests of a Ray cluster, in an environment of their own"
 	@echo "make install  set up .venv with the GPU build of FAISS if nvidia-smi answers"
 	@echo "make test-extras  the tests that need qdrant-client and opensearch-py, in an environment of their own"
 	@echo "make soak     the long versions of the tests of reliability (docs/reliability.md)"
@@ -83,6 +85,17 @@ test-extras: $(EXTRAS)/installed
 
 soak: $(VENV)/installed-dev
 	DOTBOGI_SOAK=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m soak -o timeout=0
+
+# Its own environment: Ray brings many packages, and all else does without them.
+build/ray/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/ray
+	build/ray/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt torch
+	build/ray/bin/python -m pip --disable-pip-version-check -q install -c constraints.txt \
+		-e ".[dev,ray]" "ray[serve]==$(RAY)"
+	touch $@
+
+test-ray: build/ray/installed
+	OMP_NUM_THREADS=1 build/ray/bin/python -m pytest -q -s tests/test_ray.py
 
 # Its own environment: pip-audit needs packages of other versions. --strict: a package that pypi.org
 # could not be asked about fails too.

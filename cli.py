@@ -43,6 +43,7 @@ _EXTRAS = {
         "uvicorn",
     },
     "mcp": {"mcp"},
+    "ray": {"ray"},
 }
 
 

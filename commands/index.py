@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dotbogi.commands.defaults import defaulted, if_new
+from dotbogi.commands.engine import engine_option, spread_of
 from dotbogi.commands.options import (
     given,
     json_option,
@@ -55,12 +56,14 @@ _SETTINGS = "search.encoded:IndexConfig"
     "--tolerance", metavar="STEPS", setting=if_new("search.typed:TOLERANCE"),
     help="What is corrected in queries, or none; see docs/korean.md.",
 )  # fmt: skip
+@engine_option
 @click.option("--dry-run", is_flag=True, help="Show what would change, and publish nothing.")
 @strict_option
 @json_option
 def index(
-    table: Path | None, workspace: str, as_json: bool, dry_run: bool, strict: bool, **options: Any
-) -> None:
+    table: Path | None, workspace: str, as_json: bool, dry_run: bool, strict: bool, engine: str,
+    **options: Any,
+) -> None:  # fmt: skip
     """Index a TABLE of questions and answers and publish it as a new generation.
 
     TABLE is an Excel workbook, CSV, TSV, JSON Lines, Parquet, a BEIR folder, or an export of Azure,
@@ -87,13 +90,15 @@ def index(
         read_lexicon(Path(workspace))  # raises what the index would
         _print_plan(source, Workspace(workspace), as_json)
         return
+    place, progress = Workspace(workspace), shows_progress(as_json)
     generation = index_collection(
-        Workspace(workspace),
+        place,
         source.collection,
         source.origin,
         model=model_of(options),
         changes=given(options, "analyzer", "bm25", "dense", "tolerance"),
-        progress=shows_progress(as_json),
+        progress=progress,
+        spread=spread_of(engine, place.blocks_folder, progress=progress),
     )
     if as_json:
         rows = source.counts.to_json() if source.counts else None

@@ -1,11 +1,13 @@
 """`dotbogi mine`."""
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dotbogi.commands.engine import blocks_beside, engine_option, spread_of
 from dotbogi.commands.options import (
     json_option,
     mining_of,
@@ -20,6 +22,9 @@ from dotbogi.commands.options import (
 from dotbogi.commands.output import print_json, print_lines, shows_progress
 from dotbogi.commands.source import read
 
+if TYPE_CHECKING:
+    from dotbogi.training.negatives.mining import MineBlocks
+
 
 @click.command()
 @table_argument
@@ -29,10 +34,12 @@ from dotbogi.commands.source import read
 @mining_options
 @click.option("--seed", type=int, help="Seed of split and mining. [default: the published model's]")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@engine_option
 @json_option
 def mine(
-    table: Path | None, workspace: str, out: Path, as_json: bool, seed: int | None, **options: Any
-) -> None:
+    table: Path | None, workspace: str, out: Path, as_json: bool, seed: int | None, engine: str,
+    **options: Any,
+) -> None:  # fmt: skip
     """Mine hard negatives as train does, and write them into a folder.
 
     \b
@@ -51,12 +58,14 @@ def mine(
     from dotbogi.training.negatives.pool_folder import mine_to_folder
     from dotbogi.training.report.lines import review_lines, yield_lines
 
-    config, model = mining_of(options), model_of(options)
+    config, model, progress = mining_of(options), model_of(options), shows_progress(as_json)
     source = read(table, Workspace(workspace), reading_of(options))
-    pool = mine_to_folder(
-        Workspace(workspace), source.collection, out, config, seed=seed, model=model,
-        progress=shows_progress(as_json),
-    )  # fmt: skip
+    with blocks_beside(out) as blocks:
+        pool = mine_to_folder(
+            Workspace(workspace), source.collection, out, config, seed=seed, model=model,
+            progress=progress, spread=spread_of(engine, blocks, progress=progress),
+            mine_blocks=_mine_blocks(engine, blocks, progress=progress),
+        )  # fmt: skip
     counts = source.counts
     if as_json:
         print_json({"out": str(out), "rows": counts.to_json() if counts else None, **asdict(pool)})
@@ -67,3 +76,14 @@ def mine(
         f"{pool.pairs} pairs with {pool.negatives} negatives each, {pool.suspects} suspects: "
         f"{', '.join(pool.files)} in {out}"
     )
+
+
+def _mine_blocks(engine: str, blocks: Path, *, progress: bool) -> "MineBlocks":
+    """Return where negatives are mined."""
+    if engine == "local":
+        from dotbogi.training.negatives.mining import Miner
+
+        return Miner.mine_all
+    from dotbogi.training.negatives.spread import mine_on_ray
+
+    return functools.partial(mine_on_ray, blocks, progress=progress)

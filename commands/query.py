@@ -1,16 +1,20 @@
 """`dotbogi query`."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from dotbogi.commands.engine import blocks_beside, engine_option
 from dotbogi.commands.options import json_option, workspace_option
-from dotbogi.commands.output import print_json
+from dotbogi.commands.output import print_json, shows_progress
 
 if TYPE_CHECKING:
     from dotbogi.indexes import Hit
+    from dotbogi.search.batch import Asked, SearchBlocks
     from dotbogi.search.explain import Explanation
 
 
@@ -26,7 +30,7 @@ class Confidence(click.FloatRange):
 
 
 @click.command()
-@click.argument("text")
+@click.argument("text", required=False)
 @workspace_option
 @click.option(
     "-k", default=5, show_default=True, type=click.IntRange(min=1), help="Number of answers."
@@ -41,10 +45,20 @@ class Confidence(click.FloatRange):
     help="Search only answers with this metadata; repeat a field to allow several values.",
 )  # fmt: skip
 @click.option("--explain", "explained", is_flag=True, help="Explain each score.")
+@click.option(
+    "--from", "source", type=click.Path(path_type=Path), metavar="FILE",
+    help="Search for each line of a text file instead of TEXT; needs --out.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE",
+    help="JSON Lines file to write: for each query what --json prints.",
+)  # fmt: skip
+@engine_option
 @json_option
 def query(
-    text: str, workspace: str, k: int, min_confidence: "float | Literal['auto'] | None",
-    wanted: tuple[str, ...], explained: bool, as_json: bool,
+    text: str | None, workspace: str, k: int, min_confidence: "float | Literal['auto'] | None",
+    wanted: tuple[str, ...], explained: bool, source: Path | None, out: Path | None, engine: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Find the answers to TEXT in the published generation.
 
@@ -54,12 +68,24 @@ def query(
     dotbogi query "파이썬 리스트 정렬하는 법" --min-confidence auto
     dotbogi query "배가 고파요" --explain
     dotbogi query "며칠이나 걸려요" --where category=배송 --where category=환불
+    dotbogi query --from questions.txt --out hits.jsonl
     """
+    from dotbogi.indexes import UsageError
     from dotbogi.search import Searcher
+    from dotbogi.search.batch import Asked
     from dotbogi.search.explain import explain_hits
 
-    searcher = Searcher.open(workspace)
     where = _where(wanted)
+    if source and out and text is None and not explained:
+        asked = Asked(k=k, where=where, min_confidence=min_confidence)
+        _search_file(workspace, source, out, asked, engine, as_json)
+        return
+    if text is None or source or out or engine != "local":
+        raise UsageError(
+            "expected TEXT, or both --from and --out; --explain is for the former, "
+            "--engine for the latter."
+        )
+    searcher = Searcher.open(workspace)
     hits = searcher.search(text, k, where=where, min_confidence=min_confidence)
     reasons = explain_hits(searcher, text, hits, where=where) if explained else []
     if as_json:
@@ -73,6 +99,33 @@ def query(
         click.echo(f'found by "{hits[0].corrected}"')
     for rank, hit in enumerate(hits, 1):
         _print_hit(rank, hit, reasons[rank - 1] if reasons else None)
+
+
+def _search_file(
+    workspace: str, source: Path, out: Path, asked: "Asked", engine: str, as_json: bool
+) -> None:
+    from dotbogi.indexes import Workspace
+    from dotbogi.indexes.files import replace_file
+    from dotbogi.search import Searcher
+    from dotbogi.search.batch import blocks_of, read_queries, search_blocks
+    from dotbogi.search.index import open_index
+
+    queries = read_queries(source)
+    generation = Workspace(workspace).current()
+    searcher = Searcher(open_index(generation), generation.name)
+    with blocks_beside(out) as blocks:
+        search: SearchBlocks = search_blocks
+        if engine == "ray":
+            from dotbogi.search.cluster.queries import search_on_ray
+
+            progress = shows_progress(as_json)
+            search = functools.partial(search_on_ray, blocks, generation, progress=progress)
+        found = search(searcher, asked, blocks_of(queries))
+        replace_file(out, "".join(f"{line}\n" for block in found for line in block).encode())
+    if as_json:
+        print_json({"generation": generation.name, "queries": len(queries), "out": str(out)})
+    else:
+        click.echo(f"generation {generation.name}, {len(queries)} queries: hits in {out}")
 
 
 def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
@@ -89,9 +142,9 @@ def _where(wanted: Iterable[str]) -> dict[str, list[str]] | None:
 
 
 def _as_json(hits: Sequence["Hit"], reasons: Sequence["Explanation"]) -> list[dict[str, Any]]:
-    shown: list[dict[str, Any]] = [
-        {**asdict(hit), "signals": {s: e._asdict() for s, e in hit.signals.items()}} for hit in hits
-    ]
+    from dotbogi.search.batch import hit_as_json
+
+    shown = [*map(hit_as_json, hits)]
     for hit, reason in zip(shown, reasons, strict=False):
         hit["explanation"] = asdict(reason)
     return shown

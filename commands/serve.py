@@ -1,13 +1,19 @@
 """`dotbogi serve` and `dotbogi mcp`."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dotbogi.commands.defaults import defaulted
-from dotbogi.commands.options import json_option, together, workspace_option
+from dotbogi.commands.options import json_option, refuse, together, workspace_option
 from dotbogi.commands.output import print_json
+
+if TYPE_CHECKING:
+    from dotbogi.search.searcher import Move
 
 _SETTINGS = "search.service.settings:Settings"
 
@@ -70,11 +76,24 @@ _bounds = together(
     "--keys", type=click.Path(path_type=Path),
     help="JSON file of API keys; DOTBOGI_KEYS can hold the same JSON.",
 )  # fmt: skip
+@click.option(
+    "--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+    help="Search here, or in shards on a Ray cluster with the same result; see docs/cluster.md.",
+)  # fmt: skip
+@click.option(
+    "--shards", type=click.IntRange(1, 1000), metavar="N",
+    help="With --engine ray: into how many parts the collection is cut; without it, one.",
+)  # fmt: skip
+@click.option(
+    "--replicas", type=click.IntRange(1, 1000), metavar="N",
+    help="With --engine ray: copies of each shard; without it, one.",
+)  # fmt: skip
 @_bounds
 @json_option
 def serve(
-    workspace: str, host: str, port: int, keys: Path | None, as_json: bool, **options: int | None
-) -> None:
+    workspace: str, host: str, port: int, keys: Path | None, engine: str, shards: int | None,
+    replicas: int | None, as_json: bool, **options: int | None,
+) -> None:  # fmt: skip
     """Serve the published generation over HTTP until stopped.
 
     Open its address in a browser to search and vote; /rounds shows the training history. Routes,
@@ -102,7 +121,26 @@ def serve(
             what = f"generation {generation}" if generation else "nothing indexed yet"
             click.echo(f"{what} at {url}")
 
-    run(workspace, host, port, settings, started, HistoryPages(Workspace(workspace)))
+    with _moving(Path(workspace), engine, shards, replicas) as move:
+        run(workspace, host, port, settings, started, HistoryPages(Workspace(workspace)), move)
+
+
+@contextlib.contextmanager
+def _moving(
+    workspace: Path, engine: str, shards: int | None, replicas: int | None
+) -> "Iterator[Move | None]":
+    """Yield what takes a generation to its shards, as long as they are there; None: no shards."""
+    if engine == "local":
+        refuse({"shards": shards, "replicas": replicas}, "needs --engine ray", "shards", "replicas")
+        yield None
+        return
+    from dotbogi.search.cluster.serving import ShardCluster
+
+    cluster = ShardCluster(workspace, shards or 1, replicas or 1)
+    try:
+        yield cluster.move
+    finally:
+        cluster.close()
 
 
 @click.command()

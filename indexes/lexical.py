@@ -1,5 +1,6 @@
 """The lexical index: BM25 over tokens, with bm25s or rank-bm25."""
 
+import copy
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -118,6 +119,27 @@ class BM25Index:
                 postings = slice(starts[number], starts[number + 1])
                 np.add.at(scores, rows[postings], weights[postings] * np.float32(times))
         return scores
+
+    def part(self, rows: NDArray[np.int64]) -> "BM25Index":
+        """Return an index of these rows alone (ascending), with the scores that they have here.
+
+        Its statistics, such as in how many rows a token is, remain those of all rows. It cannot be
+        saved.
+        """
+        scorer = copy.copy(self._scorer)
+        if scorer is not None and self.engine == "rank-bm25":
+            scorer.corpus_size = len(rows)
+            scorer.doc_freqs = [scorer.doc_freqs[row] for row in rows]
+            scorer.doc_len = [scorer.doc_len[row] for row in rows]
+        elif scorer is not None:
+            weights, numbers, starts = (scorer.scores[name] for name in _ARRAYS)
+            new = np.full(self._rows, -1, numbers.dtype)
+            new[rows] = np.arange(len(rows))
+            kept = new[numbers] >= 0
+            before = np.concatenate([[0], np.cumsum(kept)]).astype(starts.dtype)
+            arrays = (weights[kept], new[numbers[kept]], before[starts])
+            scorer.scores = {**dict(zip(_ARRAYS, arrays, strict=True)), "num_docs": len(rows)}
+        return BM25Index(scorer, self.engine, len(rows), [])
 
     def save(self, folder: Path) -> None:
         """Write the index into `folder` (.npy and JSON for bm25s, Parquet for rank-bm25)."""

@@ -49,6 +49,7 @@ class Workspace:
         self.generations_folder = self.folder / "generations"
         self.rounds_folder = self.folder / "rounds"
         self.cache_folder = self.folder / "cache"
+        self.blocks_folder = self.cache_folder / "blocks"  # of work on a cluster, until published
 
     def check_folders(self) -> None:
         """Check that no folder of the workspace is a link: what is written would land elsewhere.

@@ -259,3 +259,34 @@ def owners_of_questions(collection: Collection) -> list[int]:
     """Return the position of each known question's answer in the collection."""
     positions = {answer.id: position for position, answer in enumerate(collection.answers)}
     return [positions[question.answer_id] for question in collection.questions]
+
+
+def best_answers(
+    views: Mapping[str, View],
+    tokens: Sequence[Sequence[str]],
+    vectors: Vectors,
+    n: int,
+    allowed: Allowed | None,
+) -> dict[str, list[Best]]:
+    """Return the `n` best answers of each signal, by name, for each query.
+
+    Args:
+        views: by name.
+        tokens: of each query.
+        vectors: queries × dim.
+        n: answers per signal and query.
+        allowed: one flag per answer, by position; None allows all.
+    """
+    best: dict[str, list[Best]] = {}
+    searched: dict[int, list[Best]] = {}  # without known questions, views share an index
+    for name in BM25_VIEWS:
+        view = views[name]
+        if id(view.bm25) not in searched:
+            searched[id(view.bm25)] = view.best_bm25(tokens, n, allowed)
+        best[f"bm25.{name}"] = searched[id(view.bm25)]
+    for name in DENSE_VIEWS:
+        view = views[name]
+        if id(view.dense) not in searched:
+            searched[id(view.dense)] = view.best_dense(vectors, n, allowed)
+        best[f"dense.{name}"] = searched[id(view.dense)]
+    return best

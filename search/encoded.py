@@ -1,7 +1,10 @@
 """A collection with the tokens and vectors of its texts, from which an index is built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -64,6 +67,32 @@ class IndexConfig:
         return Analyzer(self.analyzer, self.words)
 
 
+class Tokenizer(Protocol):
+    """Texts → tokens: an analyzer, or workers that have it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of everything that determines the tokens."""
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each text."""
+
+    def tokenize_queries(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each query."""
+
+
+class AllCores:
+    """An analyzer that spreads many texts over all cores of this machine."""
+
+    def __init__(self, analyzer: Analyzer) -> None:
+        self._analyzer, self.fingerprint = analyzer, analyzer.fingerprint
+        self.tokenize_queries = analyzer.tokenize_queries
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Return the tokens of each text."""
+        return tokenize_all(self._analyzer, texts)
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedCollection:
     """Tokens and base vectors (rows × dim) of every answer and known question."""
@@ -80,18 +109,28 @@ class EncodedCollection:
 
     @classmethod
     def of(
-        cls, collection: Collection, encoder: Encoder, config: IndexConfig, cache: Cache | None
+        cls,
+        collection: Collection,
+        encoder: Encoder,
+        config: IndexConfig,
+        cache: Cache | None,
+        analyzer: Tokenizer | None = None,
     ) -> "EncodedCollection":
-        """Analyse and encode a collection, except for texts that the cache has."""
-        analyzer = config.open_analyzer()
+        """Analyse and encode a collection, except for texts that the cache has.
 
-        def tokenize(texts: Sequence[str]) -> Tokens:
-            return tokenize_all(analyzer, texts)
+        Args:
+            collection: answers and known questions.
+            encoder: makes the vectors.
+            config: analyzer and engines.
+            cache: vectors and tokens of known texts; None for none.
+            analyzer: used in place of the one that `config` names.
+        """
+        analyzer = analyzer or AllCores(config.open_analyzer())
 
         def tokens(texts: Sequence[str]) -> Tokens:
             if cache is None:
-                return tokenize(texts)
-            return cache.tokens(analyzer.fingerprint, texts, tokenize)
+                return analyzer.tokenize(texts)
+            return cache.tokens(analyzer.fingerprint, texts, analyzer.tokenize)
 
         source = encoder if cache is None else CachedEncoder(encoder, cache)
         answers = [answer.text for answer in collection.answers]
@@ -143,3 +182,15 @@ class EncodedCollection:
         for owner, row in zip(owners, self.question_tokens, strict=True):
             joined[owner] += row
         return joined
+
+
+# (folder of the model, its encoder, settings) → encoder and analyzer that work somewhere.
+Spread = Callable[[Path, Encoder, IndexConfig], AbstractContextManager[tuple[Encoder, Tokenizer]]]
+
+
+@contextmanager
+def here(
+    folder: Path, encoder: Encoder, config: IndexConfig
+) -> Iterator[tuple[Encoder, Tokenizer]]:
+    """Yield an encoder and an analyzer that work in this process: the `Spread` to nowhere."""
+    yield encoder, AllCores(config.open_analyzer())

@@ -1,7 +1,7 @@
 """The in-memory index of a collection: built, saved and opened."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,18 +11,25 @@ import numpy as np
 from dotbogi.indexes.analyzer import Analyzer
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Answer, Collection, open_collection, save_collection
-from dotbogi.indexes.dense import DenseIndex
+from dotbogi.indexes.dense import DenseIndex, Vectors
 from dotbogi.indexes.errors import DamagedError, ModelMismatchError
 from dotbogi.indexes.files import reading, write_json
 from dotbogi.indexes.holds import Hold
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.korean.synonyms import Synonyms, bundled_groups
 from dotbogi.indexes.lexical import BM25Index
-from dotbogi.indexes.metadata import MetadataIndex
+from dotbogi.indexes.metadata import Allowed, MetadataIndex
 from dotbogi.indexes.shapes import fits
 from dotbogi.indexes.store import Generation
 from dotbogi.indexes.text import same_text_key
-from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, View, make_views, owners_of_questions
+from dotbogi.indexes.views import (
+    BM25_VIEWS,
+    DENSE_VIEWS,
+    Best,
+    View,
+    make_views,
+    owners_of_questions,
+)
 from dotbogi.search.encoded import EncodedCollection, IndexConfig
 from dotbogi.search.encoders import Encoder, open_encoder, unit_rows
 from dotbogi.search.fitted import Fitted
@@ -35,6 +42,12 @@ class Preference(NamedTuple):
 
     users: int
     opposed: int
+
+
+# (tokens, vectors, n, allowed) → the best answers by signal; see `best_answers`.
+SearchShards = Callable[
+    [Sequence[Sequence[str]], Vectors, int, Allowed | None], Mapping[str, list[Best]]
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class SearchIndex:
     known: frozenset[str] = frozenset()  # the known questions, normalised
     corrector: Corrector | None = None  # of queries
     held: Hold | None = None  # the generation is not removed while its index is open
+    shards: SearchShards | None = None  # what is searched instead of the views
 
     @property
     def vectors(self) -> AdaptedEncoder:

@@ -10,10 +10,11 @@ from typing import Any
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection, open_collection
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import remove
 from dotbogi.indexes.korean.lexicon import read_lexicon
 from dotbogi.indexes.store import Generation, Workspace
 from dotbogi.search.continued import continued
-from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoded import EncodedCollection, IndexConfig, Spread, here
 from dotbogi.search.encoders import EncoderFacts, open_encoder
 from dotbogi.search.fitted import Fitted
 from dotbogi.search.geometry import Geometry
@@ -36,6 +37,7 @@ def index_collection(
     model: ModelConfig | None = None,
     changes: Mapping[str, Any] | None = None,
     progress: bool = False,
+    spread: Spread = here,
 ) -> Generation:
     """Index a collection and publish it as the continuation of what is published.
 
@@ -50,6 +52,7 @@ def index_collection(
         changes: settings of `IndexConfig` that differ from the published generation's, or from
             the defaults if nothing is published yet.
         progress: show a bar while a large model encodes.
+        spread: where tokens and vectors are made: here, or on a Ray cluster.
 
     Raises:
         UsageError: the model or the workspace cannot be used.
@@ -81,6 +84,7 @@ def index_collection(
             {**_facts(kept, model, source), "changes": changed},
             **_learned(kept, collection, config),
             progress=progress,
+            spread=spread,
         )
 
 
@@ -146,6 +150,7 @@ def publish_index(
     trained_on: frozenset[str] = frozenset(),
     fitted: Fitted | None = None,
     progress: bool = False,
+    spread: Spread = here,
 ) -> Generation:
     """Build, save and publish one generation; the caller holds the writer lock.
 
@@ -159,6 +164,7 @@ def publish_index(
         trained_on: digests of the questions that the model was trained on.
         fitted: fusion weights and confidence; None fits them on the known questions.
         progress: show a bar while many texts are encoded.
+        spread: where tokens and vectors are made.
 
     Raises:
         NoSpaceError: the disk is full; nothing was published.
@@ -167,7 +173,9 @@ def publish_index(
     with workspace.staging() as staged:
         write_model(staged)
         encoder = open_encoder(staged, progress=progress)
-        encoded = EncodedCollection.of(collection, encoder, config, cache)
+        with spread(staged, encoder, config) as (source, analyzer):
+            encoded = EncodedCollection.of(collection, source, config, cache, analyzer)
+        encoded = replace(encoded, encoder=encoder)
         index = index_encoded(
             encoded,
             geometry=geometry,
@@ -186,6 +194,7 @@ def publish_index(
             staged, manifest, lambda written: check_staged(written, index)
         )
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
+    remove(workspace.blocks_folder)
     return generation
 
 

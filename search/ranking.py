@@ -8,7 +8,7 @@ from dotbogi.indexes.errors import UsageError
 from dotbogi.indexes.hits import Candidate, Evidence, Hit, Ranking
 from dotbogi.indexes.metadata import Allowed, Where
 from dotbogi.indexes.text import clean, is_valid_unicode, same_text_key
-from dotbogi.indexes.views import BM25_VIEWS, DENSE_VIEWS, SIGNALS, Best
+from dotbogi.indexes.views import SIGNALS, Best, best_answers
 from dotbogi.search.candidates import Candidates
 from dotbogi.search.fusion import fuse
 from dotbogi.search.index import Preference, SearchIndex
@@ -149,18 +149,10 @@ def _search_views(
     """Return, for each query, the `n` best answers of each signal by name."""
     tokens = index.analyzer.tokenize_queries(cleaned)
     vectors = index.vectors.encode_queries(cleaned)
-    best: dict[str, list[Best]] = {}
-    searched: dict[int, list[Best]] = {}  # without known questions, views share an index
-    for name in BM25_VIEWS:
-        view = index.views[name]
-        if id(view.bm25) not in searched:
-            searched[id(view.bm25)] = view.best_bm25(tokens, n, allowed)
-        best[f"bm25.{name}"] = searched[id(view.bm25)]
-    for name in DENSE_VIEWS:
-        view = index.views[name]
-        if id(view.dense) not in searched:
-            searched[id(view.dense)] = view.best_dense(vectors, n, allowed)
-        best[f"dense.{name}"] = searched[id(view.dense)]
+    if index.shards is not None:
+        best = index.shards(tokens, vectors, n, allowed)
+    else:
+        best = best_answers(index.views, tokens, vectors, n, allowed)
     return [{name: best[name][i] for name in SIGNALS} for i in range(len(cleaned))]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from dotbogi.search.watch import Watcher
 
 Problem = Literal["workspace_missing", "current_damaged", "generation_damaged"]
 MinConfidence = float | Literal["auto"] | None
+Move = Callable[[SearchIndex, str], SearchIndex]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +56,12 @@ class Searcher:
         *,
         workspace: Workspace | None = None,
         encoder: Encoder | None = None,
+        move: Move | None = None,
     ) -> None:
         self._state = _State(index, generation) if index is not None else None
         self._workspace = workspace
         self._encoder = encoder
+        self._move = move
         self._watcher: Watcher | None = None
         self._stays = False
         self._reloading = threading.Lock()
@@ -73,6 +76,7 @@ class Searcher:
         encoder: Encoder | None = None,
         watch: bool = False,
         allow_empty: bool = False,
+        move: Move | None = None,
     ) -> "Searcher":
         """Open the published generation of a workspace after checking its files.
 
@@ -84,13 +88,15 @@ class Searcher:
                 previous one keeps answering, and opening is tried again later.
             allow_empty: also open a workspace in which nothing is indexed yet. Searches raise
                 NothingIndexedError until `reload` finds the first generation.
+            move: takes each generation that was opened, with its name, to where it is searched,
+                such as to the shards of a cluster; None: it is searched here.
 
         Raises:
             NothingIndexedError: nothing is indexed there.
             DamagedError: a file is missing or differs from what was published.
             ModelMismatchError: the encoder is not the index's model.
         """
-        searcher = cls(None, workspace=Workspace(workspace), encoder=encoder)
+        searcher = cls(None, workspace=Workspace(workspace), encoder=encoder, move=move)
         searcher._stays = watch
         if not searcher.reload() and not allow_empty:
             searcher._now()  # raises
@@ -236,7 +242,9 @@ class Searcher:
             if loaded.fingerprint == generation.manifest["model_fingerprint"]:
                 encoder = loaded  # the same model is not loaded twice
         index = open_index(generation, encoder)
-        if self._stays:
+        if self._move:
+            index = self._move(index, generation.name)
+        elif self._stays:
             index.prepare()
         return _State(index, generation.name)
 

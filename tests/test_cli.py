@@ -300,3 +300,23 @@ def test_the_recipe_people_know_is_one_command(tmp_path: Path, tiny_bert: Path) 
     assert pooling["pooling_mode"] == "mean" or pooling["pooling_mode_mean_tokens"]
     assert not list(model.rglob("*.bin"))
     assert run("query", "배고프다", "-w", w).exit_code == 0
+
+
+def test_a_file_of_queries_is_searched_line_by_line(tmp_path: Path, pairs_csv: Path) -> None:
+    workspace, asked, out = (tmp_path / name for name in ("w", "asked.txt", "hits.jsonl"))
+    assert run("index", pairs_csv, "-w", workspace).exit_code == 0
+    asked.write_text("배고프다\r\n\n배고프다\n", encoding="utf-8-sig")
+    search = ("query", "-w", workspace, "--from", asked)
+    assert "3 queries" in run(*search, "--out", out).output
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    alone = json.loads(run("query", "배고프다", "-w", workspace, "--json").output)
+    assert lines[0].keys() == alone.keys()
+    # The last bits of a vector depend on what is encoded with it.
+    ids = [[hit["answer_id"] for hit in line["hits"]] for line in (*lines, alone)]
+    assert ids[0] == ids[2] == ids[3]
+    assert len(ids[0]) == 5
+    assert (lines[1]["query"], lines[1]["hits"]) == ("", [])
+    for arguments in (search, (*search, "--out", out, "배고프다"), ("query", "-w", workspace)):
+        assert run(*arguments).exit_code == 2
+    asked.write_bytes(b"\xb9\xe8\n")
+    assert "UTF-8" in run(*search, "--out", out).output

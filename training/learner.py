@@ -146,7 +146,8 @@ class Learner:
             texts,
             texts,
             replace(self._config.mining, seed=self._config.seed + number),
-            **self._wrong,
+            rejected=self._wrong["rejected"],
+            voted=self._wrong["voted"],
         )
 
     def fit(self, number: int, fold: int | None, best: int) -> None:

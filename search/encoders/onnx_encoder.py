@@ -23,7 +23,10 @@ from dotbogi.search.encoders.tokenizer_file import open_tokenizer
 MOST_PROMPT = 2000  # characters
 _MOST_DIM = 1 << 16
 _TOKENS_AT_ONCE = 512  # per batch, with padding; fits a core's cache
-_TEXTS_AT_ONCE = 4096  # tokenised together; bounds the memory
+# Sorted by length and encoded together. The last bits of a vector depend on the rest of its batch:
+# the same texts in other parts would have slightly different vectors. Also the size of a block on
+# a cluster.
+TEXTS_AT_ONCE = 1024
 _FEW = 4  # texts encoded one by one: a query, and what it is corrected to
 _RECENT = 1 << 12  # vectors of short texts that are kept
 _SHORT = 200  # characters
@@ -155,34 +158,29 @@ class OnnxEncoder:
     def _vectors(self, prompt: str, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if len(texts) <= _FEW:  # queries: no threads, no bar
-            for row, text in zip(vectors, texts, strict=True):
-                kept = self._recent if len(text) <= _SHORT else self._recent.__wrapped__
-                row[:] = kept(prompt + text)
+            self._encode_few(prompt, texts, vectors)
             return vectors
-        with ThreadPoolExecutor(cores()) as pool, self._bar(len(texts)) as bar:
-            for start in range(0, len(texts), _TEXTS_AT_ONCE):
-                part = [prompt + text for text in texts[start : start + _TEXTS_AT_ONCE]]
-                tokens = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(part)]
+        with ThreadPoolExecutor(cores()) as pool, bar_of(len(texts), self._progress) as bar:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                part = texts[start : start + TEXTS_AT_ONCE]
+                if len(part) <= _FEW:  # the last part, as if it came alone
+                    self._encode_few(prompt, part, vectors[start:])
+                    continue
+                encodings = self._tokenizer.encode_batch_fast([prompt + text for text in part])
+                tokens = [encoding.ids for encoding in encodings]
                 batches = list(_batches(tokens))
-                parts = ([tokens[i] for i in rows] for rows in batches)
-                runs = pool.map(partial(_run, self._session), parts)
+                inputs = ([tokens[i] for i in rows] for rows in batches)
+                runs = pool.map(partial(_run, self._session), inputs)
                 for rows, encoded in zip(batches, runs, strict=True):
                     vectors[[start + i for i in rows]] = encoded
                     bar.update(len(rows), current_item=bar.pos + len(rows))
         return vectors
 
-    def _bar(self, total: int) -> Any:
-        import click
-
-        started = time.monotonic()
-
-        def speed(done: int | None) -> str:
-            return f"{done / (time.monotonic() - started):.0f} texts/s" if done else ""
-
-        hidden = not self._progress or total < _BAR_FROM
-        return click.progressbar(
-            length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
-        )
+    def _encode_few(self, prompt: str, texts: Sequence[str], vectors: Vectors) -> None:
+        """Write the vector of each text into `vectors`, encoding one by one."""
+        for row, text in zip(vectors, texts, strict=True):
+            kept = self._recent if len(text) <= _SHORT else self._recent.__wrapped__
+            row[:] = kept(prompt + text)
 
 
 def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Any:
@@ -194,6 +192,21 @@ def _run(session: Any, tokens: Sequence[Sequence[int]]) -> Any:
         ids[row, : len(of_text)] = of_text
         mask[row, : len(of_text)] = 1
     return session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def bar_of(total: int, progress: bool) -> Any:
+    """Return a bar for the encoding of so many texts; it is hidden if they are few."""
+    import click
+
+    started = time.monotonic()
+
+    def speed(done: int | None) -> str:
+        return f"{done / (time.monotonic() - started):.0f} texts/s" if done else ""
+
+    hidden = not progress or total < _BAR_FROM
+    return click.progressbar(
+        length=total, label="encoding", file=sys.stderr, hidden=hidden, item_show_func=speed
+    )
 
 
 def _batches(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:

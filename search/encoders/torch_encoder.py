@@ -12,7 +12,7 @@ from dotbogi.indexes.errors import DamagedError, DotbogiError
 from dotbogi.indexes.system_errors import explained
 from dotbogi.search.encoders.encoder import unit_rows
 from dotbogi.search.encoders.foreign import check_model_folder
-from dotbogi.search.encoders.onnx_encoder import EncoderFacts
+from dotbogi.search.encoders.onnx_encoder import TEXTS_AT_ONCE, EncoderFacts, bar_of
 
 
 class TorchEncoder:
@@ -50,14 +50,17 @@ class TorchEncoder:
         return sum(sum(encoding.attention_mask) for encoding in backend.encode_batch(list(texts)))
 
     def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
-        if not len(texts):
-            return np.zeros((0, self.dim), np.float32)  # the library gives shape (0,)
-        vectors = encode(
-            list(texts), show_progress_bar=self._progress and len(texts) > 256, batch_size=64
-        )
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        with bar_of(len(texts), self._progress) as bar:
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                part = list(texts[start : start + TEXTS_AT_ONCE])
+                vectors[start : start + len(part)] = encode(
+                    part, show_progress_bar=False, batch_size=64
+                )
+                bar.update(len(part), current_item=start + len(part))
         if not np.isfinite(vectors).all():
             raise DamagedError(f"{self._folder}: the model gives vectors that are not numbers.")
-        return unit_rows(np.asarray(vectors, np.float32))
+        return unit_rows(vectors)
 
 
 def load_sentence_transformer(folder: Path) -> Any:

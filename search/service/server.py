@@ -12,7 +12,7 @@ import uvicorn
 
 from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.search.feedback import FeedbackStore
-from dotbogi.search.searcher import Searcher
+from dotbogi.search.searcher import Move, Searcher
 from dotbogi.search.service.app import create_app
 from dotbogi.search.service.connection import Connection
 from dotbogi.search.service.context import RoundsPages
@@ -31,6 +31,7 @@ def serve(
     settings: Settings,
     started: Callable[[str, str], None],
     rounds: RoundsPages | None = None,
+    move: Move | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests in progress and return.
 
@@ -41,6 +42,7 @@ def serve(
         settings: limits and keys.
         started: called with the service's URL and its generation once it listens.
         rounds: renders the pages under /rounds; None for none.
+        move: takes each generation to where it is searched; None: it is searched here.
 
     Raises:
         UsageError: other machines could reach the service, and there are no keys.
@@ -53,7 +55,9 @@ def serve(
             "Set them with --keys FILE or DOTBOGI_KEYS, or omit --host."
         )
     with (
-        contextlib.closing(Searcher.open(workspace, watch=True, allow_empty=True)) as searcher,
+        contextlib.closing(
+            Searcher.open(workspace, watch=True, allow_empty=True, move=move)
+        ) as searcher,
         contextlib.closing(FeedbackStore.open(Path(workspace))) as feedback,
         _listening(address, port, settings.max_connections) as listener,
     ):

@@ -2,9 +2,8 @@
 
 import itertools
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from dotbogi.training.negatives.negative import (
     train_side,
 )
 from dotbogi.training.negatives.pools import Block, Integers, Pool, Ranked, TextEncoder, Tokenizer
+
+COUNTS = ("asked", "kept", "over_bound", "window", "widened")
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,21 @@ class Mined:
             yield from negatives
 
 
+@dataclass(frozen=True, slots=True)
+class MinedBlock:
+    """What was mined for some questions that follow each other in the pool."""
+
+    chosen: list[list[Negative]]  # of each question
+    suspects: list[list[Negative]]  # of each question
+    counts: dict[Source, dict[str, int]] = field(
+        default_factory=lambda: {source: dict.fromkeys(COUNTS, 0) for source in SOURCES}
+    )
+
+
+# Mines all blocks of a miner's questions, in their order.
+MineBlocks = Callable[["Miner"], Iterable[MinedBlock]]
+
+
 def mine(
     collection: Collection,
     encoder: TextEncoder,
@@ -53,6 +69,7 @@ def mine(
     *,
     rejected: Iterable[Pair] = (),
     voted: Iterable[Pair] = (),
+    mine_blocks: MineBlocks | None = None,
 ) -> Mined:
     """Mine negatives for every train pair.
 
@@ -68,33 +85,41 @@ def mine(
         config: quotas, window, bound, sampling and seed.
         rejected: (question, answer id) pairs that a person rejected; taken first.
         voted: (question, answer id) pairs that users call wrong; taken first as well.
+        mine_blocks: mines the blocks elsewhere; None: here, one after the other.
     """
     side = train_side(collection)
-    pool = Pool(side, encoder, analyzer, config)
     wrong: dict[Source, Iterable[Pair]] = {"feedback": voted, "review": rejected}
-    miner = _Miner(pool, config, wrong)
-    for block in pool.blocks():
-        miner.take(block)
+    miner = Miner(Pool(side, encoder, analyzer, config), config, wrong)
+    mined = [*(mine_blocks or Miner.mine_all)(miner)]
+    chosen = [of_question for block in mined for of_question in block.chosen]
     pairs = [(question.text, question.answer_id) for question in side.questions]
     # A fit needs the same number for every pair; it is the median. A pair with fewer (in a tiny
     # collection, or if most answers are right for it) repeats its own; one without any is left out.
-    number = int(np.median([len(row) for row in miner.chosen])) if miner.chosen else 0
+    number = int(np.median([len(row) for row in chosen])) if chosen else 0
     rows = {
         pair: list(itertools.islice(itertools.cycle(row), number))
-        for pair, row in zip(pairs, miner.chosen, strict=True)
+        for pair, row in zip(pairs, chosen, strict=True)
         if row or not number
     }
     if left := len(set(pairs)) - len(rows):
         logger.info("%d pairs left out: every answer is right for them", left)
-    return Mined(
-        rows,
-        miner.suspects,
-        {source: counted for source, counted in miner.counts.items() if any(counted.values())},
-    )
+    suspects = [s for block in mined for of_question in block.suspects for s in of_question]
+    return Mined(rows, suspects, _total(mined))
 
 
-class _Miner:
-    """Takes negatives block by block, source by source."""
+def _total(mined: Iterable[MinedBlock]) -> dict[str, dict[str, int]]:
+    """Return the counts of each source that was used."""
+    total = MinedBlock([], []).counts
+    for block in mined:
+        for source, counted in block.counts.items():
+            for name, count in counted.items():
+                so_far = total[source][name]
+                total[source][name] = max(so_far, count) if name == "window" else so_far + count
+    return {source: counted for source, counted in total.items() if any(counted.values())}
+
+
+class Miner:
+    """Mines any block of questions, with the same result wherever and in whatever order."""
 
     def __init__(
         self,
@@ -102,95 +127,115 @@ class _Miner:
         config: MiningConfig,
         wrong: Mapping[Source, Iterable[Pair]],
     ) -> None:
-        self._pool, self._config = pool, config
-        self.chosen: list[list[Negative]] = [[] for _ in pool.questions]
-        self.suspects: list[Negative] = []
-        names = ("asked", "kept", "over_bound", "window", "widened")
-        self.counts: dict[Source, dict[str, int]] = {
-            source: dict.fromkeys(names, 0) for source in SOURCES
-        }
-        self._total = sum(config.quotas.values())
-        self._rng = np.random.default_rng(config.seed)
-        self._wrong: dict[str, dict[int, Source]] = defaultdict(dict)
+        self.pool, self.config = pool, config
+        self.wrong: dict[str, dict[int, Source]] = {}
         for source, pairs in wrong.items():
             for text, answer_id in pairs:
                 if answer_id in pool.column:
-                    self._wrong[same_text_key(text)][pool.column[answer_id]] = source
+                    of_question = self.wrong.setdefault(same_text_key(text), {})
+                    of_question[pool.column[answer_id]] = source
 
-    def take(self, block: Block) -> None:
-        """Collect the negatives and suspects of a block of questions."""
-        self._take_wrong(block)
+    def mine_all(self) -> Iterator[MinedBlock]:
+        """Yield the negatives of all questions, block by block."""
+        return map(self.mine, self.pool.blocks())
+
+    def mine(self, numbers: range) -> MinedBlock:
+        """Return the negatives and suspects of a block of questions, by their numbers."""
+        return _BlockMiner(self, self.pool.block(numbers)).mine()
+
+
+class _BlockMiner:
+    """Takes the negatives of one block, source by source."""
+
+    def __init__(self, miner: Miner, block: Block) -> None:
+        self._pool, self._config, self._wrong = miner.pool, miner.config, miner.wrong
+        self._block = block
+        self._mined = MinedBlock([[] for _ in block.numbers], [[] for _ in block.numbers])
+        self._total = sum(self._config.quotas.values())
+        self._rng = np.random.default_rng([self._config.seed, block.numbers.start])
+
+    def mine(self) -> MinedBlock:
+        self._take_wrong()
         for source in SEARCHED:
             if self._config.quotas.get(source):
-                self._search(source, block)
-        self._fill(block)
+                self._search(source)
+        self._fill()
+        return self._mined
 
-    def _take_wrong(self, block: Block) -> None:
+    def _take_wrong(self) -> None:
         """Take the answers that people call wrong, the nearest first, without a bound."""
-        for row, number in enumerate(block.numbers):
-            wrong = self._wrong[self._pool.question_keys[number]]
+        for row, number in enumerate(self._block.numbers):
+            wrong = self._wrong.get(self._pool.question_keys[number], {})
             columns = sorted(
-                (column for column in wrong if block.usable[row, column]),
-                key=lambda column: (-block.cosines[row, column], column),
+                (column for column in wrong if self._block.usable[row, column]),
+                key=lambda column: (-self._block.cosines[row, column], column),
             )
             for column in columns:
-                self.counts[wrong[column]]["asked"] += 1
+                self._mined.counts[wrong[column]]["asked"] += 1
             for column in columns[: self._total]:
-                self._keep(block, row, column, wrong[column])
-            block.usable[row, columns] = False
+                self._keep(row, column, wrong[column])
+            self._block.usable[row, columns] = False
 
-    def _search(self, source: QuotaSource, block: Block) -> None:
+    def _search(self, source: QuotaSource) -> None:
         quota = self._config.quotas[source]
-        free = [self._total - len(self.chosen[number]) for number in block.numbers]
+        free = [self._total - len(of_question) for of_question in self._mined.chosen]
         quotas: Integers = np.minimum(np.asarray(free, np.int64), quota)
-        picked = self._pool.pick(source, block, quotas, self._rng)
+        picked = self._pool.pick(source, self._block, quotas, self._rng)
         for row, column, rank, score in _entries(picked.chosen):
-            self._keep(block, row, column, source, rank, score)
+            self._keep(row, column, source, rank, score)
         for row, column, rank, score in _entries(picked.suspects):
-            self.suspects.append(self._negative(block, row, column, source, rank, score))
-        counted = self.counts[source]
+            suspect = self._negative(row, column, source, rank, score)
+            self._mined.suspects[row].append(suspect)
+        counted = self._mined.counts[source]
         counted["asked"] += int(quotas.sum())
         counted["over_bound"] += picked.over_bound
         counted["window"] = max(counted["window"], int(picked.windows.max()))
         counted["widened"] += int((picked.windows > self._config.window).sum())
 
-    def _fill(self, block: Block) -> None:
+    def _fill(self) -> None:
         """Fill up with random answers, as far as there are any.
 
         No bound applies: a random answer is no more likely to be right than an in-batch negative.
         """
         quota = self._config.quotas.get("random", 0)
-        for row, number in enumerate(block.numbers):
-            missing = self._total - len(self.chosen[number])
-            self.counts["random"]["asked"] += min(quota, missing)
-            for column in self._draw(block, row, missing):
-                self._keep(block, row, column, "random")
+        for row in range(len(self._block.numbers)):
+            missing = self._total - len(self._mined.chosen[row])
+            self._mined.counts["random"]["asked"] += min(quota, missing)
+            for column in self._draw(row, missing):
+                self._keep(row, column, "random")
 
-    def _draw(self, block: Block, row: int, count: int) -> Iterator[int]:
+    def _draw(self, row: int, count: int) -> Iterator[int]:
         """Yield random usable columns; the caller takes each before it asks for the next."""
-        drawn = self._rng.integers(block.usable.shape[1], size=2 * count).tolist() if count else []
+        drawn = (
+            self._rng.integers(self._block.usable.shape[1], size=2 * count).tolist()
+            if count
+            else []
+        )
         for column in drawn:
-            if count and block.usable[row, column]:
+            if count and self._block.usable[row, column]:
                 count -= 1
                 yield column
         if count:  # few usable columns
-            left = np.flatnonzero(block.usable[row])
+            left = np.flatnonzero(self._block.usable[row])
             yield from self._rng.permutation(left)[:count].tolist()
 
     def _keep(
-        self, block: Block, row: int, column: int, source: Source, rank: int = 0,
+        self, row: int, column: int, source: Source, rank: int = 0,
         score: float | None = None,
     ) -> None:  # fmt: skip
-        negative = self._negative(block, row, column, source, rank, score)
-        self.chosen[block.numbers[row]].append(negative)
-        self.counts[source]["kept"] += 1
-        block.usable[row, column] = False
+        negative = self._negative(row, column, source, rank, score)
+        self._mined.chosen[row].append(negative)
+        self._mined.counts[source]["kept"] += 1
+        self._block.usable[row, column] = False
 
     def _negative(
-        self, block: Block, row: int, column: int, source: Source, rank: int, score: float | None
+        self, row: int, column: int, source: Source, rank: int, score: float | None
     ) -> Negative:
-        answer, cosine = self._pool.candidates[column], float(block.cosines[row, column])
-        question, limit = self._pool.questions[block.numbers[row]], float(block.limits[row])
+        answer, cosine = self._pool.candidates[column], float(self._block.cosines[row, column])
+        question, limit = (
+            self._pool.questions[self._block.numbers[row]],
+            float(self._block.limits[row]),
+        )
         return Negative(
             question=question.text,
             positive_id=question.answer_id,
@@ -200,7 +245,7 @@ class _Miner:
             rank=rank,
             score=cosine if score is None else score,
             cosine=cosine,
-            positive_cosine=float(block.positives[row]),
+            positive_cosine=float(self._block.positives[row]),
             bound=limit if source in SEARCHED and np.isfinite(limit) else None,
         )
 

@@ -11,7 +11,7 @@ from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.errors import DotbogiError, UsageError
 from dotbogi.indexes.files import digest, write_json
 from dotbogi.indexes.store import Generation, Workspace
-from dotbogi.search.encoded import EncodedCollection, IndexConfig
+from dotbogi.search.encoded import EncodedCollection, IndexConfig, Spread, here
 from dotbogi.search.encoders import open_encoder
 from dotbogi.search.models import ModelConfig, check_model, enter_model
 from dotbogi.search.publish import all_texts
@@ -26,6 +26,7 @@ from dotbogi.training.negatives import Mined, MiningConfig, mine
 from dotbogi.training.negatives.exports import save_flag_embedding, save_n_tuples
 from dotbogi.training.negatives.files import save_negatives
 from dotbogi.training.negatives.known import KnownTexts
+from dotbogi.training.negatives.mining import MineBlocks, Miner
 from dotbogi.training.run_folders import open_geometry
 from dotbogi.training.split import hold_out
 
@@ -53,6 +54,8 @@ def mine_to_folder(
     seed: int | None = None,
     model: ModelConfig | None = None,
     progress: bool = False,
+    spread: Spread = here,
+    mine_blocks: MineBlocks = Miner.mine_all,
 ) -> MinedPool:
     """Mine a collection as `train` does, and write the negatives into a folder.
 
@@ -66,6 +69,8 @@ def mine_to_folder(
         seed: for mining; None takes that of the published model, or else 42.
         model: used instead of the published model.
         progress: show a progress bar while a large model encodes.
+        spread: where tokens and vectors are made.
+        mine_blocks: where the negatives are mined.
 
     Raises:
         UsageError: the folder has other files, or the model cannot be used.
@@ -83,7 +88,8 @@ def mine_to_folder(
     if not split.questions:
         raise DotbogiError("the collection has no known questions; expected a table with some.")
     config = replace(config, seed=seed)
-    mined, fingerprint = _mine(published, split, config, applied.rejected, model, progress)
+    mining = _Mining(split, config, applied.rejected, progress, spread, mine_blocks)
+    mined, fingerprint = _mine(published, model, mining)
     counts = review_counts(applied, split)
     record = {
         "config": asdict(config),
@@ -122,41 +128,44 @@ def _write(
     return [*files], len(suspects)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mining:
+    """What is mined, and where."""
+
+    collection: Collection
+    config: MiningConfig
+    rejected: Iterable[tuple[str, str]]
+    progress: bool
+    spread: Spread
+    mine_blocks: MineBlocks
+
+    def by(self, folder: Path, index: IndexConfig) -> tuple[Mined, str]:
+        """Mine with the model in a folder; return the result and the model's fingerprint."""
+        encoder = open_encoder(folder, progress=self.progress)
+        questions = [question.text for question in self.collection.questions]
+        with self.spread(folder, encoder, index) as (source, analyzer):
+            encoded = EncodedCollection.of(self.collection, source, index, None, analyzer)
+            tokens = analyzer.tokenize_queries(questions)
+        geometry = open_geometry(folder, encoded)
+        texts = KnownTexts(encoded, geometry, dict(zip(questions, tokens, strict=True)))
+        mined = mine(
+            self.collection, texts, texts, self.config, rejected=self.rejected,
+            mine_blocks=self.mine_blocks,
+        )  # fmt: skip
+        return mined, geometry.fingerprint(encoder.fingerprint)
+
+
 def _mine(
-    published: Generation | None,
-    collection: Collection,
-    config: MiningConfig,
-    rejected: Iterable[tuple[str, str]],
-    model: ModelConfig | None,
-    progress: bool,
+    published: Generation | None, model: ModelConfig | None, mining: _Mining
 ) -> tuple[Mined, str]:
     """Mine with the named or the published model; return the result and the model's fingerprint."""
     index = IndexConfig.published(published) if published else IndexConfig()
     if model is None and published:
-        return _mine_with(published.folder, index, collection, config, rejected, progress)
+        return mining.by(published.folder, index)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        enter_model(model or ModelConfig(), folder, all_texts(collection))
-        return _mine_with(folder, index, collection, config, rejected, progress)
-
-
-def _mine_with(
-    folder: Path,
-    index: IndexConfig,
-    collection: Collection,
-    config: MiningConfig,
-    rejected: Iterable[tuple[str, str]],
-    progress: bool,
-) -> tuple[Mined, str]:
-    """Mine with the model in a folder; return the result and the model's fingerprint."""
-    encoder = open_encoder(folder, progress=progress)
-    encoded = EncodedCollection.of(collection, encoder, index, None)
-    geometry = open_geometry(folder, encoded)
-    questions = [question.text for question in collection.questions]
-    tokens = index.open_analyzer().tokenize_queries(questions)
-    texts = KnownTexts(encoded, geometry, dict(zip(questions, tokens, strict=True)))
-    mined = mine(collection, texts, texts, config, rejected=rejected)
-    return mined, geometry.fingerprint(encoder.fingerprint)
+        enter_model(model or ModelConfig(), folder, all_texts(mining.collection))
+        return mining.by(folder, index)
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """The pool of candidates: the train side of a collection, ranked by each source."""
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -101,20 +103,32 @@ class Pool:
             self._bm25 = BM25Index.build(analyzer.tokenize(texts))
             self._tokens = analyzer.tokenize_queries(questions)
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield all questions, one block at a time."""
+    def blocks(self) -> Iterator[range]:
+        """Yield the numbers of all questions, one block at a time."""
         size = min(256, max(1, _CELLS // max(len(self.candidates), 1)))
-        own = [self.column[question.answer_id] for question in self.questions]
         for start in range(0, len(self.questions), size):
-            numbers = range(start, min(start + size, len(self.questions)))
-            rows = np.arange(len(numbers))
-            cosines: Floats = self.question_vectors[numbers.start : numbers.stop] @ self._vectors.T
-            usable = np.ones(cosines.shape, bool)
-            for row, number in enumerate(numbers):
-                usable[row, list(self.right[self.question_keys[number]])] = False
-            positives = cosines[rows, own[numbers.start : numbers.stop]]
-            bounds = limits(positives, self._config.bound, self._config.bound_absolute)
-            yield Block(numbers, cosines, usable, positives, bounds)
+            yield range(start, min(start + size, len(self.questions)))
+
+    def block(self, numbers: range) -> Block:
+        """Return the questions with these numbers against all candidates."""
+        rows = np.arange(len(numbers))
+        own = [self.column[self.questions[number].answer_id] for number in numbers]
+        cosines: Floats = self.question_vectors[numbers.start : numbers.stop] @ self._vectors.T
+        usable = np.ones(cosines.shape, bool)
+        for row, number in enumerate(numbers):
+            usable[row, list(self.right[self.question_keys[number]])] = False
+        positives = cosines[rows, own]
+        bounds = limits(positives, self._config.bound, self._config.bound_absolute)
+        return Block(numbers, cosines, usable, positives, bounds)
+
+    def digest(self) -> str:
+        """Return a digest of the texts with their vectors and tokens."""
+        hasher = hashlib.sha256(self._vectors.tobytes() + self.question_vectors.tobytes())
+        texts = [(answer.id, answer.text) for answer in self.candidates]
+        asked = [(question.answer_id, question.text) for question in self.questions]
+        tokens = [self._bm25.frequencies(), self._tokens] if self._config.quotas.get("bm25") else []
+        hasher.update(json.dumps([texts, asked, tokens]).encode())
+        return hasher.hexdigest()
 
     def pick(
         self, source: QuotaSource, block: Block, quotas: Integers, rng: np.random.Generator

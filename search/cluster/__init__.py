@@ -1,0 +1,1 @@
+"""Work past one machine, on Ray: blocks of work for actors, and serving from shards."""
