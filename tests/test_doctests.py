@@ -19,7 +19,13 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_come_out_as_written(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        pytest.skip("ray is not installed")
+    assert doctest.testmod(module).failed == 0
 
 
 def test_what_the_package_offers_is_there() -> None:
