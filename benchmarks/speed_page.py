@@ -1,4 +1,4 @@
-"""Write docs/speed.md from benchmarks/results/query_speed.json and mining_speed.json."""
+"""Write docs/speed.md from query_speed.json, mining_speed.json and index_speed.json in results/."""
 
 import json
 from pathlib import Path
@@ -34,6 +34,16 @@ is what a miner takes beside them.
 | miner | ms a question | MB |
 |---|---|---|
 """
+INDEX = """
+## Indexing
+
+`dotbogi index` of a table of answers, on all cores, nothing in the cache at first; then of the same
+table with one answer in a hundred changed ({date}, {machine};
+[benchmarks/index_speed.py](../benchmarks/index_speed.py)). Most of the first time is encoding.
+
+| answers | first: seconds | processor | MB | again: seconds | processor | MB |
+|---|---|---|---|---|---|---|
+"""
 PEERS = ("glue", "txtai", "rank-bm25")
 
 
@@ -53,13 +63,19 @@ def queries(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the page."""
-    speed, mining = (
+    speed, mining, indexing = (
         json.loads((RESULTS / f"{name}_speed.json").read_text(encoding="utf-8"))
-        for name in ("query", "mining")
+        for name in ("query", "mining", "index")
     )
     rows = [f"| {name} | {of['ms']:.2f} | {of['mb']:,} |" for name, of in mining["miners"].items()]
     page = HEAD.format(**speed) + QUERIES.format(**speed) + queries(speed)
     page += MINING.format(**mining) + "\n".join(rows) + "\n"
+    page += INDEX.format(**indexing)
+    for size in indexing["sizes"]:
+        cells = [f"{size['answers']:,}"]
+        for part in ("first", "again"):
+            cells += [f"{size[part][name]:,}" for name in ("seconds", "processor", "mb")]
+        page += "| " + " | ".join(cells) + " |\n"
     PAGE.write_text(page, encoding="utf-8")
 
 
