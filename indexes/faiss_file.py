@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from dotbogi.indexes.files import open_regular, reading
+from dotbogi.indexes.files import mapped, open_regular, reading
 
 _HEAD = "<4siqqq?i"  # kind, dim, rows, two unused, trained, metric
 _FLAT, _HNSW = b"IxFI", b"IHNf"
@@ -32,7 +32,7 @@ def check_faiss(path: Path, links: int | None) -> None:
         DamagedError: it is not, or a vector has numbers that are none.
     """
     with reading(path), open_regular(path) as file:
-        parts = _Parts(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        parts = _Parts(mapped(file))
         if links is None:
             parts.vectors()
         else:

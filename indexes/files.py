@@ -5,6 +5,7 @@ import errno
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import stat
@@ -168,6 +169,15 @@ def open_regular(path: Path) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def mapped(file: io.BufferedReader) -> mmap.mmap:
+    """Return the bytes of an open file, which are read as they are used.
+
+    With the size given: mmap takes an error of the system about the size for an empty file.
+    """
+    size = os.fstat(file.fileno()).st_size
+    return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
 
 
 def digest_of_regular(path: Path) -> str:

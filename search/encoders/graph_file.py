@@ -7,7 +7,6 @@ tenth of a second of every start.
 """
 
 import math
-import mmap
 import struct
 from collections import defaultdict
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import open_regular, reading
+from dotbogi.indexes.files import mapped, open_regular, reading
 from dotbogi.search.encoders.architecture import Architecture, NotExportableError
 from dotbogi.search.encoders.graph import (
     INPUTS,
@@ -61,7 +60,7 @@ def check_graph(path: Path, model: Path, facts: EncoderFacts) -> None:
     expected = Graph(_Blank(), facts.precision)
     expected.build(shape)
     with reading(path), open_regular(path) as file:
-        stored = _fields(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+        stored = _fields(memoryview(mapped(file)))
         if not set(stored) <= {1, 2, 3, 7, 8}:
             raise ValueError("functions, or training")
         opsets = {(_text(o, 1), *o.get(2, [])) for o in map(_fields, stored[8])}
@@ -114,7 +113,7 @@ def _beside(fields: _Fields, path: Path, kind: Any, count: int) -> NDArray[Any]:
     if entries["location"] != _SIDE or start < 0 or length != count * kind.itemsize or 9 in fields:
         raise ValueError("constants in another file")
     with open_regular(path.with_name(_SIDE)) as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        data = mapped(file)
     values: NDArray[Any] = np.frombuffer(data, kind, count, start)
     return values
 
