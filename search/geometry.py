@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dotbogi.indexes.arrays import read_header
 from dotbogi.indexes.dense import Vectors
-from dotbogi.indexes.files import reading, write_file
+from dotbogi.indexes.files import open_regular, reading, write_file
 from dotbogi.search.encoders import Encoder, scale_rows
 
 # How many known questions the stand-ins count for in the mean of the queries (benchmarks/LOG.md).
@@ -82,12 +82,13 @@ class Geometry:
         Raises:
             DamagedError: the file cannot be read.
         """
-        from safetensors.numpy import load_file
+        from safetensors.numpy import load
 
         path = folder / "geometry.safetensors"
         kinds = {entry["dtype"] for entry in read_header(path).values()}
         with reading(path):
-            arrays = load_file(path)
+            with open_regular(path) as file:  # safetensors takes any error for a missing file
+                arrays = load(file.read())
             if kinds != {"F32"} or not all(np.isfinite(array).all() for array in arrays.values()):
                 raise ValueError("numbers of another type, or that are none")
             means = arrays.pop("query_mean"), arrays.pop("answer_mean")

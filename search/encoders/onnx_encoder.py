@@ -14,7 +14,7 @@ import numpy as np
 from dotbogi.indexes.cores import cores
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import reading, write_json
+from dotbogi.indexes.files import open_regular, reading, write_json
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
 from dotbogi.search.encoders.runtime import load_onnxruntime
@@ -122,7 +122,12 @@ class OnnxEncoder:
             DamagedError: a file cannot be read.
         """
         facts = EncoderFacts.open(folder)
-        return cls(folder / "model.onnx", folder / "tokenizer.json", facts, progress=progress)
+        path = folder / "model.onnx"
+        graph: Path | bytes = path
+        if not path.with_name(f"{path.name}.data").exists():  # which onnxruntime finds by the path
+            with reading(path), open_regular(path) as file:
+                graph = file.read()  # onnxruntime does not tell errors of the disk from damage
+        return cls(graph, folder / "tokenizer.json", facts, progress=progress)
 
     @property
     def dim(self) -> int:
