@@ -4,7 +4,7 @@
 
 Each is a process of its own, as a user runs it, on all cores. Printed are the wall time, the
 processor time (with the processes that analyse texts) and the peak memory of the command itself.
-Nothing is in the cache at first.
+Nothing is in the cache at first. Needs Linux.
 
 Writes benchmarks/results/index_speed.json.
 """

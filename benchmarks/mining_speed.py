@@ -4,7 +4,7 @@
 
 Over a synthetic collection (benchmarks/synthetic.py) whose tokens and vectors are given, so that
 nobody analyses or encodes. Each miner runs in a process of its own, on one thread, and reports what
-it adds to the memory of the collection.
+it adds to the memory of the collection. Needs Linux.
 
 bm25: `dotbogi mine --negatives bm25:4`, its index included; bm25s retrieving 50 answers of each
 question in one call, its index included; rank-bm25 for ten questions, its index not included.

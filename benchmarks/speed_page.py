@@ -9,7 +9,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
 
 HEAD = """# Speed, measured
 
-Made by `benchmarks/speed_page.py` from benchmarks/results/. Processor time on one thread of a
+Made by `benchmarks/speed_page.py` from benchmarks/results/. Processor time on a
 shared machine ({machine}), so compare the columns of a row, not the rows of different days. Below
 1.00, dotbogi takes less time.
 """

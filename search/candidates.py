@@ -19,7 +19,7 @@ PARTS = (
 # Queries are closer to questions than to equally good answers. So this is added to the cosine with
 # an answer before the better of both is taken; .1 was best or tied on three sets
 # (benchmarks/LOG.md).
-_ANSWER_LIFT = 0.1
+ANSWER_LIFT = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +84,7 @@ class Candidates:
         """
         scores = {name.replace(".", "_"): self.signal(name) for name in SIGNALS}
         scores["bm25_best"] = np.fmax(scores["bm25_answer"], scores["bm25_question"])
-        lifted = scores["dense_answer"] + _ANSWER_LIFT
+        lifted = scores["dense_answer"] + ANSWER_LIFT
         scores["dense_best"] = np.fmax(lifted, scores["dense_question"])
         columns = [
             _share_of_best(scores[part]) if part.startswith("bm25") else _cosine(scores[part])

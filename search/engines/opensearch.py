@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dotbogi.indexes.lexical import K1, B
-from dotbogi.search.candidates import _ANSWER_LIFT as ANSWER_LIFT
+from dotbogi.search.candidates import ANSWER_LIFT
 from dotbogi.search.engines.contents import Content, contents
 from dotbogi.search.fusion import FusionWeights
 from dotbogi.search.index import SearchIndex

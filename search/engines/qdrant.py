@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.views import SIGNALS
-from dotbogi.search.candidates import _ANSWER_LIFT as ANSWER_LIFT
+from dotbogi.search.candidates import ANSWER_LIFT
 from dotbogi.search.engines.contents import Content, contents
 from dotbogi.search.fusion import FusionWeights
 from dotbogi.search.index import SearchIndex
