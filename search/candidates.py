@@ -16,6 +16,8 @@ PARTS = (
     "dense_answer", "dense_question", "dense_best", "dense_whole",
 )  # fmt: skip
 
+_BM25, _DENSE = slice(0, 4), slice(4, 8)  # columns of PARTS
+
 # Queries are closer to questions than to equally good answers. So this is added to the cosine with
 # an answer before the better of both is taken; .1 was best or tied on three sets
 # (benchmarks/LOG.md).
@@ -86,11 +88,12 @@ class Candidates:
         scores["bm25_best"] = np.fmax(scores["bm25_answer"], scores["bm25_question"])
         lifted = scores["dense_answer"] + ANSWER_LIFT
         scores["dense_best"] = np.fmax(lifted, scores["dense_question"])
-        columns = [
-            _share_of_best(scores[part]) if part.startswith("bm25") else _cosine(scores[part])
-            for part in PARTS
-        ]
-        return np.stack(columns, axis=1)
+        parts = np.empty((len(self.answer_ids), len(PARTS)))
+        for column, part in enumerate(PARTS):
+            parts[:, column] = scores[part]
+        parts[:, _BM25] = _shares_of_best(parts[:, _BM25])
+        parts[:, _DENSE] = _cosines(parts[:, _DENSE])
+        return parts
 
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
         """Return, for each of these answers, its rank and score in every signal that found it."""
@@ -126,14 +129,14 @@ def _questions(view: View, best_answers: Mapping[str, Best]) -> dict[str, str]:
     return dict(zip(ids, map(view.questions.__getitem__, rows[order].tolist()), strict=True))
 
 
-def _share_of_best(scores: Floats) -> Floats:
-    best = np.fmax.reduce(scores, initial=0.0)
-    # fmax(NaN, 0) is 0.
-    return np.fmax(scores / best, np.zeros(len(scores))) if best > 0 else np.zeros(len(scores))
+def _shares_of_best(scores: Floats) -> Floats:
+    """Divide each column by its largest value; NaN becomes 0."""
+    best = np.fmax.reduce(scores, axis=0, initial=0.0)
+    return np.fmax(scores / np.where(best > 0, best, np.inf), 0.0)  # fmax(NaN, 0) is 0
 
 
-def _cosine(scores: Floats) -> Floats:
-    last = np.fmin.reduce(scores, initial=np.inf)
-    if not np.isfinite(last):
-        return np.zeros(len(scores))
+def _cosines(scores: Floats) -> Floats:
+    """Replace NaN by the smallest value of its column, and keep to 0 … 1."""
+    last = np.fmin.reduce(scores, axis=0, initial=np.inf)
+    last[np.isinf(last)] = 0.0  # nothing but NaN
     return np.where(np.isnan(scores), last, scores).clip(0.0, 1.0)

@@ -99,13 +99,17 @@ class _Lists:
 
     def mrr(self, weights: Floats) -> float:
         """Return MRR@10 over the queries that have a right candidate."""
+        if not len(self.starts):
+            return 0.0
         scores = (self.parts @ weights).round(12)
-        total = 0.0
-        queries = zip(
-            np.split(scores, self.starts[1:]), np.split(self.right, self.starts[1:]), strict=True
-        )
-        for query_scores, right in queries if len(self.starts) else ():
-            order = np.argsort(-query_scores, kind="stable")  # ties: the smaller id first
-            first = int(np.argmax(right[order])) + 1
-            total += 1 / first if first <= DEPTH else 0.0
-        return total / len(self.starts) if len(self.starts) else 0.0
+        sizes = np.diff([*self.starts, len(scores)])
+        best = np.maximum.reduceat(np.where(self.right, scores, -np.inf), self.starts)
+        best = np.repeat(best, sizes)
+        # The first right candidate comes after those with a higher score, and after those before it
+        # with the same: ties are in order of id.
+        rows = np.arange(len(scores))
+        first = np.where(self.right & (scores == best), rows, len(scores))
+        first = np.repeat(np.minimum.reduceat(first, self.starts), sizes)
+        before = (scores > best) | ((scores == best) & (rows < first))
+        ranks = np.add.reduceat(before.astype(np.int64), self.starts) + 1
+        return float(np.where(ranks <= DEPTH, 1 / ranks, 0.0).mean())

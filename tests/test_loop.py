@@ -158,7 +158,7 @@ def test_the_ledger_tells_the_run_and_the_working_models_are_gone(trained) -> No
     place, _ = trained
     folder = place.rounds_folder / "run-0001"
     events = Ledger(folder).events
-    learned = [name for _ in range(3) for name in ("mined", "trained")]
+    learned = ["mined"] * 3 + ["trained"] * 3
     assert [event.name for event in events] == [
         "started", "measured", "mined", *learned, "measured", "trained", "tested", "published",
         "ended",

@@ -3,14 +3,17 @@
 import logging
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from dotbogi.indexes.cache import Cache
 from dotbogi.indexes.collection import Collection
+from dotbogi.indexes.cores import cores
 from dotbogi.indexes.store import Workspace
 from dotbogi.indexes.views import owners_of_questions
 from dotbogi.search.encoded import EncodedCollection
@@ -19,7 +22,12 @@ from dotbogi.search.geometry import Geometry
 from dotbogi.search.known_questions import balanced_folds
 from dotbogi.search.publish import all_texts
 from dotbogi.training.config import LoopConfig
-from dotbogi.training.fit.adapter import AdapterConfig, adapter_config, learn_adapter
+from dotbogi.training.fit.adapter import (
+    AdapterConfig,
+    adapter_config,
+    learn_adapter,
+    one_thread,
+)
 from dotbogi.training.fit.config import fit_config
 from dotbogi.training.fit.merge import merge_models
 from dotbogi.training.fit.rows import hard_negatives, training_rows
@@ -150,68 +158,58 @@ class Learner:
             voted=self._wrong["voted"],
         )
 
-    def fit(self, number: int, fold: int | None, best: int) -> None:
-        """Train the adapter or the model of a round without a fold."""
-        if self._ledger.find(Trained, round=number, fold=fold):
-            return
-        negatives: list[Negative] = []
+    def fit(self, number: int, folds: Sequence[int | None], best: int) -> None:
+        """Train the adapters or the models of a round, each without one of the folds."""
+        left = [f for f in folds if not self._ledger.find(Trained, round=number, fold=f)]
+        fit = self._fit_adapters if self._config.kind == "adapter" else self._fit_models
+        for trained in fit(number, left, best):
+            self._ledger.add(trained)
+            fold = trained.fold
+            part = "all questions" if fold is None else f"without fold {fold + 1}"
+            logger.info("round %d, %s: trained on %d pairs", number, part, trained.rows)
+
+    def _negatives(self, number: int, fold: int | None, best: int) -> list[Negative]:
+        """Return what a round learns from beside the pairs."""
         if self._learns_from_mined(number):
-            negatives = self._mine(number, fold, best)
-        elif self._config.kind == "adapter":  # a full fit needs the same number for every pair
-            negatives = self._confirmed(number)
-        began = time.monotonic()
-        round_folder(self._folder, number, fold).mkdir(parents=True, exist_ok=True)
-        fit = self._fit_adapter if self._config.kind == "adapter" else self._fit_model
-        trained = fit(number, fold, best, negatives)
-        self._ledger.add(replace(trained, seconds=seconds_since(began)))
-        part = "all questions" if fold is None else f"without fold {fold + 1}"
-        logger.info("round %d, %s: trained on %d pairs", number, part, trained.rows)
+            return self._mine(number, fold, best)
+        if self._config.kind == "adapter":  # a full fit needs the same number for every pair
+            return self._confirmed(number)
+        return []
 
-    def _fit_adapter(
-        self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
-    ) -> Trained:
-        """Train an adapter; it always starts from the base."""
-        del best
+    def _fit_adapters(
+        self, number: int, folds: Sequence[int | None], best: int
+    ) -> Iterator[Trained]:
+        """Train adapters side by side, one on each core; they always start from the base."""
         settings = adapter_config(self._config.fit, self._config.seed)
-        folder = round_folder(self._folder, number, fold)
-        encoded = self._encoded(self._folder / "base", fold)
-        log, rows, width = self._save_adapter(folder, encoded, settings, negatives)
-        return Trained(
-            round=number, fold=fold, kind="adapter", settings=asdict(settings), rows=rows,
-            negatives=width, log=log, seconds=0,
-        )  # fmt: skip
+        negatives = [self._negatives(number, fold, best) for fold in folds]
+        encoded = [self._encoded(self._folder / "base", fold) for fold in folds]
+        with one_thread(), ThreadPoolExecutor(cores()) as pool:
+            fits = pool.map(partial(_adapt, settings), encoded, negatives)
+            for fold, fit in zip(folds, fits, strict=True):
+                folder = round_folder(self._folder, number, fold)
+                folder.mkdir(parents=True, exist_ok=True)
+                fit.geometry.save(folder)
+                yield Trained(
+                    round=number, fold=fold, kind="adapter", settings=asdict(settings),
+                    rows=fit.rows, negatives=fit.negatives, log=fit.log, seconds=fit.seconds,
+                )  # fmt: skip
 
-    def _save_adapter(
-        self,
-        folder: Path,
-        encoded: EncodedCollection,
-        settings: AdapterConfig,
-        negatives: Sequence[Negative],
-    ) -> tuple[list[dict[str, float]], int, int]:
-        """Train and save an adapter; return the log, the number of pairs and negatives per pair."""
-        means = encoded.geometry()
-        rows = hard_negatives(encoded.collection, negatives)
-        owners = np.asarray(owners_of_questions(encoded.collection), np.int64)
-        adapter, log = learn_adapter(
-            means.queries(encoded.question_vectors),
-            owners,
-            means.answers(encoded.answer_vectors),
-            config=settings,
-            negatives=rows if rows.shape[1] else None,
-        )
-        replace(means, adapter=adapter).save(folder)
-        return log, len(rows), rows.shape[1]
+    def _fit_models(self, number: int, folds: Sequence[int | None], best: int) -> Iterator[Trained]:
+        """Train models one after another: each fit takes all cores."""
+        for fold in folds:
+            yield self._fit_model(number, fold, best)
 
-    def _fit_model(
-        self, number: int, fold: int | None, best: int, negatives: Sequence[Negative]
-    ) -> Trained:
+    def _fit_model(self, number: int, fold: int | None, best: int) -> Trained:
         """Train all weights, starting from the base or from the best round so far."""
         from dotbogi.training.fit.full import finetune  # imports torch: seconds
 
+        negatives = self._negatives(number, fold, best)
+        began = time.monotonic()
         settings = fit_config(self._config.fit)
         start = best if self._config.start_from == "last" else 0
         rows = training_rows(self._encoded(self._folder / "base", fold).collection, negatives)
         folder = round_folder(self._folder, number, fold)
+        folder.mkdir(parents=True, exist_ok=True)
         log = finetune(
             encoder_folder(self._folder, start, fold) / "model",
             rows,
@@ -223,7 +221,7 @@ class Learner:
         )
         return Trained(
             round=number, fold=fold, kind="full", settings=asdict(settings), rows=len(rows),
-            negatives=len(rows[0].negatives), log=log, seconds=0,
+            negatives=len(rows[0].negatives), log=log, seconds=seconds_since(began),
         )  # fmt: skip
 
     def merge(self, number: int, fold: int | None, share: float) -> None:
@@ -246,5 +244,34 @@ class Learner:
         shutil.rmtree(staged, ignore_errors=True)
         export_encoder(folder / "model", staged, all_texts(collection))
         staged.rename(folder / "encoder")
-        settings = AdapterConfig(seed=self._config.seed)
-        self._save_adapter(folder, self._encoded(folder, fold), settings, [])
+        adapted = _adapt(AdapterConfig(seed=self._config.seed), self._encoded(folder, fold), [])
+        adapted.geometry.save(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapted:
+    """What a fit of an adapter gives."""
+
+    geometry: Geometry
+    log: list[dict[str, float]]
+    rows: int  # pairs
+    negatives: int  # of each pair
+    seconds: float
+
+
+def _adapt(
+    settings: AdapterConfig, encoded: EncodedCollection, negatives: Sequence[Negative]
+) -> _Adapted:
+    """Train an adapter on the known questions of a collection."""
+    began = time.monotonic()
+    means = encoded.geometry()
+    rows = hard_negatives(encoded.collection, negatives)
+    adapter, log = learn_adapter(
+        means.queries(encoded.question_vectors),
+        np.asarray(owners_of_questions(encoded.collection), np.int64),
+        means.answers(encoded.answer_vectors),
+        config=settings,
+        negatives=rows if rows.shape[1] else None,
+    )
+    geometry = replace(means, adapter=adapter)
+    return _Adapted(geometry, log, len(rows), rows.shape[1], seconds_since(began))

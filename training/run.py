@@ -105,8 +105,7 @@ class Run(Rounds):
         if best:
             self.refit(best)
         self.learner.mine(number, best)
-        for fold in self._queries:
-            self.learner.fit(number, fold, best)
+        self.learner.fit(number, [*self._queries], best)
         if self.config.kind == "full":
             self._merge(number)
 
@@ -133,7 +132,7 @@ class Run(Rounds):
         before = measured.against or 0
         if before and self.config.start_from == "last":
             self.refit(before)
-        self.learner.fit(number, None, before)
+        self.learner.fit(number, [None], before)
         merged = self.ledger.find(Merged, round=number)
         folder = round_folder(self.folder, number, None)
         if merged and not self.ledger.has(folder / "geometry.safetensors"):

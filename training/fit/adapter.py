@@ -79,7 +79,7 @@ def learn_adapter(
         zero = np.zeros((dim, dim), np.float32)
         return Adapter(query=zero, answer=zero), []
     fit = _Fit(questions, owners, answers, negatives, config)
-    with _one_thread():
+    with one_thread():
         losses = [fit.step(rows) for rows in _batches(len(questions), config, fit.rng)]
     query, answer = (_finite(matrix) for matrix in fit.maps)
     return Adapter(query=query, answer=answer), _log(losses, len(questions), config)
@@ -118,10 +118,11 @@ def _share_of_rate(step: int, steps: int, config: AdapterConfig) -> float:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let torch compute on one thread, so that a repeated run gives the same result.
 
-    On a busy machine two threads took minutes for what one thread does in seconds.
+    On a busy machine two threads took minutes for what one thread does in seconds. It holds for
+    the whole process: around several fits side by side, enter it once.
     """
     import torch
 
@@ -280,7 +281,7 @@ def learn_similarity(
     matrix = torch.zeros(first.shape[1], first.shape[1], requires_grad=True)
     optimizer = torch.optim.AdamW([matrix], config.learning_rate, weight_decay=0.01)
     draw = torch.Generator().manual_seed(config.seed)
-    with _one_thread():
+    with one_thread():
         for _ in range(config.epochs):
             for batch in torch.split(
                 torch.randperm(len(targets), generator=draw), config.batch_size
