@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dotbogi.search.candidates import Candidates, Floats
-from dotbogi.search.confidence import FEATURES, Calibration, features_of
-from dotbogi.search.fusion import FusionWeights, fuse
+from dotbogi.search.confidence import FEATURES, Calibration, features_of_many
+from dotbogi.search.fusion import FusionWeights
+from dotbogi.search.stacked import Stacked
 
 FEWEST = 60  # queries; with fewer, the defaults are as well calibrated (benchmarks/LOG.md)
 KEPT = 0.93  # share of the right first answers that reach the threshold
@@ -71,22 +73,13 @@ def fit_calibration(
         weights: the fusion weights.
         source: a description of the queries, for display.
     """
-    original: list[Floats] = []
-    unanswerable: list[Floats] = []
-    right: list[bool] = []
-    for query, of_query, graded in zip(queries, candidates, grades, strict=True):
-        for left, features in ((of_query, original), (of_query.without(graded), unanswerable)):
-            fused = fuse(left, weights=weights, k=2)
-            if not fused:
-                continue
-            features.append(features_of(query, left, fused))
-            if features is original:
-                right.append(graded.get(fused[0].answer_id, 0) > 0)
-    if len(original) < FEWEST:
+    lengths = np.asarray([len(query) for query in queries], np.int64)
+    original = Stacked.of(candidates, grades)
+    if len(original.queries) < FEWEST:
         return DEFAULT
-    is_right = np.asarray(right, np.float64)
-    rows = (np.stack(original) - _CENTRES) / _SPREADS
-    wrong = (np.stack(unanswerable) - _CENTRES) / _SPREADS if unanswerable else rows[:0]
+    rows, first = _features(lengths, original, weights)
+    is_right = original.right[first].astype(np.float64)
+    wrong, _ = _features(lengths, original.only(~original.right), weights)
     labels = np.concatenate([is_right, np.zeros(len(wrong))])
     slopes = logistic(
         np.concatenate([rows, wrong]), labels, prior=np.append(_SLOPES, 0.0), ridge=(_RIDGE, 0.0)
@@ -101,6 +94,17 @@ def fit_calibration(
     confidence = 1 / (1 + np.exp(-np.clip(scale * (rows @ slopes) + intercept, -50, 50)))
     threshold = threshold_for(KEPT, confidence[is_right > 0])
     return _calibration(slopes, scale, float(intercept), threshold, source)
+
+
+def _features(
+    lengths: NDArray[np.int64], stacked: Stacked, weights: FusionWeights
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return queries × FEATURES, scaled as on the development sets, and each query's first row."""
+    fused = (stacked.parts() @ weights.vector()).round(12)
+    first, next_ = stacked.best(fused)
+    of_queries = lengths[stacked.queries]
+    found = features_of_many(of_queries, stacked.scores, stacked.starts, first, fused[first], next_)
+    return (found - _CENTRES) / _SPREADS, first
 
 
 def logistic(rows: Floats, labels: Floats, *, prior: Floats, ridge: tuple[float, float]) -> Floats:

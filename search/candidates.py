@@ -84,16 +84,7 @@ class Candidates:
         Centred cosines need no scaling: those of unrelated texts are around 0. Answers not in
         the list get its lowest cosine, which their own cannot exceed.
         """
-        scores = {name.replace(".", "_"): self.signal(name) for name in SIGNALS}
-        scores["bm25_best"] = np.fmax(scores["bm25_answer"], scores["bm25_question"])
-        lifted = scores["dense_answer"] + ANSWER_LIFT
-        scores["dense_best"] = np.fmax(lifted, scores["dense_question"])
-        parts = np.empty((len(self.answer_ids), len(PARTS)))
-        for column, part in enumerate(PARTS):
-            parts[:, column] = scores[part]
-        parts[:, _BM25] = _shares_of_best(parts[:, _BM25])
-        parts[:, _DENSE] = _cosines(parts[:, _DENSE])
-        return parts
+        return parts_of(self.scores, np.zeros(1, np.int64))
 
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
         """Return, for each of these answers, its rank and score in every signal that found it."""
@@ -129,14 +120,42 @@ def _questions(view: View, best_answers: Mapping[str, Best]) -> dict[str, str]:
     return dict(zip(ids, map(view.questions.__getitem__, rows[order].tolist()), strict=True))
 
 
-def _shares_of_best(scores: Floats) -> Floats:
-    """Divide each column by its largest value; NaN becomes 0."""
-    best = np.fmax.reduce(scores, axis=0, initial=0.0)
-    return np.fmax(scores / np.where(best > 0, best, np.inf), 0.0)  # fmax(NaN, 0) is 0
+def parts_of(scores: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Return rows × PARTS of the candidates of many queries; see `Candidates.parts`.
+
+    Args:
+        scores: rows × SIGNALS, one query after another; NaN: not found.
+        starts: the first row of each query; none is without rows.
+    """
+    if not len(scores):
+        return np.zeros((0, len(PARTS)))
+    columns = {name.replace(".", "_"): scores[:, i] for i, name in enumerate(SIGNALS)}
+    columns["bm25_best"] = np.fmax(columns["bm25_answer"], columns["bm25_question"])
+    lifted = columns["dense_answer"] + ANSWER_LIFT
+    columns["dense_best"] = np.fmax(lifted, columns["dense_question"])
+    parts = np.stack([columns[name] for name in PARTS], axis=1)
+    parts[:, _BM25] = _shares_of_best(parts[:, _BM25], starts)
+    parts[:, _DENSE] = _cosines(parts[:, _DENSE], starts)
+    return parts
 
 
-def _cosines(scores: Floats) -> Floats:
-    """Replace NaN by the smallest value of its column, and keep to 0 … 1."""
-    last = np.fmin.reduce(scores, axis=0, initial=np.inf)
-    last[np.isinf(last)] = 0.0  # nothing but NaN
-    return np.where(np.isnan(scores), last, scores).clip(0.0, 1.0)
+def spread(values: Floats, starts: NDArray[np.int64], rows: int) -> Floats:
+    """Return each query's values for each of its rows; those of a single query once."""
+    if len(starts) == 1:
+        return values
+    return np.repeat(values, np.diff(starts, append=rows), axis=0)
+
+
+def _shares_of_best(scores: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Divide each column of a query by its largest value; NaN becomes 0."""
+    best = np.fmax.reduceat(scores, starts, axis=0)
+    best = np.where(best > 0, best, np.inf)
+    shares: Floats = np.fmax(scores / spread(best, starts, len(scores)), 0.0)  # fmax(NaN, 0) is 0
+    return shares
+
+
+def _cosines(scores: Floats, starts: NDArray[np.int64]) -> Floats:
+    """Replace NaN by the smallest value of the query's column, and keep to 0 … 1."""
+    last = np.fmin.reduceat(scores, starts, axis=0)
+    last[np.isnan(last)] = 0.0  # nothing was found
+    return np.where(np.isnan(scores), spread(last, starts, len(scores)), scores).clip(0.0, 1.0)

@@ -13,12 +13,12 @@ from dotbogi.indexes.hits import Ranking
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
 from dotbogi.indexes.views import SIGNALS
-from dotbogi.search.candidates import Candidates
+from dotbogi.search.candidates import Candidates, Floats, spread
 
 # Features that separate right first answers from wrong ones, in the order of the coefficients.
 FEATURES = (
     "score",  # the fused score of the first answer
-    "margin",  # its lead over the second answer; 0 if it has none
+    "margin",  # its lead over the second answer, or over 0 if there is none
     "cosine",  # with the first answer's nearest text
     "answer_cosine",  # with the answer's own text
     "whole",  # cosine in the whole view
@@ -61,24 +61,59 @@ class Calibration:
         return opened
 
 
-def features_of(query: str, candidates: Candidates, fused: Ranking) -> NDArray[np.float64]:
+def features_of(query: str, candidates: Candidates, fused: Ranking) -> Floats:
     """Return FEATURES of one query whose fused ranking is not empty."""
     first = candidates.answer_ids.index(fused[0].answer_id)
-    scores = dict(zip(SIGNALS, np.nan_to_num(candidates.scores[first]).tolist(), strict=True))
-    found_any = ~np.isnan(candidates.scores).all(axis=0)
-    favourites = np.where(np.isnan(candidates.scores), -np.inf, candidates.scores).argmax(axis=0)
-    votes = int((favourites[found_any] == first).sum())
-    length = max(len(query), 1)
-    return np.asarray(
-        [
-            fused[0].score,
-            max(fused[0].score - (fused[1].score if len(fused) > 1 else 0.0), 0.0),
-            max(scores["dense.answer"], scores["dense.question"]),
-            scores["dense.answer"],
-            scores["dense.whole"],
-            votes / max(int(found_any.sum()), 1),
-            scores["bm25.joined"] / length,
-            max(scores["bm25.answer"], scores["bm25.question"]) / length,
-            math.log1p(length),
-        ]
-    )
+    features: Floats = features_of_many(
+        np.asarray([len(query)]),
+        candidates.scores,
+        np.zeros(1, np.int64),
+        np.asarray([first]),
+        np.asarray([fused[0].score]),
+        np.asarray([fused[1].score if len(fused) > 1 else -np.inf]),
+    )[0]
+    return features
+
+
+def features_of_many(
+    lengths: NDArray[np.int64],
+    scores: Floats,
+    starts: NDArray[np.int64],
+    first: NDArray[np.int64],
+    fused: Floats,
+    next_: Floats,
+) -> Floats:
+    """Return queries × FEATURES.
+
+    Args:
+        lengths: of each query, in characters.
+        scores: rows × SIGNALS of the candidates, one query after another; NaN: not found.
+        starts: each query's first row; none is without rows.
+        first: the row of each query's first answer.
+        fused: the fused score of the first answer.
+        next_: that of the second; −inf if there is none.
+    """
+    length = np.maximum(lengths, 1)
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    best = np.maximum.reduceat(scores, starts, axis=0)
+    found_any = best > -np.inf
+    rows = np.arange(len(scores))[:, None]
+    is_best = scores == spread(best, starts, len(scores))
+    favourites = np.minimum.reduceat(np.where(is_best, rows, len(scores)), starts, axis=0)
+    votes = ((favourites == first[:, None]) & found_any).sum(axis=1)
+    own = dict(zip(SIGNALS, np.where(scores[first] > -np.inf, scores[first], 0.0).T, strict=True))
+    columns = {
+        "score": fused,
+        "margin": np.maximum(fused - np.where(next_ > -np.inf, next_, 0.0), 0.0),
+        "cosine": np.maximum(own["dense.answer"], own["dense.question"]),
+        "answer_cosine": own["dense.answer"],
+        "whole": own["dense.whole"],
+        "agreement": votes / np.maximum(found_any.sum(axis=1), 1),
+        "joined": own["bm25.joined"] / length,
+        "best": np.maximum(own["bm25.answer"], own["bm25.question"]) / length,
+        "length": np.log1p(length),
+    }
+    features = np.empty((len(lengths), len(FEATURES)))
+    for column, name in enumerate(FEATURES):
+        features[:, column] = columns[name]
+    return features

@@ -1,13 +1,12 @@
 """Fit the fusion weights on labelled queries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dotbogi.search.candidates import PARTS, Candidates, Floats
 from dotbogi.search.fusion import FusionWeights
+from dotbogi.search.stacked import Stacked
 
 DEPTH = 10  # MRR@10
 # Chosen on development splits cut down to 30, 100, 240 and 700 queries (benchmarks/LOG.md).
@@ -36,7 +35,7 @@ def fit_weights(
         prior: the weights before any fit.
         source: a description of the queries, for display.
     """
-    lists = _Lists.of(candidates, grades)
+    lists = _Lists(candidates, grades)
     default = prior.vector()
     fitted = lists.fit(default)
     tried = [fitted, default, *np.eye(len(PARTS))]  # the first of equals wins
@@ -47,28 +46,18 @@ def fit_weights(
     return FusionWeights(**dict(zip(PARTS, shares, strict=True)), source=source)
 
 
-@dataclass(frozen=True, slots=True)
 class _Lists:
-    """The candidates of all queries, stacked; queries without a right candidate are left out."""
+    """The candidates of all queries; queries without a right candidate are left out."""
 
-    parts: Floats  # candidates × parts
-    right: NDArray[np.bool_]  # one flag per candidate
-    starts: NDArray[np.int64]  # each query's first row
-
-    @classmethod
-    def of(
-        cls,
-        candidates: Sequence[Candidates],
-        grades: Sequence[Mapping[str, int]],
-    ) -> "_Lists":
-        parts, right = [np.zeros((0, len(PARTS)))], [np.zeros(0, bool)]
-        for of_query, graded in zip(candidates, grades, strict=True):
-            marks = np.asarray([graded.get(id_, 0) > 0 for id_ in of_query.answer_ids], bool)
-            if marks.any():  # no weights help if no signal found a right answer
-                parts.append(of_query.parts())
-                right.append(marks)
-        starts = np.cumsum([len(marks) for marks in right], dtype=np.int64)[:-1]
-        return cls(np.concatenate(parts), np.concatenate(right), starts)
+    def __init__(
+        self, candidates: Sequence[Candidates], grades: Sequence[Mapping[str, int]]
+    ) -> None:
+        stacked = Stacked.of(candidates, grades)
+        found = stacked.any(stacked.right)  # no weights help if no signal found a right answer
+        self._stacked = stacked.only(np.repeat(found, stacked.sizes))
+        self.starts, self.right = self._stacked.starts, self._stacked.right
+        self._sizes = self._stacked.sizes
+        self.parts = self._stacked.parts()
 
     def fit(self, default: Floats) -> Floats:
         """Return the weights that minimise the listwise loss, scaled to a sum of 1."""
@@ -85,31 +74,30 @@ class _Lists:
 
     def _loss(self, weights: Floats, prior: Floats) -> tuple[float, Floats]:
         scores = self.parts @ weights
-        sizes = np.diff([*self.starts, len(scores)])
-        scores = np.exp(scores - np.repeat(np.maximum.reduceat(scores, self.starts), sizes))
+        scores = np.exp(scores - self._spread(np.maximum.reduceat(scores, self.starts)))
         all_ = np.add.reduceat(scores, self.starts)
         right = np.add.reduceat(scores * self.right, self.starts)
-        share = scores / np.repeat(all_, sizes)
-        wanted = scores * self.right / np.repeat(right, sizes)
+        share = scores / self._spread(all_)
+        wanted = scores * self.right / self._spread(right)
         count = len(self.starts)
         strength = PRIOR_STRENGTH / count
         gradient = (share - wanted) @ self.parts / count + 2 * strength * (weights - prior)
         loss = np.log(all_ / right).sum() / count + strength * ((weights - prior) ** 2).sum()
         return float(loss), gradient
 
+    def _spread(self, values: Floats) -> Floats:
+        """Return each query's value for each of its rows."""
+        return np.repeat(values, self._sizes)
+
     def mrr(self, weights: Floats) -> float:
         """Return MRR@10 over the queries that have a right candidate."""
         if not len(self.starts):
             return 0.0
         scores = (self.parts @ weights).round(12)
-        sizes = np.diff([*self.starts, len(scores)])
-        best = np.maximum.reduceat(np.where(self.right, scores, -np.inf), self.starts)
-        best = np.repeat(best, sizes)
+        best = self._spread(np.maximum.reduceat(np.where(self.right, scores, -np.inf), self.starts))
         # The first right candidate comes after those with a higher score, and after those before it
         # with the same: ties are in order of id.
-        rows = np.arange(len(scores))
-        first = np.where(self.right & (scores == best), rows, len(scores))
-        first = np.repeat(np.minimum.reduceat(first, self.starts), sizes)
-        before = (scores > best) | ((scores == best) & (rows < first))
+        first = np.repeat(self._stacked.first(self.right & (scores == best)), self._sizes)
+        before = (scores > best) | ((scores == best) & (np.arange(len(scores)) < first))
         ranks = np.add.reduceat(before.astype(np.int64), self.starts) + 1
         return float(np.where(ranks <= DEPTH, 1 / ranks, 0.0).mean())

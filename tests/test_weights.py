@@ -52,7 +52,7 @@ def test_the_hybrid_is_never_below_a_part_alone_nor_the_default(seed: int) -> No
 
 def test_the_gradient_is_that_of_the_loss() -> None:
     signals, grades = random_signals(7)
-    lists = _Lists.of(signals, grades)
+    lists = _Lists(signals, grades)
     prior = np.linspace(0.5, 3, len(PARTS))
     weights = np.linspace(2, 0.1, len(PARTS))
     numeric = approx_fprime(weights, lambda w: lists._loss(w, prior)[0], 1e-6)
@@ -61,7 +61,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
 
 def test_the_mrr_that_is_fitted_is_that_of_the_search() -> None:
     signals, grades = random_signals(8)
-    lists = _Lists.of(signals, grades)
+    lists = _Lists(signals, grades)
     found = lists.mrr(FusionWeights().vector()) * len(lists.starts) / len(signals)
     assert found == pytest.approx(mrr(signals, grades, FusionWeights()))
 
