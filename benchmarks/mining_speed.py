@@ -1,6 +1,6 @@
 """Mining negatives beside the packages for it: processor time a question, and peak memory.
 
-    OMP_NUM_THREADS=1 python benchmarks/mining_speed.py [--answers 100000] [--questions 2000]
+    OMP_NUM_THREADS=1 python benchmarks/mining_speed.py [--answers 100000] [--questions 10000]
 
 Over a synthetic collection (benchmarks/synthetic.py) whose tokens and vectors are given, so that
 nobody analyses or encodes. Each miner runs in a process of its own, on one thread, and reports what
@@ -9,6 +9,7 @@ it adds to the memory of the collection. Needs Linux.
 bm25: `dotbogi mine --negatives bm25:4`, its index included; bm25s retrieving 50 answers of each
 question in one call, its index included; rank-bm25 for ten questions, its index not included.
 model: `--negatives model:4`; sentence-transformers' mine_hard_negatives with four negatives.
+Without bounds, both take the nearest wrong answers: the share that is equal is printed too.
 
 Writes benchmarks/results/mining_speed.json.
 """
@@ -56,6 +57,7 @@ class Drawn:
         pairs_of_texts = zip(self.questions, listed, strict=False)
         known = [KnownQuestion(text, answer.id, split="train") for text, answer in pairs_of_texts]
         self.collection = Collection(listed, known)
+        self.mined: set[tuple[str, str]] = set()  # questions and negatives
 
     def encode_answers(self, _: Sequence[str]) -> Vectors:
         """Return the vectors of all answers."""
@@ -76,7 +78,8 @@ class Drawn:
 
 def ours(drawn: Drawn, source: str) -> int:
     """Mine as the command does."""
-    mine(drawn.collection, drawn, drawn, MiningConfig(quotas={source: NEGATIVES}))
+    config = MiningConfig(quotas={source: NEGATIVES}, bound=None)
+    drawn.mined = {(n.question, n.text) for n in mine(drawn.collection, drawn, drawn, config).all()}
     return len(drawn.questions)
 
 
@@ -115,15 +118,15 @@ def sentence_transformers(drawn: Drawn) -> int:
     rows = np.concatenate([drawn.query_vectors, drawn.vectors])
     vectors = dict(zip(texts, rows, strict=True))
     pairs = {"query": drawn.questions, "answer": drawn.answers[: len(drawn.questions)]}
-    mine_hard_negatives(
+    found = mine_hard_negatives(
         Dataset.from_dict(pairs),
         Given(),
         corpus=drawn.answers,
         range_max=WINDOW,
         num_negatives=NEGATIVES,
-        relative_margin=0.05,
         verbose=False,
     )
+    drawn.mined = set(zip(found["query"], found["negative"], strict=True))
     return len(drawn.questions)
 
 
@@ -165,6 +168,14 @@ def measure(miner: str, answers: int, questions: int) -> None:
     print(json.dumps({"ms": round(1000 * seconds / asked, 3), "mb": round(more)}))
 
 
+def equal(drawn: Drawn) -> float:
+    """Return the share of our negatives by the model that mine_hard_negatives takes too."""
+    ours(drawn, "model")
+    own = drawn.mined
+    sentence_transformers(drawn)
+    return round(len(own & drawn.mined) / len(own), 4)
+
+
 def memory(name: str) -> float:
     """Return a line of /proc/self/status in MB."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -175,18 +186,25 @@ def main() -> None:
     """Measure all miners, each in its own process, and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--answers", type=int, default=100_000)
-    parser.add_argument("--questions", type=int, default=2_000)
+    parser.add_argument("--questions", type=int, default=10_000)
     parser.add_argument("--miner", help="measure this one alone, in this process")
     arguments = parser.parse_args()
+    if arguments.miner == "equal":
+        print(json.dumps(equal(Drawn(arguments.answers, arguments.questions))))
+        return
     if arguments.miner:
         measure(arguments.miner, arguments.answers, arguments.questions)
         return
     found = {}
-    for miner in [*MINERS, "rank-bm25"]:
+
+    def run(miner: str, questions: int) -> Any:
         command = [sys.executable, __file__, "--miner", miner]
-        command += ["--answers", str(arguments.answers), "--questions", str(arguments.questions)]
+        command += ["--answers", str(arguments.answers), "--questions", str(questions)]
         ran = subprocess.run(command, check=True, capture_output=True, text=True)
-        found[miner] = json.loads(ran.stdout.splitlines()[-1])
+        return json.loads(ran.stdout.splitlines()[-1])
+
+    for miner in [*MINERS, "rank-bm25"]:
+        found[miner] = run(miner, arguments.questions)
         print(f"{miner}: {found[miner]['ms']} ms a question, {found[miner]['mb']} MB", flush=True)
     result = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -194,6 +212,7 @@ def main() -> None:
         "answers": arguments.answers,
         "questions": arguments.questions,
         "miners": found,
+        "equal": run("equal", min(1_000, arguments.questions)),
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -19,7 +19,7 @@ from dotbogi.training.negatives.negative import (
     Source,
     train_side,
 )
-from dotbogi.training.negatives.pools import Block, Integers, Pool, Ranked, TextEncoder, Tokenizer
+from dotbogi.training.negatives.pools import Asked, Pool, Ranked, TextEncoder, Tokenizer
 
 COUNTS = ("asked", "kept", "over_bound", "window", "widened")
 
@@ -141,18 +141,18 @@ class Miner:
 
     def mine(self, numbers: range) -> MinedBlock:
         """Return the negatives and suspects of a block of questions, by their numbers."""
-        return _BlockMiner(self, self.pool.block(numbers)).mine()
+        return _BlockMiner(self, numbers).mine()
 
 
 class _BlockMiner:
     """Takes the negatives of one block, source by source."""
 
-    def __init__(self, miner: Miner, block: Block) -> None:
+    def __init__(self, miner: Miner, numbers: range) -> None:
         self._pool, self._config, self._wrong = miner.pool, miner.config, miner.wrong
-        self._block = block
-        self._mined = MinedBlock([[] for _ in block.numbers], [[] for _ in block.numbers])
+        self._numbers, self._asked = numbers, miner.pool.asked(numbers)
+        self._mined = MinedBlock([[] for _ in numbers], [[] for _ in numbers])
         self._total = sum(self._config.quotas.values())
-        self._rng = np.random.default_rng([self._config.seed, block.numbers.start])
+        self._rng = np.random.default_rng([self._config.seed, numbers.start])
 
     def mine(self) -> MinedBlock:
         self._take_wrong()
@@ -164,33 +164,34 @@ class _BlockMiner:
 
     def _take_wrong(self) -> None:
         """Take the answers that people call wrong, the nearest first, without a bound."""
-        for row, number in enumerate(self._block.numbers):
-            wrong = self._wrong.get(self._pool.question_keys[number], {})
+        for row, asked in enumerate(self._asked):
+            wrong = self._wrong.get(self._pool.question_keys[asked.number], {})
             columns = sorted(
-                (column for column in wrong if self._block.usable[row, column]),
-                key=lambda column: (-self._block.cosines[row, column], column),
+                (column for column in wrong if column not in asked.taken),
+                key=lambda column: (-asked.cosines[column], column),
             )
             for column in columns:
                 self._mined.counts[wrong[column]]["asked"] += 1
             for column in columns[: self._total]:
                 self._keep(row, column, wrong[column])
-            self._block.usable[row, columns] = False
+            asked.taken.update(columns)
 
     def _search(self, source: QuotaSource) -> None:
-        quota = self._config.quotas[source]
-        free = [self._total - len(of_question) for of_question in self._mined.chosen]
-        quotas: Integers = np.minimum(np.asarray(free, np.int64), quota)
-        picked = self._pool.pick(source, self._block, quotas, self._rng)
-        for row, column, rank, score in _entries(picked.chosen):
-            self._keep(row, column, source, rank, score)
-        for row, column, rank, score in _entries(picked.suspects):
-            suspect = self._negative(row, column, source, rank, score)
-            self._mined.suspects[row].append(suspect)
         counted = self._mined.counts[source]
-        counted["asked"] += int(quotas.sum())
-        counted["over_bound"] += picked.over_bound
-        counted["window"] = max(counted["window"], int(picked.windows.max()))
-        counted["widened"] += int((picked.windows > self._config.window).sum())
+        for row, asked in enumerate(self._asked):
+            free = self._total - len(self._mined.chosen[row])
+            quota = min(free, self._config.quotas[source])
+            picked = self._pool.pick(source, asked, quota, self._rng)
+            for column, score, rank in _entries(picked.chosen):
+                self._keep(row, column, source, rank, score)
+            self._mined.suspects[row] += [
+                self._negative(asked, column, source, rank, score)
+                for column, score, rank in _entries(picked.suspects)
+            ]
+            counted["asked"] += quota
+            counted["over_bound"] += picked.over_bound
+            counted["window"] = max(counted["window"], picked.window)
+            counted["widened"] += picked.window > self._config.window
 
     def _fill(self) -> None:
         """Fill up with random answers, as far as there are any.
@@ -198,44 +199,37 @@ class _BlockMiner:
         No bound applies: a random answer is no more likely to be right than an in-batch negative.
         """
         quota = self._config.quotas.get("random", 0)
-        for row in range(len(self._block.numbers)):
+        for row, asked in enumerate(self._asked):
             missing = self._total - len(self._mined.chosen[row])
             self._mined.counts["random"]["asked"] += min(quota, missing)
-            for column in self._draw(row, missing):
+            for column in self._draw(asked.taken, missing):
                 self._keep(row, column, "random")
 
-    def _draw(self, row: int, count: int) -> Iterator[int]:
-        """Yield random usable columns; the caller takes each before it asks for the next."""
-        drawn = (
-            self._rng.integers(self._block.usable.shape[1], size=2 * count).tolist()
-            if count
-            else []
-        )
-        for column in drawn:
-            if count and self._block.usable[row, column]:
+    def _draw(self, taken: set[int], count: int) -> Iterator[int]:
+        """Yield random columns that are not taken; the caller takes each before the next."""
+        total = len(self._pool.candidates)
+        for column in self._rng.integers(total, size=2 * count).tolist() if count else ():
+            if count and column not in taken:
                 count -= 1
                 yield column
-        if count:  # few usable columns
-            left = np.flatnonzero(self._block.usable[row])
+        if count:  # few are left
+            left = np.setdiff1d(np.arange(total), [*taken])
             yield from self._rng.permutation(left)[:count].tolist()
 
     def _keep(
         self, row: int, column: int, source: Source, rank: int = 0,
         score: float | None = None,
     ) -> None:  # fmt: skip
-        negative = self._negative(row, column, source, rank, score)
+        negative = self._negative(self._asked[row], column, source, rank, score)
         self._mined.chosen[row].append(negative)
         self._mined.counts[source]["kept"] += 1
-        self._block.usable[row, column] = False
+        self._asked[row].taken.add(column)
 
     def _negative(
-        self, row: int, column: int, source: Source, rank: int, score: float | None
+        self, asked: Asked, column: int, source: Source, rank: int, score: float | None
     ) -> Negative:
-        answer, cosine = self._pool.candidates[column], float(self._block.cosines[row, column])
-        question, limit = (
-            self._pool.questions[self._block.numbers[row]],
-            float(self._block.limits[row]),
-        )
+        answer, question = self._pool.candidates[column], self._pool.questions[asked.number]
+        cosine = float(asked.cosines[column])
         return Negative(
             question=question.text,
             positive_id=question.answer_id,
@@ -245,17 +239,15 @@ class _BlockMiner:
             rank=rank,
             score=cosine if score is None else score,
             cosine=cosine,
-            positive_cosine=float(self._block.positives[row]),
-            bound=limit if source in SEARCHED and np.isfinite(limit) else None,
+            positive_cosine=asked.positive,
+            bound=asked.limit if source in SEARCHED and np.isfinite(asked.limit) else None,
         )
 
 
-def _entries(ranked: Ranked) -> Iterator[tuple[int, int, int, float]]:
-    """Yield (row, column, rank, score) of the candidates, row by row."""
-    rows, positions = np.nonzero(ranked.columns >= 0)
-    columns = ranked.columns[rows, positions]
-    ranks, scores = ranked.ranks[rows, positions], ranked.scores[rows, positions]
-    yield from zip(rows.tolist(), columns.tolist(), ranks.tolist(), scores.tolist(), strict=True)
+def _entries(ranked: Ranked) -> Iterator[tuple[int, float, int]]:
+    """Return (column, score, rank) of the candidates."""
+    parts = (ranked.columns, ranked.scores, ranked.ranks)
+    return zip(*(part.tolist() for part in parts), strict=True)
 
 
 def describe_yields(counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -14,14 +14,17 @@ from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.dense import Vectors
 from dotbogi.indexes.lexical import BM25Index, Tokens
 from dotbogi.indexes.text import same_text_key
+from dotbogi.indexes.views import highest
 from dotbogi.training.negatives.negative import MiningConfig, QuotaSource
 from dotbogi.training.negatives.sampling import Floats, limits, order_keys
 
 SUSPECTS = 10  # kept per question and source, the highest cosines first
-_CELLS = 1 << 22  # in a block of questions × answers
+_CELLS = 1 << 22  # cosines in memory: questions × answers
+_LOOKED_AT = 4  # candidates looked at first, per place of the window
 
 Integers = NDArray[np.int64]
 Marks = NDArray[np.bool_]
+Scores = NDArray[np.floating]
 
 
 class TextEncoder(Protocol):
@@ -45,33 +48,33 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Some questions against all candidates; rows are questions, columns are candidates."""
+class Asked:
+    """A question that negatives are sought for."""
 
-    numbers: range  # of the questions in the pool
-    cosines: Floats
-    usable: Marks  # not right for the question, and not taken yet
-    positives: Floats  # cosine of each question and its right answer
-    limits: Floats  # highest allowed cosine of each question
+    number: int  # in the pool
+    cosines: Floats  # with every candidate
+    taken: set[int]  # columns that are right for it, or that it has already
+    positive: float  # cosine with its right answer
+    limit: float  # highest allowed cosine
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Candidates of each question of a block, best first; −1 is padding."""
+    """Some candidates of a question, best first."""
 
     columns: Integers
-    scores: NDArray[np.floating]
-    ranks: Integers
+    scores: Scores  # by the source
+    ranks: Integers  # by score, from 1; equal scores share a rank
 
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The negatives and suspects that one source gives for a block."""
+    """The negatives and suspects that one source gives for a question."""
 
     chosen: Ranked
     suspects: Ranked  # in the window, but over the bound
     over_bound: int  # the number of all such candidates
-    windows: Integers  # size of each question's window
+    window: int  # its size
 
 
 class Pool:
@@ -109,17 +112,17 @@ class Pool:
         for start in range(0, len(self.questions), size):
             yield range(start, min(start + size, len(self.questions)))
 
-    def block(self, numbers: range) -> Block:
-        """Return the questions with these numbers against all candidates."""
-        rows = np.arange(len(numbers))
+    def asked(self, numbers: range) -> list[Asked]:
+        """Return the questions with these numbers."""
         own = [self.column[self.questions[number].answer_id] for number in numbers]
         cosines: Floats = self.question_vectors[numbers.start : numbers.stop] @ self._vectors.T
-        usable = np.ones(cosines.shape, bool)
-        for row, number in enumerate(numbers):
-            usable[row, list(self.right[self.question_keys[number]])] = False
-        positives = cosines[rows, own]
+        positives = cosines[np.arange(len(numbers)), own]
         bounds = limits(positives, self._config.bound, self._config.bound_absolute)
-        return Block(numbers, cosines, usable, positives, bounds)
+        rows = zip(numbers, cosines, positives.tolist(), bounds.tolist(), strict=True)
+        return [
+            Asked(number, of_question, {*self.right[self.question_keys[number]]}, positive, limit)
+            for number, of_question, positive, limit in rows
+        ]
 
     def digest(self) -> str:
         """Return a digest of the texts with their vectors and tokens."""
@@ -131,104 +134,107 @@ class Pool:
         return hasher.hexdigest()
 
     def pick(
-        self, source: QuotaSource, block: Block, quotas: Integers, rng: np.random.Generator
+        self, source: QuotaSource, asked: Asked, quota: int, rng: np.random.Generator
     ) -> Picked:
-        """Return the negatives that a searched source gives for a block.
+        """Return the negatives that a searched source gives for a question.
 
-        If fewer candidates in a question's window pass than its quota asks for, the window is
-        doubled until enough pass, or until it holds all candidates.
+        If fewer candidates in its window pass than the quota asks for, the window is doubled until
+        enough pass, or until it holds all candidates.
 
         Args:
             source: bm25 or model.
-            block: the questions.
-            quotas: int64, the number of negatives for each question.
+            asked: the question.
+            quota: the number of negatives.
             rng: for sampling.
         """
-        scores = self._scores(source, block)
-        passes: Marks = block.usable & (block.cosines <= block.limits[:, np.newaxis])
-        most = int(quotas.max(initial=0))
-        chosen = _best(np.where(passes, scores, -np.inf), most)
-        windows = self._windows(scores, chosen, quotas)
-        inside = _inside(scores, windows)
+        scores, floor = self._scores(source, asked)
+        for looked_at in (_LOOKED_AT * self._config.window, len(scores) + 1):
+            # All candidates that score at least as high as the last of these.
+            columns = highest(scores, looked_at, floor)
+            is_all = len(columns) < looked_at
+            picked = self._picked(asked, columns, scores[columns], is_all, quota, rng)
+            if picked:
+                break
+        assert picked
+        return picked
+
+    def _scores(self, source: QuotaSource, asked: Asked) -> tuple[Scores, float]:
+        """Return the source's score of every candidate, and the score of those not found."""
+        if source == "bm25":
+            return self._bm25.scores(self._tokens[asked.number]), self._bm25.floor
+        is_known = self.question_vectors[asked.number].any()
+        return asked.cosines if is_known else np.full_like(asked.cosines, -np.inf), -np.inf
+
+    def _picked(
+        self,
+        asked: Asked,
+        columns: Integers,
+        scores: Scores,
+        is_all: bool,
+        quota: int,
+        rng: np.random.Generator,
+    ) -> Picked | None:
+        """Return what is picked of the best candidates; None if more have to be looked at.
+
+        Args:
+            asked: the question.
+            columns: of the best candidates, ascending.
+            scores: theirs, by the source.
+            is_all: the source has found no others.
+            quota: the number of negatives.
+            rng: for sampling.
+        """
+        cosines = asked.cosines[columns]
+        usable: Marks = ~np.isin(columns, [*asked.taken])
+        passes: Marks = usable & (cosines <= asked.limit)
+        chosen = _best(scores, np.flatnonzero(passes), quota)
+        window = self._window(scores, chosen, quota)
+        if len(columns) > window:
+            last = np.partition(scores, len(scores) - window)[len(scores) - window]
+            inside: Marks = scores >= last
+        elif is_all:
+            inside = np.ones(len(columns), bool)
+        else:
+            return None
         if self._config.sampling != "top":
-            keys = np.full(scores.shape, -np.inf)
-            rows, columns = np.nonzero(passes & inside)
-            keys[rows, columns] = order_keys(
+            places = np.flatnonzero(passes & inside)
+            keys = order_keys(
                 self._config.sampling,
-                scores[rows, columns],
-                block.cosines[rows, columns],
-                block.positives[rows],
+                scores[places],
+                cosines[places],
+                np.full(len(places), asked.positive, np.float32),
                 rng,
             )
-            chosen = _best(keys, most)
-        wanted: Marks = np.arange(most)[: chosen.shape[1]] < quotas[:, np.newaxis]
-        chosen = np.where(wanted, chosen, -1)
-        over = block.usable & inside & ~passes
-        suspects = _best(np.where(over, block.cosines, -np.inf), SUSPECTS)
-        return Picked(_ranked(scores, chosen), _ranked(scores, suspects), int(over.sum()), windows)
+            chosen = places[_best(keys, np.arange(len(places)), quota)]
+        over = np.flatnonzero(usable & inside & ~passes)
+        suspects = _best(cosines, over, SUSPECTS)
+        best, nearest = (
+            Ranked(columns[places], scores[places], _ranks(scores, places))
+            for places in (chosen, suspects)
+        )
+        return Picked(best, nearest, len(over), window)
 
-    def _scores(self, source: QuotaSource, block: Block) -> NDArray[np.floating]:
-        """Return the source's score of every candidate; −inf for those it does not find."""
-        if source == "model":
-            vectors = self.question_vectors[block.numbers.start : block.numbers.stop]
-            known = np.abs(vectors).sum(axis=1) > 0
-            return np.where(known[:, np.newaxis], block.cosines, np.float32(-np.inf))
-        scores = np.stack([self._bm25.scores(self._tokens[n]) for n in block.numbers])
-        return np.where(scores > self._bm25.floor, scores, np.float32(-np.inf))
-
-    def _windows(self, scores: NDArray[np.floating], best: Integers, quotas: Integers) -> Integers:
-        """Return the size of each question's window, widened as far as its quota needs."""
-        total, window = scores.shape[1], self._config.window
-        ranks = np.ones(len(scores), np.int64)  # of the last candidate that the quota needs
-        for quota in np.unique(quotas[quotas > 0]):
-            rows = np.flatnonzero(quotas == quota)
-            if quota > best.shape[1]:
-                ranks[rows] = total
-                continue
-            last = best[rows, quota - 1]
-            last_ranks = _ranks(scores[rows], last[:, np.newaxis])[:, 0]
-            ranks[rows] = np.where(last < 0, total, last_ranks)
-        doublings = np.ceil(np.log2(np.maximum(ranks / window, 1))).astype(np.int64)
-        widened: Integers = np.minimum(window << doublings, total)
-        return widened
+    def _window(self, scores: Scores, chosen: Integers, quota: int) -> int:
+        """Return the size of the window, doubled until it has as many as the quota needs."""
+        total, window = len(self.candidates), self._config.window
+        last = 1 if not quota else total
+        if quota and len(chosen) == quota:
+            last = int(_ranks(scores, chosen[-1:])[0])
+        while window < last:
+            window *= 2
+        return min(window, total)
 
 
-def _best(keys: NDArray[np.floating], k: int) -> Integers:
-    """Return the columns of the `k` highest keys of each row, highest first; −1 for −inf.
-
-    Equal keys are ordered by column. One pass per rank is faster than a partition, because most
-    keys are −inf.
-    """
-    keys = keys.copy()
-    rows = np.arange(len(keys))
-    columns = np.full((len(keys), min(k, keys.shape[1])), -1, np.int64)
-    for rank in range(columns.shape[1]):
-        highest = keys.argmax(axis=1)
-        columns[:, rank] = np.where(keys[rows, highest] > -np.inf, highest, -1)
-        keys[rows, highest] = -np.inf
-    return columns
+def _best(keys: Scores, places: Integers, k: int) -> Integers:
+    """Return which `k` of these places have the highest keys, highest first; ties in order."""
+    if not k:
+        return places[:0]
+    found = keys[places]
+    places = places[highest(found, k)]
+    return places[np.argsort(-keys[places], kind="stable")[:k]]
 
 
-def _inside(scores: NDArray[np.floating], windows: Integers) -> Marks:
-    """Mark the highest scores of each row, `windows` of them and those equal to the last."""
-    inside = scores > -np.inf
-    for row, window in enumerate(windows.tolist()):
-        finite = scores[row, inside[row]]
-        if len(finite) > window:
-            last = np.partition(finite, len(finite) - window)[len(finite) - window]
-            inside[row] = scores[row] >= last
-    return inside
-
-
-def _ranked(scores: NDArray[np.floating], columns: Integers) -> Ranked:
-    chosen = np.take_along_axis(scores, columns, axis=1)
-    return Ranked(columns, chosen, _ranks(scores, columns))
-
-
-def _ranks(scores: NDArray[np.floating], columns: Integers) -> Integers:
-    """Return the ranks of these columns by the scores of their row; equal scores share a rank."""
-    ranks = np.empty(columns.shape, np.int64)
-    for i in range(columns.shape[1]):
-        own = np.take_along_axis(scores, columns[:, i : i + 1], axis=1)
-        ranks[:, i] = 1 + (scores > own).sum(axis=1)
+def _ranks(scores: Scores, places: Integers) -> Integers:
+    """Return the ranks of these places among all scores; equal scores share a rank."""
+    ranks: Integers = 1 + (scores > scores[places, np.newaxis]).sum(axis=1)
     return ranks
