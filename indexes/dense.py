@@ -94,13 +94,18 @@ class _Codes:
         codes = np.rint(queries * scales)
         params = faiss.SearchParameters(sel=selector) if selector else None  # type: ignore[call-arg]
         scores, rows = self._index.search(codes, k, params=params)
-        errors = self._error * np.linalg.norm(queries, axis=1)
-        errors += self._length * np.linalg.norm(codes / scales - queries, axis=1)
+        errors = self._error * _lengths(queries)
+        errors += self._length * _lengths(codes / scales - queries)
         return Nearest(scores / (self._scale * scales), rows, errors + _ROUNDING)
 
 
+def _lengths(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    lengths: NDArray[np.floating] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return lengths
+
+
 def _longest(vectors: Vectors) -> float:
-    return float(np.linalg.norm(vectors, axis=1).max(initial=0.0))
+    return float(_lengths(vectors).max(initial=0.0))
 
 
 def _parts(vectors: Vectors) -> Iterator[Vectors]:

@@ -76,7 +76,7 @@ class View:
         """
         assert self.dense is not None
         results: list[Best] = [_NOTHING] * len(vectors)
-        pending = np.flatnonzero(np.linalg.norm(vectors, axis=1) > 0)
+        pending = np.flatnonzero(vectors.any(axis=1))
         among = None if allowed is None else np.flatnonzero(allowed[self.owners])
         if among is not None and (len(among) <= _SCORED_ROWS or not self.dense.filters):
             for query, best in self._score_rows(vectors, pending, among, n):

@@ -88,17 +88,18 @@ class Candidates:
 
     def evidence(self, answer_ids: Sequence[str]) -> list[dict[str, Evidence]]:
         """Return, for each of these answers, its rank and score in every signal that found it."""
-        rows = [self.answer_ids.index(answer_id) for answer_id in answer_ids]
-        ranks = np.empty(self.scores.T.shape, np.int64)
-        for column, of_column in zip(self.scores.T, ranks, strict=True):
-            of_column[np.argsort(-column, kind="stable")] = np.arange(1, len(column) + 1)
+        rows = np.asarray([self.answer_ids.index(answer_id) for answer_id in answer_ids], np.int64)
+        own = self.scores[rows]
+        others = self.scores[:, np.newaxis]
+        is_earlier = np.arange(len(self.scores))[:, np.newaxis] < rows
+        ranks = 1 + ((others > own) | ((others == own) & is_earlier[:, :, np.newaxis])).sum(axis=0)
         return [
             {
                 name: Evidence(rank, score)
                 for name, rank, score in zip(SIGNALS, *of_answer, strict=True)
                 if score == score  # not NaN
             }
-            for of_answer in zip(ranks[:, rows].T.tolist(), self.scores[rows].tolist(), strict=True)
+            for of_answer in zip(ranks.tolist(), own.tolist(), strict=True)
         ]
 
     def ranking_by(self, scores: Floats) -> NDArray[np.int64]:
