@@ -6,6 +6,10 @@ Each is a process of its own, as a user runs it, on all cores. Printed are the w
 processor time (with the processes that analyse texts) and the peak memory of the command itself.
 Nothing is in the cache at first. Needs Linux.
 
+The floor is what the libraries alone take for the same texts, on one thread, in the same run,
+measured on a thousand of them: Kiwi.tokenize, the ONNX graph on batches of token numbers, and
+adding rows to FAISS. It is compared with the processor time of the first.
+
 Writes benchmarks/results/index_speed.json.
 """
 
@@ -20,17 +24,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from synthetic import Synthetic
 
 from dotbogi.indexes.cores import cores
+from dotbogi.indexes.store import Workspace
+from dotbogi.search.encoders.onnx_encoder import OnnxEncoder, _batches, _run
 
 RESULTS = Path(__file__).parent / "results" / "index_speed.json"
 CHANGED = 100  # every hundredth answer
+FLOOR_TEXTS = 1_000
 
 
 def write_table(path: Path, texts: Sequence[str]) -> None:
@@ -63,6 +71,32 @@ def run_index(table: Path, workspace: Path) -> dict[str, float]:
     }
 
 
+def floor_of(texts: Sequence[str], workspace: Workspace) -> dict[str, float]:
+    """Return the processor time that the libraries alone would take for these texts."""
+    import faiss
+    from kiwipiepy import Kiwi
+
+    sample = texts[:: max(1, len(texts) // FLOOR_TEXTS)]
+    kiwi = Kiwi(load_multi_dict=False, num_workers=1)
+    kiwi.tokenize(sample[0])
+    encoder = OnnxEncoder.open(workspace.current().folder / "encoder")
+    prompted = [encoder.facts.answer_prompt + text for text in sample]
+    ids = [encoding.ids for encoding in encoder._tokenizer.encode_batch_fast(prompted)]
+    batches = [[ids[row] for row in rows] for rows in _batches(ids)]
+    vectors = np.zeros((len(sample), encoder.dim), np.float32)
+    jobs: dict[str, Callable[[], Any]] = {
+        "tokenising": lambda: [kiwi.tokenize(text) for text in sample],
+        "encoding": lambda: [_run(encoder._session, batch) for batch in batches],
+        "adding": lambda: faiss.IndexFlatIP(encoder.dim).add(vectors),
+    }
+    found = {}
+    for name, job in jobs.items():
+        began = time.process_time()
+        job()
+        found[name] = round((time.process_time() - began) * len(texts) / len(sample), 2)
+    return found
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -79,10 +113,15 @@ def main() -> None:
             write_table(folder / "next.csv", changed)
             first = run_index(folder / "first.csv", folder / "workspace")
             again = run_index(folder / "next.csv", folder / "workspace")
+            floor = floor_of(texts, Workspace(folder / "workspace"))
         finally:
             shutil.rmtree(folder)
-        found.append({"answers": answers, "first": first, "again": again})
+        over = round(first["processor"] / sum(floor.values()), 2)
+        found.append(
+            {"answers": answers, "first": first, "again": again, "floor": floor, "over": over}
+        )
         print(f"{answers} answers: {first}; again after 1% has changed: {again}", flush=True)
+        print(f"floor: {floor}; the first takes {over} times as long", flush=True)
     result = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{platform.processor() or platform.machine()}, {cores()} cores",

@@ -1,4 +1,4 @@
-"""Write docs/speed.md from query_speed.json, mining_speed.json and index_speed.json in results/."""
+"""Write docs/speed.md from query_speed.json, mining_speed.json and the like in results/."""
 
 import json
 from pathlib import Path
@@ -40,11 +40,21 @@ INDEX = """
 
 `dotbogi index` of a table of answers, on all cores, nothing in the cache at first; then of the same
 table with one answer in a hundred changed ({date}, {machine};
-[benchmarks/index_speed.py](../benchmarks/index_speed.py)). Most of the first time is encoding.
+[benchmarks/index_speed.py](../benchmarks/index_speed.py)). Most of the first time is encoding. The
+floor is what Kiwi, the model's graph and FAISS alone take for these texts, of the processor.
 
-| answers | first: seconds | processor | MB | again: seconds | processor | MB |
-|---|---|---|---|---|---|---|
+| answers | first: seconds | processor | MB | floor | / floor | again: seconds | processor | MB |
+|---|---|---|---|---|---|---|---|---|
 """
+TRAINING = """
+## Training
+
+Processor time on one thread, the bundled sample ({date};
+[benchmarks/train_speed.py](../benchmarks/train_speed.py)). Two rounds of adapters with five folds
+took {whole} s: fitting {fitting}, searching {searching}, mining {mining}, and all else {rest}. A
+full fit took {ratio:.2f} times what SentenceTransformerTrainer alone takes for it.
+"""
+PARTS = ("fitting", "searching", "mining")
 PEERS = ("glue", "txtai", "rank-bm25")
 
 
@@ -64,9 +74,9 @@ def queries(result: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write the page."""
-    speed, mining, indexing = (
+    speed, mining, indexing, training = (
         json.loads((RESULTS / f"{name}_speed.json").read_text(encoding="utf-8"))
-        for name in ("query", "mining", "index")
+        for name in ("query", "mining", "index", "train")
     )
     rows = [f"| {name} | {of['ms']:.2f} | {of['mb']:,} |" for name, of in mining["miners"].items()]
     page = HEAD.format(**speed) + QUERIES.format(**speed) + queries(speed)
@@ -76,7 +86,14 @@ def main() -> None:
         cells = [f"{size['answers']:,}"]
         for part in ("first", "again"):
             cells += [f"{size[part][name]:,}" for name in ("seconds", "processor", "mb")]
+            if part == "first":
+                cells += [f"{sum(size['floor'].values()):.0f}", f"{size['over']:.2f}"]
         page += "| " + " | ".join(cells) + " |\n"
+    loop = training["adapter"]
+    shares = {part: f"{loop[part] / loop['whole']:.0%}" for part in PARTS} | {
+        "rest": f"{loop['rest']:.0%}", "whole": f"{loop['whole']:.0f}"
+    }  # fmt: skip
+    page += TRAINING.format(date=training["date"], ratio=training["full"]["ratio"], **shares)
     PAGE.write_text(page, encoding="utf-8")
 
 
