@@ -36,6 +36,7 @@ from synthetic import Drawn, Synthetic
 
 from dotbogi.indexes.analyzer import Analyzer, _lemmas, morphemes
 from dotbogi.indexes.lexical import K1, B
+from dotbogi.indexes.views import owners_of_questions
 from dotbogi.search.encoded import EncodedCollection
 from dotbogi.search.index import SearchIndex, index_encoded
 from dotbogi.search.ranking import find_hits
@@ -65,7 +66,7 @@ class Glue:
             index.geometry.answers(encoded.answer_vectors),
             index.geometry.queries(encoded.question_vectors),
         ]
-        self._owners = [*range(len(vectors[0])), *range(len(vectors[1]))]
+        self._owners = [*range(len(vectors[0])), *owners_of_questions(encoded.collection)]
         self._flat = faiss.IndexFlatIP(vectors[0].shape[1])
         self._flat.add(np.concatenate(vectors))
 
@@ -105,7 +106,7 @@ def txtai_of(encoded: EncodedCollection, index: SearchIndex, queries: dict[str, 
     texts = [f"{' '.join(row)} {number}" for number, row in enumerate(rows)]
     sums = encoded.answer_vectors.copy()
     if encoded.collection.questions:
-        sums += encoded.question_vectors
+        np.add.at(sums, owners_of_questions(encoded.collection), encoded.question_vectors)
     vectors = dict(zip(texts, sums, strict=True))
     vectors |= dict(zip(joined(list(queries)), queries.values(), strict=True))
     embeddings = Embeddings(
