@@ -130,10 +130,13 @@ def _lines(manifest: Mapping[str, Any]) -> list[str]:
     from dotbogi.indexes.dense import device
 
     size, kinds = manifest["counts"], manifest["index"]
+    recall = manifest["dense_recall"]
+    found = f", recall@10 {min(recall.values()):.2f} of exact search" if recall else ""
     return [
         f"collection: {size['answers']} answers, {size['questions']} known questions",
         f"model: {described_model(manifest)}",
         f"hybrid: weights from {manifest['weights']}",
         f"confidence: from {manifest['confidence']}",
-        f"dense: FAISS {kinds['dense']} on {device()}; bm25: {kinds['bm25']}, {kinds['analyzer']}",
+        f"dense: FAISS {kinds['dense']} on {device()}{found}; "
+        f"bm25: {kinds['bm25']}, {kinds['analyzer']}",
     ]

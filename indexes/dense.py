@@ -226,6 +226,19 @@ class DenseIndex:
             scores[:, part] = wide @ self.vectors(rows[part]).astype(np.float64).T
         return scores
 
+    def recall(self, queries: Vectors, k: int, fetched: int) -> float:
+        """Return which share of the queries' k nearest rows is among the rows that are fetched."""
+        k = min(k, len(self))
+        found = self.search(queries, fetched).rows
+        every_row, shares = np.arange(len(self)), []
+        for start in range(0, len(queries), _FEW_QUERIES):
+            part = slice(start, start + _FEW_QUERIES)
+            scores = self.scores(queries[part], every_row)
+            least = np.partition(scores, -k, axis=1)[:, -k]
+            for own, rows, last in zip(scores, found[part], least, strict=True):
+                shares.append(min(int((own[rows[rows >= 0]] >= last).sum()), k) / k)
+        return float(np.mean(shares))
+
     def vectors(self, rows: NDArray[np.int64]) -> Vectors:
         """Return the vectors of these rows, rows × dim."""
         if self._is_on_gpu:

@@ -44,6 +44,8 @@ class Preference(NamedTuple):
     opposed: int
 
 
+_RECALL_QUERIES, _FETCHED = 100, 300  # rows: as many as a search fetches of each view
+
 # (tokens, vectors, n, allowed) → the best answers by signal; see `best_answers`.
 SearchShards = Callable[
     [Sequence[Sequence[str]], Vectors, int, Allowed | None], Mapping[str, list[Best]]
@@ -207,9 +209,26 @@ def save_index(index: SearchIndex, folder: Path) -> dict[str, Any]:
         "index": asdict(index.config),
         "dim": index.encoder.dim,
         "metric": "inner product of unit vectors",
+        "dense_recall": _dense_recall(index),
         "analyzer_fingerprint": index.analyzer.fingerprint,
         "model_fingerprint": index.encoder.fingerprint,
         "vectors_fingerprint": index.geometry.fingerprint(index.encoder.fingerprint),
+    }
+
+
+def _dense_recall(index: SearchIndex) -> dict[str, float] | None:
+    """Return recall@10 of each approximate view against exact search; None for exact views.
+
+    The queries are known questions, or answers if there are none.
+    """
+    views = {name: index.views[name].dense for name in _saved_dense_views(index.collection)}
+    asked = views["question"] if index.collection.questions else views["answer"]
+    if index.config.dense == "exact" or not asked:
+        return None
+    drawn = np.random.default_rng(0).permutation(len(asked))[:_RECALL_QUERIES]
+    queries = asked.vectors(drawn)
+    return {
+        name: round(view.recall(queries, 10, _FETCHED), 4) for name, view in views.items() if view
     }
 
 

@@ -177,6 +177,8 @@ def test_without_a_table_a_workspace_keeps_its_own_collection(
     assert again["counts"] == {"answers": 8, "questions": 9}
     kinds = {name: again["index"][name] for name in ("analyzer", "bm25", "dense")}
     assert kinds == {"analyzer": "kiwi", "bm25": "rank-bm25", "dense": "hnsw"}
+    assert again["dense_recall"] == {"answer": 1, "question": 1, "whole": 1}
+    assert "recall@10 1.00 of exact search" in run("index", "-w", w).stdout
     other = json.loads(run("index", "-w", w, "--model", "starter", "--json").stdout)
     assert other["index"] == again["index"]
     assert json.loads(run("evaluate", "-w", w, "--json").stdout)["queries"] == 9

@@ -70,6 +70,17 @@ def test_hnsw_finds_nearly_what_exact_search_finds(vectors: Vectors) -> None:
     assert np.mean(shared) >= 9.5
 
 
+def test_recall_is_the_share_of_the_nearest_rows_that_are_fetched(vectors: Vectors) -> None:
+    index = DenseIndex.build(vectors, "hnsw")
+    nearest = np.argsort(-(vectors @ vectors.T), axis=1)[:, :10]
+    for fetched in (3, 10, 40):
+        found = index.search(vectors, fetched).rows
+        shares = [len({*a} & {*b}) / 10 for a, b in zip(nearest, found, strict=True)]
+        assert index.recall(vectors, 10, fetched) == pytest.approx(np.mean(shares), abs=0.001)
+    assert DenseIndex.build(vectors).recall(vectors, 10, 10) == 1
+    assert DenseIndex.build(vectors[:3], "hnsw").recall(vectors[:2], 10, 300) == 1
+
+
 @pytest.mark.parametrize("kind", ["exact", "hnsw"])
 def test_more_rows_asked_than_there_are_gives_them_all(kind: DenseKind, vectors: Vectors) -> None:
     rows = DenseIndex.build(vectors[:3], kind).search(vectors[:1], 10).rows
