@@ -1,11 +1,19 @@
-"""Write docs/speed.md from query_speed.json, mining_speed.json and the like in results/."""
+"""Write docs/speed.md and README.md's table of speed from query_speed.json and the like."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
+ROOT = Path(__file__).parent.parent
+PAGE, README = ROOT / "docs" / "speed.md", ROOT / "README.md"
+BEGIN, END = "<!-- made by benchmarks/speed_page.py -->\n", "<!-- end -->\n"
+SHORT = """Processor time of dotbogi divided by that of the others ({machine}, {date}); below 1.00,
+dotbogi takes less. The glue is bm25s, FAISS flat and reciprocal ranks.
+
+| | glue | txtai | rank-bm25 |
+|---|---|---|---|
+"""
 
 HEAD = """# Speed, measured
 
@@ -72,8 +80,26 @@ def queries(result: dict[str, Any]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def short(speed: dict[str, Any], mining: dict[str, Any]) -> str:
+    """Return the table of README.md."""
+    rows = []
+    for size in speed["sizes"]:
+        ratios = [f"{size['single']['ratio'].get(peer, float('nan')):.2f}" for peer in PEERS]
+        known = f", {size['known']:,} known questions" if size["known"] else ""
+        rows.append(f"| a query, {size['answers']:,} answers{known} | " + " | ".join(ratios) + " |")
+    took = {name: of["ms"] for name, of in mining["miners"].items()}
+    bm25 = [took["dotbogi bm25"] / took[name] for name in ("bm25s", "rank-bm25")]
+    model = took["dotbogi model"] / took["mine_hard_negatives"]
+    note = (
+        f"Mining among {mining['answers']:,} answers takes {bm25[0]:.2f} times as long as bm25s, "
+        f"{bm25[1]:.3f} times as long as rank-bm25, and by the model {model:.2f} times as long as "
+        "mine_hard_negatives."
+    )
+    return SHORT.format(**speed) + "\n".join(rows) + "\n\n" + note + "\n"
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the page and the table of README.md."""
     speed, mining, indexing, training = (
         json.loads((RESULTS / f"{name}_speed.json").read_text(encoding="utf-8"))
         for name in ("query", "mining", "index", "train")
@@ -95,6 +121,10 @@ def main() -> None:
     }  # fmt: skip
     page += TRAINING.format(date=training["date"], ratio=training["full"]["ratio"], **shares)
     PAGE.write_text(page, encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
+    before, rest = readme.split(BEGIN)
+    table = short(speed, mining)
+    README.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":
