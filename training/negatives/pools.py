@@ -19,7 +19,7 @@ from dotbogi.training.negatives.negative import MiningConfig, QuotaSource
 from dotbogi.training.negatives.sampling import Floats, limits, order_keys
 
 SUSPECTS = 10  # kept per question and source, the highest cosines first
-_CELLS = 1 << 22  # cosines in memory: questions × answers
+_CELLS = 1 << 24  # cosines in memory, questions × answers; with fewer, products take longer
 _LOOKED_AT = 4  # candidates looked at first, per place of the window
 
 Integers = NDArray[np.int64]
