@@ -143,8 +143,35 @@ def sync(path: Path) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Put all that is in a folder on the disk, and its name in the folder around it."""
-    for path in [*folder.rglob("*"), folder, folder.parent]:
+    for path in [*tree(folder), folder, folder.parent]:
         sync(path)
+
+
+def listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, in order; nothing if there is no such folder.
+
+    `Path.glob` hides that a folder cannot be read.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    with naming(folder):
+        try:
+            return sorted(folder.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def tree(folder: Path) -> Iterator[Path]:
+    """Yield all that is in a folder and in its folders, in order; links are not followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for path in listed(folder):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from tree(path)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

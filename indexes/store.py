@@ -13,6 +13,7 @@ from dotbogi.indexes.errors import (
     UsageError,
 )
 from dotbogi.indexes.files import (
+    listed,
     naming,
     open_regular,
     remove,
@@ -180,8 +181,9 @@ class Workspace:
         the writer was killed before it could name the new generation there.
         """
         remove(self.generations_folder / _STAGING)
-        for path in self.generations_folder.glob(f"{REMOVING}*"):
-            remove(path)
+        for path in listed(self.generations_folder):
+            if path.name.startswith(REMOVING):
+                remove(path)
         marker = self.generations_folder / _PUBLISHING
         with contextlib.suppress(FileNotFoundError, DamagedError):  # CURRENT may be damaged
             with naming(marker), open_regular(marker) as file:

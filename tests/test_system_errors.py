@@ -16,9 +16,39 @@ from test_lost_writes import FILES, FaultyOs
 
 from dotbogi.indexes.collection import Collection
 from dotbogi.indexes.errors import DotbogiError, NoSpaceError
+from dotbogi.indexes.files import sync_tree
 from dotbogi.indexes.store import Workspace
 from dotbogi.indexes.system_errors import explained, for_user
 from dotbogi.search import index_collection
+from dotbogi.training.ledger import clear_models, run_names
+from dotbogi.training.run_files import digests_of
+from dotbogi.training.verification import verify_workspace
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda folder: sync_tree(folder),
+        lambda folder: digests_of(folder),
+        lambda folder: clear_models(folder),
+        lambda folder: run_names(Workspace(folder.parent)),
+        lambda folder: list(verify_workspace(Workspace(folder.parent))),
+    ],
+    ids=["sync_tree", "digests_of", "clear_models", "run_names", "verify_workspace"],
+)
+def test_a_folder_that_cannot_be_read_is_not_taken_for_an_empty_one(
+    look: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("rounds", "cache"):
+        (tmp_path / name).mkdir()
+
+    def denied(_: object) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "listdir", denied)
+    with pytest.raises(PermissionError) as told:
+        look(tmp_path / "rounds")
+    assert str(tmp_path) in str(told.value.filename)
 
 
 def by_numpy(path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 from dotbogi.indexes.errors import DamagedError, OldFormatError, UsageError
 from dotbogi.indexes.files import (
     digest_of_json,
+    listed,
     naming,
     reading,
     remove,
@@ -354,13 +355,13 @@ def published_by(workspace: Workspace, run: str, started_from: str | None) -> st
 
 def clear_models(folder: Path) -> None:
     """Delete the working models and checkpoints of a run that has ended or was replaced."""
-    for pattern in ("base", "guide", "round-*"):
-        for path in folder.glob(pattern):
+    for path in listed(folder):
+        if path.name in ("base", "guide") or path.name.startswith("round-"):
             with naming(path):
                 shutil.rmtree(path)
 
 
 def run_names(workspace: Workspace) -> list[str]:
     """Return the names of a workspace's runs, oldest first; other folders are ignored."""
-    names = (path.name for path in workspace.rounds_folder.glob("run-*") if path.is_dir())
-    return sorted(name for name in names if RUN_NAME.fullmatch(name))
+    paths = listed(workspace.rounds_folder)
+    return [path.name for path in paths if RUN_NAME.fullmatch(path.name) and path.is_dir()]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dotbogi.indexes.errors import DamagedError
-from dotbogi.indexes.files import digest_of_regular, sync
+from dotbogi.indexes.files import digest_of_regular, sync, tree
 
 REMEDY = "Start another run: dotbogi train"
 LEDGER, HEAD = "ledger.jsonl", "ledger.head"
@@ -48,7 +48,7 @@ class RunFiles:
 
 def files_of(folder: Path) -> Iterator[str]:
     """Yield the paths, relative to a folder, of its files that are recorded, in order."""
-    for path in sorted(folder.rglob("*")):
+    for path in tree(folder):
         name = path.relative_to(folder)
         hidden = any(part.startswith(".") or part in _PASSING for part in name.parts)
         if not hidden and str(name) not in _FREE and path.is_file():

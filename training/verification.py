@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dotbogi.indexes.cache import check_cache
 from dotbogi.indexes.errors import DamagedError
+from dotbogi.indexes.files import listed
 from dotbogi.indexes.manifest import REMEDY
 from dotbogi.indexes.store import Workspace
 from dotbogi.search.feedback import FeedbackStore, has_feedback
@@ -36,8 +37,9 @@ def verify_workspace(workspace: Workspace) -> Iterator[Verified]:
         yield _verified("feedback.sqlite", partial(_feedback, workspace.folder))
     if (workspace.folder / DECISIONS).exists():
         yield _verified(DECISIONS, partial(_decisions, workspace.folder))
-    for path in sorted(workspace.cache_folder.glob("*.sqlite")):
-        yield _verified(f"cache/{path.name}", partial(_cache, path))
+    for path in listed(workspace.cache_folder):
+        if path.suffix == ".sqlite":
+            yield _verified(f"cache/{path.name}", partial(_cache, path))
 
 
 def verify_generation(workspace: Workspace, name: str) -> Verified:
