@@ -1,5 +1,6 @@
 """Index a collection with a model, and publish the result as the next generation."""
 
+import contextlib
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping
@@ -194,7 +195,8 @@ def publish_index(
             staged, manifest, lambda written: check_staged(written, index)
         )
     cache.keep_only([encoder.fingerprint, index.analyzer.fingerprint])
-    remove(workspace.blocks_folder)
+    with contextlib.suppress(OSError):  # it is published; the next command tries again
+        remove(workspace.blocks_folder)
     return generation
 
 
