@@ -8,7 +8,7 @@ adapter: `train --rounds 2 --patience 2`, five folds. Fitting is learn_adapter; 
 find_candidates and mining. The rest is what the loop adds: weights, confidence, metrics, the
 ledger, the report. The vectors are in the cache, as after `index`.
 
-full: a full fit of the starter, three epochs over 320 pairs, compared with
+full: a full fit of the starter, three epochs over 960 pairs, compared with
 SentenceTransformerTrainer on the same pairs with the same loss, batches and epochs, which saves
 the model at the end and nothing before. In turns; the median of --repeats.
 
@@ -38,7 +38,7 @@ from dotbogi.training.fit.config import TrainConfig, TrainingRow
 from dotbogi.training.loop import run_loop
 
 RESULTS = Path(__file__).parent / "results" / "train_speed.json"
-PAIRS = 320
+PAIRS = 960
 
 
 def main() -> None:
