@@ -38,7 +38,7 @@ MINING = """
 Four negatives for each of {questions:,} questions among {answers:,} answers ({date};
 [benchmarks/mining_speed.py](../benchmarks/mining_speed.py)), without bounds. Tokens and vectors are
 given. Memory is what a miner takes beside them. Of dotbogi's negatives by the model,
-{equal} are those of mine_hard_negatives.
+{equal:.0%} are those of mine_hard_negatives.
 
 | miner | ms a question | MB |
 |---|---|---|
@@ -60,7 +60,8 @@ TRAINING = """
 Processor time on one thread, the bundled sample ({date};
 [benchmarks/train_speed.py](../benchmarks/train_speed.py)). Two rounds of adapters with five folds
 took {whole} s: fitting {fitting}, searching {searching}, mining {mining}, and all else {rest}. A
-full fit took {ratio:.2f} times what SentenceTransformerTrainer alone takes for it.
+full fit of {pairs} pairs, {epochs} epochs, took {ratio:.2f} times what SentenceTransformerTrainer
+alone takes for it: after each epoch, a checkpoint is flushed and sealed.
 """
 PARTS = ("fitting", "searching", "mining")
 PEERS = ("glue", "txtai", "rank-bm25")
@@ -92,7 +93,7 @@ def short(speed: dict[str, Any], mining: dict[str, Any]) -> str:
     model = took["dotbogi model"] / took["mine_hard_negatives"]
     note = (
         f"Mining among {mining['answers']:,} answers takes {bm25[0]:.2f} times as long as bm25s, "
-        f"{bm25[1]:.3f} times as long as rank-bm25, and by the model {model:.2f} times as long as "
+        f"{bm25[1]:.3f} times as long\nas rank-bm25, and by the model {model:.2f} times as long as "
         "mine_hard_negatives."
     )
     return SHORT.format(**speed) + "\n".join(rows) + "\n\n" + note + "\n"
@@ -113,13 +114,14 @@ def main() -> None:
         for part in ("first", "again"):
             cells += [f"{size[part][name]:,}" for name in ("seconds", "processor", "mb")]
             if part == "first":
-                cells += [f"{sum(size['floor'].values()):.0f}", f"{size['over']:.2f}"]
+                floor = sum(size.get("floor", {}).values())
+                cells += [f"{floor:.0f}", f"{size['over']:.2f}"] if floor else ["–", "–"]
         page += "| " + " | ".join(cells) + " |\n"
     loop = training["adapter"]
     shares = {part: f"{loop[part] / loop['whole']:.0%}" for part in PARTS} | {
         "rest": f"{loop['rest']:.0%}", "whole": f"{loop['whole']:.0f}"
     }  # fmt: skip
-    page += TRAINING.format(date=training["date"], ratio=training["full"]["ratio"], **shares)
+    page += TRAINING.format(date=training["date"], **training["full"], **shares)
     PAGE.write_text(page, encoding="utf-8")
     readme = README.read_text(encoding="utf-8")
     before, rest = readme.split(BEGIN)
