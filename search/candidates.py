@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def parts_of(scores: Floats, starts: NDArray[np.int64]) -> Floats:
     return parts
 
 
-def spread(values: Floats, starts: NDArray[np.int64], rows: int) -> Floats:
+def per_row(values: NDArray[Any], starts: NDArray[np.int64], rows: int) -> NDArray[Any]:
     """Return each query's values for each of its rows; those of a single query once."""
     if len(starts) == 1:
         return values
@@ -151,7 +152,7 @@ def _shares_of_best(scores: Floats, starts: NDArray[np.int64]) -> Floats:
     """Divide each column of a query by its largest value; NaN becomes 0."""
     best = np.fmax.reduceat(scores, starts, axis=0)
     best = np.where(best > 0, best, np.inf)
-    shares: Floats = np.fmax(scores / spread(best, starts, len(scores)), 0.0)  # fmax(NaN, 0) is 0
+    shares: Floats = np.fmax(scores / per_row(best, starts, len(scores)), 0.0)  # fmax(NaN, 0) is 0
     return shares
 
 
@@ -159,4 +160,4 @@ def _cosines(scores: Floats, starts: NDArray[np.int64]) -> Floats:
     """Replace NaN by the smallest value of the query's column, and keep to 0 … 1."""
     last = np.fmin.reduceat(scores, starts, axis=0)
     last[np.isnan(last)] = 0.0  # nothing was found
-    return np.where(np.isnan(scores), spread(last, starts, len(scores)), scores).clip(0.0, 1.0)
+    return np.where(np.isnan(scores), per_row(last, starts, len(scores)), scores).clip(0.0, 1.0)

@@ -13,7 +13,7 @@ from dotbogi.indexes.hits import Ranking
 from dotbogi.indexes.json_files import read_json
 from dotbogi.indexes.shapes import record
 from dotbogi.indexes.views import SIGNALS
-from dotbogi.search.candidates import Candidates, Floats, spread
+from dotbogi.search.candidates import Candidates, Floats, per_row
 
 # Features that separate right first answers from wrong ones, in the order of the coefficients.
 FEATURES = (
@@ -98,7 +98,7 @@ def features_of_many(
     best = np.maximum.reduceat(scores, starts, axis=0)
     found_any = best > -np.inf
     rows = np.arange(len(scores))[:, None]
-    is_best = scores == spread(best, starts, len(scores))
+    is_best = scores == per_row(best, starts, len(scores))
     favourites = np.minimum.reduceat(np.where(is_best, rows, len(scores)), starts, axis=0)
     votes = ((favourites == first[:, None]) & found_any).sum(axis=1)
     own = dict(zip(SIGNALS, np.where(scores[first] > -np.inf, scores[first], 0.0).T, strict=True))

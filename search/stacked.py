@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dotbogi.indexes.views import SIGNALS
-from dotbogi.search.candidates import Candidates, Floats, parts_of, spread
+from dotbogi.search.candidates import Candidates, Floats, parts_of, per_row
 
 Rows = NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class Stacked:
         Ties are in order of answer id. Without a second row, the next score is −inf.
         """
         highest = np.maximum.reduceat(fused, self.starts)
-        first = self.first(fused == spread(highest, self.starts, len(fused)))
+        first = self.first(fused == per_row(highest, self.starts, len(fused)))
         others = fused.copy()
         others[first] = -np.inf
         return first, np.maximum.reduceat(others, self.starts)

@@ -1,10 +1,12 @@
 """Fit the fusion weights on labelled queries."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dotbogi.search.candidates import PARTS, Candidates, Floats
+from dotbogi.search.candidates import PARTS, Candidates, Floats, per_row
 from dotbogi.search.fusion import FusionWeights
 from dotbogi.search.stacked import Stacked
 
@@ -56,7 +58,6 @@ class _Lists:
         found = stacked.any(stacked.right)  # no weights help if no signal found a right answer
         self._stacked = stacked.only(np.repeat(found, stacked.sizes))
         self.starts, self.right = self._stacked.starts, self._stacked.right
-        self._sizes = self._stacked.sizes
         self.parts = self._stacked.parts()
 
     def fit(self, default: Floats) -> Floats:
@@ -74,30 +75,31 @@ class _Lists:
 
     def _loss(self, weights: Floats, prior: Floats) -> tuple[float, Floats]:
         scores = self.parts @ weights
-        scores = np.exp(scores - self._spread(np.maximum.reduceat(scores, self.starts)))
+        scores = np.exp(scores - self._per_row(np.maximum.reduceat(scores, self.starts)))
         all_ = np.add.reduceat(scores, self.starts)
         right = np.add.reduceat(scores * self.right, self.starts)
-        share = scores / self._spread(all_)
-        wanted = scores * self.right / self._spread(right)
+        share = scores / self._per_row(all_)
+        wanted = scores * self.right / self._per_row(right)
         count = len(self.starts)
         strength = PRIOR_STRENGTH / count
         gradient = (share - wanted) @ self.parts / count + 2 * strength * (weights - prior)
         loss = np.log(all_ / right).sum() / count + strength * ((weights - prior) ** 2).sum()
         return float(loss), gradient
 
-    def _spread(self, values: Floats) -> Floats:
-        """Return each query's value for each of its rows."""
-        return np.repeat(values, self._sizes)
+    def _per_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        return per_row(values, self.starts, len(self.right))
 
     def mrr(self, weights: Floats) -> float:
         """Return MRR@10 over the queries that have a right candidate."""
         if not len(self.starts):
             return 0.0
         scores = (self.parts @ weights).round(12)
-        best = self._spread(np.maximum.reduceat(np.where(self.right, scores, -np.inf), self.starts))
+        best = self._per_row(
+            np.maximum.reduceat(np.where(self.right, scores, -np.inf), self.starts)
+        )
         # The first right candidate comes after those with a higher score, and after those before it
         # with the same: ties are in order of id.
-        first = np.repeat(self._stacked.first(self.right & (scores == best)), self._sizes)
+        first = self._per_row(self._stacked.first(self.right & (scores == best)))
         before = (scores > best) | ((scores == best) & (np.arange(len(scores)) < first))
         ranks = np.add.reduceat(before.astype(np.int64), self.starts) + 1
         return float(np.where(ranks <= DEPTH, 1 / ranks, 0.0).mean())
